@@ -1,0 +1,3 @@
+//! The cosmic command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Engine on libtorch, through tch.

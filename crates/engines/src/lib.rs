@@ -1,0 +1,1 @@
+//! Chooses among the engines this binary was built with.

@@ -1,0 +1,3 @@
+//! Lambda: one rank of an execution.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Lambda: payload to plan.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The bootstrap of a Lambda zip that carries libtorch: unpacks it and starts the handler.
+
+fn main() {}

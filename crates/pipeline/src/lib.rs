@@ -1,0 +1,1 @@
+//! The domain: payload, plan, object storage, one rank's work, catalogue, metrics, merge.

@@ -1,0 +1,3 @@
+//! Lambda: merges the ranks of an execution and reports.
+
+fn main() {}

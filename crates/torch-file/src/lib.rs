@@ -1,0 +1,1 @@
+//! Reads and writes torch.save archives without Python and without executing anything.
