@@ -1,1 +1,11 @@
-//! The domain: payload, plan, object storage, one rank's work, catalogue, metrics, merge.
+//! The domain, used by every binary: what a run is asked to do ([`payload`]), how it is divided ([`plan`]), one
+//! rank's work ([`rank`]), what comes out ([`catalogue`], [`metrics`], [`results`]) and how the parts become one
+//! result ([`summarize`]).
+//!
+//! Data flows one way: payload → plan → ranks → catalogue → results. The steps that touch storage do it through
+//! [`store::ObjectStore`]; everything else is a pure function over plain structs. The crate knows the `Engine` trait
+//! but no engine, so the functions that only plan and merge do not carry one.
+
+pub mod error;
+
+pub use error::{Error, Result};
