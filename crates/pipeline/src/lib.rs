@@ -7,5 +7,10 @@
 //! but no engine, so the functions that only plan and merge do not carry one.
 
 pub mod error;
+pub mod events;
+pub mod layout;
+pub mod payload;
+pub mod plan;
+pub mod store;
 
 pub use error::{Error, Result};

@@ -1,0 +1,136 @@
+//! What the state machine and the three functions say to each other. Small at any scale: lists lie in the bucket.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Input of the initializer.
+#[derive(Debug, Clone, Deserialize)]
+pub struct InitializeEvent {
+    /// The execution input, unchecked.
+    pub payload: Value,
+    /// The execution's name.
+    pub execution: String,
+}
+
+/// Answer of the initializer: the run that the other states carry along.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Run {
+    /// The execution's name.
+    pub execution: String,
+    /// Bucket of the results.
+    pub bucket: String,
+    /// Folder of the results.
+    pub result_path: String,
+    /// The plan's fingerprint.
+    pub fingerprint: String,
+    /// Ranks of the run.
+    pub world_size: u64,
+    /// Ranks still to run; fewer than `world_size` where a run is resumed.
+    pub pending: u64,
+    /// Key of the list of ranks still to run.
+    pub tasks: String,
+    /// For the Distributed Map.
+    pub max_concurrency: u64,
+}
+
+/// One item of the list of ranks still to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// The rank.
+    pub rank: u64,
+}
+
+/// Input of the inference function.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RankEvent {
+    /// The execution's name.
+    pub execution: String,
+    /// Bucket of the results.
+    pub bucket: String,
+    /// Folder of the results, where the plan lies.
+    pub result_path: String,
+    /// Fingerprint the plan must have.
+    pub fingerprint: String,
+    /// Ranks of the run.
+    pub world_size: u64,
+    /// This rank.
+    pub rank: u64,
+}
+
+/// Answer of the inference function.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RankAnswer {
+    /// The rank.
+    pub rank: u64,
+    /// Rows in its part of the catalogue.
+    pub rows: u64,
+    /// Rows without a redshift.
+    pub flagged: u64,
+    /// Bytes read from the data files.
+    pub bytes: u64,
+    /// Wall time of the whole rank.
+    pub milliseconds: u64,
+    /// Whether an earlier attempt had finished it already.
+    pub skipped: bool,
+}
+
+/// Input of the summarizer.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SummarizeEvent {
+    /// The execution's name.
+    pub execution: String,
+    /// Bucket of the results.
+    pub bucket: String,
+    /// Folder of the results.
+    pub result_path: String,
+    /// Fingerprint the plan must have.
+    pub fingerprint: String,
+    /// When the execution started, RFC 3339.
+    pub start_time: String,
+    /// Where the map wrote its results, if it ended.
+    #[serde(default)]
+    pub map: Option<ResultWriterDetails>,
+    /// Why the map failed as a whole, if it did.
+    #[serde(default)]
+    pub error: Option<MapError>,
+}
+
+/// Step Functions' address of a map run's result files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ResultWriterDetails {
+    /// The bucket.
+    pub bucket: String,
+    /// Key of `manifest.json`.
+    pub key: String,
+}
+
+/// A failure as Step Functions' `Catch` hands it on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct MapError {
+    /// The error's name.
+    pub error: String,
+    /// What was said about it.
+    #[serde(default)]
+    pub cause: String,
+}
+
+/// Answer of the summarizer, and output of the execution.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Summary {
+    /// Every planned row is in the catalogue.
+    pub complete: bool,
+    /// Complete, or no more ranks missing than the payload tolerates.
+    pub accepted: bool,
+    /// Rows in the catalogue.
+    pub rows: u64,
+    /// Ranks without a part.
+    pub missing_ranks: u64,
+    /// Rows they own; null where only they would have counted them.
+    pub missing_rows: Option<u64>,
+    /// What is missing and why, for a person; null where nothing is.
+    pub reason: Option<String>,
+    /// Key of Results.json.
+    pub results: String,
+}

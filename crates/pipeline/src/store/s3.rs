@@ -1,0 +1,257 @@
+//! S3, or anything that speaks its protocol.
+
+use std::{ops::Range, sync::Arc};
+
+use async_trait::async_trait;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::{
+    Client,
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    primitives::ByteStream,
+    types::{Delete, ObjectIdentifier},
+};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use bytes::Bytes;
+
+use super::{ObjectInfo, ObjectStore, Stores, Write, local::changed};
+use crate::{Error, Result};
+
+/// `DeleteObjects` takes this many keys a request.
+const KEYS_PER_DELETE: usize = 1000;
+
+/// The standard AWS environment (profile, variables, role), with an endpoint that wins over it where one is given.
+pub async fn aws_config(endpoint_url: Option<&str>) -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
+    if let Some(url) = endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    let config = loader.load().await;
+    if config.region().is_some() {
+        return config;
+    }
+    // S3 refuses to sign without a region; every AWS tool has this default for it.
+    config.into_builder().region(Region::new("us-east-1")).build()
+}
+
+/// One bucket.
+#[derive(Debug, Clone)]
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+}
+
+impl S3Store {
+    /// The client for all buckets of an account. An endpoint that is not AWS's is addressed by path:
+    /// `http://host/bucket/key`.
+    pub fn client(config: &SdkConfig) -> Client {
+        let path_style = config.endpoint_url().is_some()
+            || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some()
+            || std::env::var_os("AWS_ENDPOINT_URL").is_some();
+        let config = aws_sdk_s3::config::Builder::from(config).force_path_style(path_style).build();
+        Client::from_conf(config)
+    }
+
+    /// A bucket; no proof that it exists.
+    pub fn new(client: Client, bucket: impl Into<String>) -> Self {
+        Self {
+            client,
+            bucket: bucket.into(),
+        }
+    }
+
+    fn error<E, R>(&self, action: &'static str, key: &str, error: SdkError<E, R>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        SdkError<E, R>: std::error::Error,
+        R: HttpStatus + std::fmt::Debug,
+    {
+        let location = self.location(key);
+        let status = error.raw_response().map(HttpStatus::status);
+        match (error.code(), status) {
+            (Some("NoSuchBucket"), _) => Error::NotFound {
+                location: format!("s3://{}", self.bucket),
+                hint: "there is no such bucket: check the payload's `bucket` (and `data_bucket`) and the region",
+            },
+            (Some("NoSuchKey" | "NotFound"), _) | (None, Some(404)) => Error::NotFound {
+                location,
+                hint: "there is no such object: check the bucket and the key",
+            },
+            (Some("AccessDenied" | "Forbidden"), _) | (_, Some(403)) => Error::AccessDenied { location, action },
+            (Some("PreconditionFailed"), _) | (_, Some(412)) => changed(location),
+            _ => Error::StoreUnavailable {
+                action,
+                location,
+                reason: DisplayErrorContext(&error).to_string(),
+            },
+        }
+    }
+
+    /// A body that broke off: the request was fine, the connection was not.
+    fn body_error(&self, key: &str, error: impl std::fmt::Display) -> Error {
+        Error::StoreUnavailable {
+            action: "read",
+            location: self.location(key),
+            reason: format!("the download broke off: {error}"),
+        }
+    }
+}
+
+/// The status of whichever response type the SDK hands out.
+trait HttpStatus {
+    fn status(&self) -> u16;
+}
+
+impl HttpStatus for aws_sdk_s3::config::http::HttpResponse {
+    fn status(&self) -> u16 {
+        self.status().as_u16()
+    }
+}
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    fn location(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.bucket)
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
+        let mut pages = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .into_paginator()
+            .send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.error("list", prefix, error))?;
+            found.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| {
+                Some(ObjectInfo {
+                    key: object.key?,
+                    size: u64::try_from(object.size?).ok()?,
+                    etag: object.e_tag?,
+                })
+            }));
+        }
+        Ok(found)
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectInfo> {
+        let head = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+            .map_err(|error| self.error("read", key, error))?;
+        Ok(ObjectInfo {
+            key: key.to_owned(),
+            size: head.content_length.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+            etag: head.e_tag.unwrap_or_default(),
+        })
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes> {
+        let object = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+            .map_err(|error| self.error("read", key, error))?;
+        let body = object.body.collect().await.map_err(|error| self.body_error(key, error))?;
+        Ok(body.into_bytes())
+    }
+
+    async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes> {
+        let expected = range.end.saturating_sub(range.start);
+        if expected == 0 {
+            return Ok(Bytes::new());
+        }
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(&object.key)
+            .if_match(&object.etag)
+            .range(format!("bytes={}-{}", range.start, range.end - 1))
+            .send()
+            .await
+            .map_err(|error| self.error("read", &object.key, error))?;
+        let body = answer.body.collect().await.map_err(|error| self.body_error(&object.key, error))?;
+        let bytes = body.into_bytes();
+        if bytes.len() as u64 != expected {
+            return Err(self.body_error(
+                &object.key,
+                format!("{} of {expected} bytes came", bytes.len()),
+            ));
+        }
+        Ok(bytes)
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes, write: Write) -> Result<bool> {
+        let request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .body(ByteStream::from(bytes))
+            .set_if_none_match((write == Write::Create).then(|| "*".to_owned()));
+        match request.send().await {
+            Ok(_) => Ok(true),
+            // 412: it was there. 409: another conditional write to the key was under way, and wins.
+            Err(error)
+                if write == Write::Create
+                    && matches!(error.raw_response().map(HttpStatus::status), Some(409 | 412)) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(self.error("write", key, error)),
+        }
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<()> {
+        for chunk in keys.chunks(KEYS_PER_DELETE) {
+            let objects = chunk
+                .iter()
+                .map(|key| ObjectIdentifier::builder().key(key).build())
+                .collect::<Result<Vec<_>, _>>()
+                .and_then(|objects| Delete::builder().set_objects(Some(objects)).quiet(true).build())
+                .map_err(|error| Error::Internal(error.to_string()))?;
+            let answer = self
+                .client
+                .delete_objects()
+                .bucket(&self.bucket)
+                .delete(objects)
+                .send()
+                .await
+                .map_err(|error| self.error("delete", &chunk[0], error))?;
+            if let Some(failed) = answer.errors().first() {
+                let location = self.location(failed.key().unwrap_or_default());
+                return Err(match failed.code() {
+                    Some("AccessDenied") => Error::AccessDenied {
+                        location,
+                        action: "delete",
+                    },
+                    code => Error::StoreUnavailable {
+                        action: "delete",
+                        location,
+                        reason: format!("{}: {}", code.unwrap_or("?"), failed.message().unwrap_or("?")),
+                    },
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every bucket one set of credentials reaches.
+impl Stores for Client {
+    fn bucket(&self, bucket: &str) -> Arc<dyn ObjectStore> {
+        Arc::new(S3Store::new(self.clone(), bucket))
+    }
+}
