@@ -4,7 +4,7 @@
 //! lets the permanent ones fail at once, because no retry mends a corrupt file. A test keeps the two in step.
 
 /// A failure with the key or field that caused it and what to do about it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The execution input is not one we can run.
     #[error("bad payload: {0}")]
@@ -132,6 +132,24 @@ impl Error {
             Self::StoreUnavailable { .. } => "StoreUnavailable",
             Self::Internal(_) => "Internal",
         }
+    }
+
+    /// What the torch reader says, with the store's own error taken out where that is the cause.
+    pub(crate) fn from_torch(location: &str, error: torch_file::Error) -> Self {
+        Self::from_store(&error).unwrap_or_else(|| Self::bad_partition(location, error))
+    }
+
+    /// The store's error that travelled through a reader as an `io::Error`.
+    pub(crate) fn from_store(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            let inner = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+            if let Some(ours) = inner.and_then(|inner| inner.downcast_ref::<Self>()) {
+                return Some(ours.clone());
+            }
+            cause = error.source();
+        }
+        None
     }
 
     pub(crate) fn bad_partition(

@@ -58,7 +58,9 @@ impl Layout {
         matches!(
             name,
             "plan.json" | "tasks.json" | "predictions.parquet" | "Results.json" | "combined_data.json" | "inference.png"
-        ) || ["predictions/", "ranks/", "map/"].iter().any(|folder| name.starts_with(folder))
+        ) || [("predictions/", ".parquet"), ("ranks/", ".json"), ("map/", ".json")]
+            .iter()
+            .any(|(folder, ending)| name.starts_with(folder) && name.ends_with(ending))
     }
 
     /// The folder itself, with a trailing slash.
