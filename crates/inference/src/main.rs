@@ -1,3 +1,27 @@
-//! Lambda: one rank of an execution.
+//! One rank of an execution: its share of the galaxies in, its part of the catalogue out. See [`pipeline::rank`].
 
-fn main() {}
+use pipeline::{
+    Error,
+    events::RankEvent,
+    rank::{EngineCache, run},
+    store::{S3Store, aws_config},
+};
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::init_logs();
+    let stores = &S3Store::client(&aws_config(None).await);
+    let engines = &EngineCache::new(
+        lambda::packaged("model.safetensors"),
+        Box::new(|name, model| {
+            engines::load(name, model, None).map_err(|error| Error::BadEngine(error.to_string()))
+        }),
+    );
+    lambda::serve(
+        |event: &RankEvent, id| {
+            tracing::info_span!("rank", requestId = id, execution = event.execution, rank = event.rank)
+        },
+        async move |event, invocation| run(stores, engines, &event, Some(invocation.deadline)).await,
+    )
+    .await
+}

@@ -1,3 +1,20 @@
-//! Lambda: merges the ranks of an execution and reports.
+//! The last function of an execution: parts become one catalogue. See [`pipeline::summarize`].
 
-fn main() {}
+use std::time::SystemTime;
+
+use pipeline::{
+    events::SummarizeEvent,
+    store::{S3Store, aws_config},
+    summarize::summarize,
+};
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::init_logs();
+    let stores = &S3Store::client(&aws_config(None).await);
+    lambda::serve(
+        |event: &SummarizeEvent, id| tracing::info_span!("summarizer", requestId = id, execution = event.execution),
+        async move |event, _| summarize(stores, &event, SystemTime::now()).await,
+    )
+    .await
+}

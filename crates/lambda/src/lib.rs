@@ -1,0 +1,103 @@
+//! What the three functions share, so that each `main.rs` only says what it does: logs as one JSON object a line,
+//! errors under the names the state machine knows, events that do not parse as [`Error::BadPayload`].
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use pipeline::{Error, plan::PlannedModel, predict::Deadline};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tracing::Instrument;
+use tracing_subscriber::EnvFilter;
+
+/// Filter of the logs, as `RUST_LOG` has it: `info`, `pipeline=debug`.
+const LOG_FILTER: &str = "COSMIC_LOG";
+
+/// Describes the packaged model beside it; in the initializer's zip too, which has no model.
+const MODEL_DESCRIPTION: &str = "model.json";
+
+/// Serves events for the life of the process.
+///
+/// `span` makes the span around an event, whose fields stand in each of its log lines: it should hold `requestId`,
+/// `execution` and `rank`. Without them `cosmic logs` cannot tell whose line it is.
+pub async fn serve<E, A, F>(
+    span: impl Fn(&E, &str) -> tracing::Span,
+    handler: impl Fn(E, Invocation) -> F,
+) -> Result<(), lambda_runtime::Error>
+where
+    E: DeserializeOwned,
+    A: Serialize,
+    F: Future<Output = Result<A, Error>>,
+{
+    let (span, handler) = (&span, &handler);
+    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
+        let LambdaEvent { payload, context } = event;
+        let event: E = serde_json::from_value(payload)
+            .map_err(|error| diagnostic(&Error::BadPayload(format!("the event is not this function's: {error}"))))?;
+        let span = span(&event, &context.request_id);
+        let invocation = Invocation { deadline: deadline(context.deadline, u64::try_from(context.env_config.memory).unwrap_or(0)) };
+        async move {
+            handler(event, invocation).await.map_err(|error| {
+                tracing::error!(error_type = error.name(), "{error}");
+                diagnostic(&error)
+            })
+        }
+        .instrument(span)
+        .await
+    }))
+    .await
+}
+
+/// What a handler may want to know of its invocation.
+#[derive(Debug, Clone, Copy)]
+pub struct Invocation {
+    /// When its time ends.
+    pub deadline: Deadline,
+}
+
+fn diagnostic(error: &Error) -> Diagnostic {
+    Diagnostic { error_type: error.name().to_owned(), error_message: error.to_string() }
+}
+
+fn deadline(epoch_milliseconds: u64, memory_mb: u64) -> Deadline {
+    let at = UNIX_EPOCH + Duration::from_millis(epoch_milliseconds);
+    let left = at.duration_since(SystemTime::now()).unwrap_or_default();
+    Deadline { at: Instant::now() + left, memory_mb }
+}
+
+/// One JSON object a line on standard output, which Lambda sends to CloudWatch.
+pub fn init_logs() {
+    let filter = EnvFilter::try_from_env(LOG_FILTER).unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_target(false)
+        .with_env_filter(filter)
+        .init();
+}
+
+/// A file of the function's zip.
+pub fn packaged(name: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".into())).join(name)
+}
+
+/// The model the functions were deployed with, if one was packaged.
+///
+/// # Errors
+/// A description that is there and cannot be read.
+pub fn packaged_model() -> Result<Option<PlannedModel>, lambda_runtime::Error> {
+    let path = packaged(MODEL_DESCRIPTION);
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let model = serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok(Some(model))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{}: {error}", path.display()).into()),
+    }
+}
