@@ -1,0 +1,216 @@
+//! Files that PyTorch wrote (`fixtures/make.py`), read back; and every way they can be broken.
+
+use std::{ops::Range, path::PathBuf, sync::Arc};
+
+use torch_file::{
+    Attribute, Checkpoint, Dataset, DatasetWriter, Error, Format, InMemory, LocalFile, Redshifts, Rows, TorchFile,
+};
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+}
+
+fn dataset(name: &str) -> Result<Dataset, Error> {
+    run(Dataset::open(Arc::new(LocalFile::open(fixture(name)).unwrap())))
+}
+
+fn open_bytes(bytes: Vec<u8>) -> Result<(), Error> {
+    run(async {
+        let dataset = Dataset::open(Arc::new(InMemory::new("mutated.pt", bytes))).await?;
+        // A mutated header may promise any number of rows; reading a few must stay cheap.
+        dataset.read(0..dataset.rows().min(6)).await.map(drop)
+    })
+}
+
+/// The galaxies of make.py.
+fn galaxies(rows: Range<u64>) -> Rows {
+    let (mut images, mut magnitudes, mut redshifts) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows.map(|row| row as f32) {
+        for band in (0_u8..5).map(f32::from) {
+            images.extend((0..1024).map(|pixel| row + 0.5 * band + pixel as f32 / 1024.0));
+            magnitudes.push(15.0 + row + 0.25 * band);
+        }
+        redshifts.push(f64::from(row) / 8.0);
+    }
+    Rows { images, magnitudes, redshifts: Some(redshifts) }
+}
+
+#[test]
+fn every_form_of_a_data_set_gives_the_same_galaxies() {
+    for name in
+        ["zip.pt", "legacy.pt", "protocol4.pt", "tuple.pt", "dict.pt", "channels-last.pt", "view.pt", "legacy-view.pt"]
+    {
+        let dataset = dataset(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(dataset.rows(), 6, "{name}");
+        for rows in [0..6, 2..3, 4..6, 3..3] {
+            assert!(run(dataset.read(rows.clone())).unwrap() == galaxies(rows.clone()), "{name} {rows:?}");
+        }
+    }
+}
+
+#[test]
+fn half_precision_is_converted() {
+    let rows = run(dataset("half.pt").unwrap().read(0..6)).unwrap();
+    let expected = galaxies(0..6);
+    assert!(rows.images.iter().zip(&expected.images).all(|(a, b)| (a - b).abs() <= 1.0 / 256.0));
+    assert_eq!((rows.magnitudes, rows.redshifts), (expected.magnitudes, expected.redshifts));
+}
+
+#[test]
+fn redshifts_may_be_unknown() {
+    let dataset = dataset("no-redshift.pt").unwrap();
+    assert!(!dataset.has_redshifts());
+    assert_eq!(dataset.bytes_per_row(), 20_520);
+    assert_eq!(run(dataset.read(0..1)).unwrap().redshifts, None);
+}
+
+#[test]
+fn rows_that_are_not_there_are_an_error() {
+    let error = run(dataset("zip.pt").unwrap().read(4..7)).unwrap_err();
+    assert!(matches!(error, Error::Rows { start: 4, end: 7, rows: 6, .. }), "{error}");
+}
+
+#[test]
+fn what_a_pickle_would_call_is_only_named() {
+    let marker = std::path::Path::new("/tmp/torch-file-executed-a-pickle");
+    assert!(!marker.exists(), "left over from a torch.load of hostile.pt: remove it");
+    let dataset = dataset("hostile.pt").unwrap();
+    assert_eq!(dataset.rows(), 1);
+    let file = run(TorchFile::open(Arc::new(LocalFile::open(fixture("hostile.pt")).unwrap()))).unwrap();
+    assert_eq!(file.root().get("extra").unwrap().class(), Some(("posix", "system")));
+    assert!(!marker.exists());
+}
+
+#[test]
+fn wrong_contents_say_what_was_found_and_what_was_wanted() {
+    let said = |name| dataset(name).err().unwrap().to_string();
+    let integers = said("integer-images.pt");
+    assert!(integers.contains("images are int64 [1, 5, 32, 32]") && integers.contains("floating-point"), "{integers}");
+    let bands = said("four-bands.pt");
+    assert!(bands.contains("[1, 4, 32, 32]") && bands.contains("[1, 5, 32, 32]"), "{bands}");
+    assert!(said("no-tensors.pt").contains("the integer 1"));
+    assert!(said("state-dict.pt").contains("a dictionary of"));
+    assert!(said("compressed.pt").contains("compressed member"));
+    assert!(said("make.py").contains("is not a torch.save file"));
+}
+
+#[test]
+fn a_module_and_its_state_dict_have_the_same_tensors() {
+    let read = |name: &str| {
+        run(async {
+            let file = TorchFile::open(Arc::new(LocalFile::open(fixture(name)).unwrap())).await.unwrap();
+            let checkpoint = Checkpoint::of(&file).unwrap();
+            let bias: Vec<f32> = file.tensor(&checkpoint.tensors["linear.bias"]).await.unwrap();
+            (checkpoint, bias, file.format())
+        })
+    };
+    let (module, bias, format) = read("module.pt");
+    assert_eq!((module.class.as_deref(), format), (Some("Tiny"), Format::Zip));
+    assert_eq!(module.attributes["num_heads"], Attribute::Int(3));
+    assert_eq!(module.attributes["norm.eps"], Attribute::Float(1e-3));
+    assert_eq!(module.attributes["conv.kernel_size"], Attribute::Ints(vec![3, 3]));
+    assert_eq!(module.tensors["conv.weight"].shape, [8, 2, 3, 3]);
+    assert_eq!(module.tensors["conv.weight"], module.tensors["same_conv.weight"]);
+    for name in ["module-legacy.pt", "state-dict.pt", "wrapped-state-dict.pt"] {
+        let (other, other_bias, _) = read(name);
+        assert_eq!(other.tensors.keys().collect::<Vec<_>>(), module.tensors.keys().collect::<Vec<_>>(), "{name}");
+        assert_eq!(other_bias, bias, "{name}");
+    }
+}
+
+#[test]
+fn a_truncated_file_is_an_error_wherever_it_is_cut() {
+    for name in ["no-redshift.pt", "legacy.pt"] {
+        let whole = std::fs::read(fixture(name)).unwrap();
+        for length in (0..whole.len()).step_by(997) {
+            let error = open_bytes(whole[..length].to_vec()).expect_err(name);
+            assert!(error.to_string().contains("mutated.pt"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn the_tar_form_is_named() {
+    let mut tar = vec![0; 1024];
+    tar[257..262].copy_from_slice(b"ustar");
+    assert!(open_bytes(tar).unwrap_err().to_string().contains("tar form"));
+}
+
+#[test]
+fn what_is_written_reads_back_and_is_the_same_bytes_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, steps: &[Range<u64>], redshifts| {
+        let path = folder.path().join(name).join("sky.pt");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut writer = DatasetWriter::create(&path, 6, redshifts).unwrap();
+        for rows in steps {
+            let rows = galaxies(rows.clone());
+            let magnitudes: Vec<f64> = rows.magnitudes.iter().map(|value| f64::from(*value)).collect();
+            let z = rows.redshifts.as_deref().filter(|_| redshifts != Redshifts::None);
+            writer.write(&rows.images, &magnitudes, z).unwrap();
+        }
+        writer.finish().unwrap();
+        path
+    };
+    let at_once = write("a", &[0..6], Redshifts::F32);
+    let in_steps = write("b", &[0..1, 1..5, 5..6], Redshifts::F32);
+    assert!(std::fs::read(&at_once).unwrap() == std::fs::read(in_steps).unwrap());
+    let back =
+        run(async { Dataset::open(Arc::new(LocalFile::open(&at_once).unwrap())).await.unwrap().read(0..6).await });
+    assert!(back.unwrap() == galaxies(0..6));
+    let without = write("c", &[0..6], Redshifts::None);
+    let without = run(Dataset::open(Arc::new(LocalFile::open(without).unwrap()))).unwrap();
+    assert!(!without.has_redshifts());
+}
+
+#[test]
+fn a_data_set_that_is_not_whole_is_not_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = DatasetWriter::create(folder.path().join("short.pt"), 6, Redshifts::F64).unwrap();
+    assert!(writer.finish().unwrap_err().to_string().contains("0 of its 6 rows"));
+}
+
+mod broken {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// Bytes of the header, the pickle and the directory, where every byte has a meaning.
+        #[test]
+        fn no_change_of_bytes_makes_it_panic(
+            legacy in any::<bool>(),
+            changes in proptest::collection::vec((0_usize..2_000, any::<bool>(), any::<u8>()), 1..4),
+        ) {
+            let name = if legacy { "legacy.pt" } else { "no-redshift.pt" };
+            let mut bytes = std::fs::read(fixture(name)).unwrap();
+            for (at, from_end, value) in changes {
+                let at = if from_end { bytes.len() - 1 - at } else { at };
+                bytes[at] = value;
+            }
+            let _ = open_bytes(bytes);
+        }
+
+        #[test]
+        fn a_module_survives_any_change_too(at in 0_usize..9_000, value in any::<u8>()) {
+            let mut bytes = std::fs::read(fixture("module.pt")).unwrap();
+            let at = at % bytes.len();
+            bytes[at] = value;
+            run(async {
+                if let Ok(file) = TorchFile::open(Arc::new(InMemory::new("mutated.pt", bytes))).await
+                    && let Ok(checkpoint) = Checkpoint::of(&file)
+                {
+                    for tensor in checkpoint.tensors.values() {
+                        let _ = file.tensor::<f32>(tensor).await;
+                    }
+                }
+            });
+        }
+    }
+}
