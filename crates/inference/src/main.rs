@@ -13,9 +13,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let stores = &S3Store::client(&aws_config(None).await);
     let engines = &EngineCache::new(
         lambda::packaged("model.safetensors"),
-        Box::new(|name, model| {
-            engines::load(name, model, None).map_err(|error| Error::BadEngine(error.to_string()))
-        }),
+        Box::new(|name, model| engines::load(name, model, None).map_err(|error| Error::BadEngine(error.to_string()))),
     );
     lambda::serve(
         |event: &RankEvent, id| {

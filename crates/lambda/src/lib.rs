@@ -38,7 +38,8 @@ where
         let event: E = serde_json::from_value(payload)
             .map_err(|error| diagnostic(&Error::BadPayload(format!("the event is not this function's: {error}"))))?;
         let span = span(&event, &context.request_id);
-        let invocation = Invocation { deadline: deadline(context.deadline, u64::try_from(context.env_config.memory).unwrap_or(0)) };
+        let invocation =
+            Invocation { deadline: deadline(context.deadline, u64::try_from(context.env_config.memory).unwrap_or(0)) };
         async move {
             handler(event, invocation).await.map_err(|error| {
                 tracing::error!(error_type = error.name(), "{error}");

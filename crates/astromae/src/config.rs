@@ -1,0 +1,245 @@
+//! The network's dimensions. All but three follow from the shapes of its tensors; those three, no shape gives away:
+//! they come from the attributes of a pickled module, from a safetensors file's metadata, or from the user.
+
+use serde::{Deserialize, Serialize};
+use torch_file::{BANDS, SIDE};
+
+use crate::{Error, Result, weights::Weights};
+
+/// What the shapes of the tensors do not give.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Hyperparameters {
+    /// Attention heads.
+    pub num_heads: usize,
+    /// Added to the variance in layer norms.
+    pub layer_norm_eps: f64,
+    /// Added to the variance in batch norms.
+    pub batch_norm_eps: f64,
+}
+
+/// The convolution branch (PCM) of a transformer block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConvBranch {
+    /// Channels between its two convolutions.
+    pub dim: usize,
+    /// Kernel side.
+    pub kernel: usize,
+    /// Groups of its first convolution.
+    pub groups: usize,
+    /// Groups of its second convolution.
+    pub groups_out: usize,
+}
+
+/// Dimensions of a network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Width of the transformer.
+    pub embed_dim: usize,
+    /// Side of a patch in pixels.
+    pub patch_size: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Hidden width of the blocks' MLP.
+    pub mlp_dim: usize,
+    /// The blocks' convolution branch; a plain ViT has none.
+    pub conv_branch: Option<ConvBranch>,
+    /// Hidden width behind transformer and inception branch.
+    pub hidden_dim: usize,
+    /// Hidden width of the magnitude branch.
+    pub magnitude_dim: usize,
+    /// Hidden width of the last layers.
+    pub concat_dim: usize,
+    /// What shapes do not give.
+    #[serde(flatten)]
+    pub hyperparameters: Hyperparameters,
+}
+
+impl Config {
+    /// Reads the dimensions off the shapes, and checks that every tensor of such a network is there, with its shape,
+    /// and no other one.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Shape`] or [`Error::Unexpected`], with the tensor's name.
+    pub fn of(weights: &Weights, hyperparameters: Hyperparameters) -> Result<Self> {
+        let size = |name: &str, dimension| weights.size(name, dimension);
+        let embed_dim = size("patch_embed.proj.weight", 0)?;
+        let depth = (0..).take_while(|block| weights.contains(&format!("blocks.{block}.norm1.weight"))).count();
+        let conv_branch = match weights.contains("blocks.0.PCM.0.weight") {
+            false => None,
+            true => {
+                let (dim, dim_per_group) = (size("blocks.0.PCM.0.weight", 0)?, size("blocks.0.PCM.3.weight", 1)?);
+                Some(ConvBranch {
+                    dim,
+                    kernel: size("blocks.0.PCM.0.weight", 2)?,
+                    groups: embed_dim / size("blocks.0.PCM.0.weight", 1)?.max(1),
+                    groups_out: dim / dim_per_group.max(1),
+                })
+            }
+        };
+        let config = Self {
+            embed_dim,
+            patch_size: size("patch_embed.proj.weight", 2)?,
+            depth,
+            mlp_dim: size("blocks.0.mlp.fc1.weight", 0)?,
+            conv_branch,
+            hidden_dim: size("vit_block.0.weight", 0)?,
+            magnitude_dim: size("inception_model.magnitude_block.0.weight", 0)?,
+            concat_dim: size("concat_block.0.weight", 0)?,
+            hyperparameters,
+        };
+        config.check_divisions()?;
+        let expected = config.tensors(weights)?;
+        for (name, shape) in &expected {
+            let found = &weights.get(name)?.shape;
+            if found != shape {
+                return Err(Error::Shape { name: name.clone(), found: found.clone(), expected: format!("{shape:?}") });
+            }
+        }
+        let known: std::collections::BTreeSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
+        match weights.iter().find(|(name, _)| !known.contains(name.as_str())) {
+            Some((name, _)) => Err(Error::Unexpected { name: name.clone() }),
+            None => Ok(config),
+        }
+    }
+
+    /// Patches of an image.
+    pub fn patches(&self) -> usize {
+        self.grid() * self.grid()
+    }
+
+    /// Patches along each side.
+    pub fn grid(&self) -> usize {
+        SIDE as usize / self.patch_size
+    }
+
+    fn check_divisions(&self) -> Result<()> {
+        let heads = self.hyperparameters.num_heads;
+        let refuse = |reason: String| Err(Error::Config { reason });
+        if heads == 0 || !self.embed_dim.is_multiple_of(heads) {
+            return refuse(format!("{heads} attention heads do not divide the width {}", self.embed_dim));
+        }
+        if self.patch_size == 0 || !SIDE.is_multiple_of(self.patch_size as u64) {
+            return refuse(format!("patches of {} pixels do not divide {SIDE}", self.patch_size));
+        }
+        if let Some(branch) = &self.conv_branch {
+            let divides = |groups: usize| {
+                groups > 0 && self.embed_dim.is_multiple_of(groups) && branch.dim.is_multiple_of(groups)
+            };
+            if branch.kernel.is_multiple_of(2) || !divides(branch.groups) || !divides(branch.groups_out) {
+                return refuse(format!(
+                    "its convolution branch has {} and {} groups and a kernel of {}: groups must divide {} and {}, \
+                     the kernel must be odd",
+                    branch.groups, branch.groups_out, branch.kernel, self.embed_dim, branch.dim
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Names and shapes of all tensors of such a network. The inception branch's widths are those found: any that fit
+    /// each other will do.
+    fn tensors(&self, weights: &Weights) -> Result<Vec<(String, Vec<usize>)>> {
+        let mut list = Shapes(Vec::new());
+        let (width, bands) = (self.embed_dim, BANDS as usize);
+        list.add("cls_token", &[1, 1, width]);
+        list.add("pos_embed", &[1, self.patches() + 1, width]);
+        list.add("patch_embed.proj.weight", &[width, bands, self.patch_size, self.patch_size]);
+        list.add("patch_embed.proj.bias", &[width]);
+        for block in 0..self.depth {
+            let at = |name: &str| format!("blocks.{block}.{name}");
+            list.norm(&at("norm1"), width);
+            list.add(at("attn.q_bias"), &[width]);
+            list.add(at("attn.v_bias"), &[width]);
+            list.add(at("attn.qkv.weight"), &[3 * width, width]);
+            list.linear(&at("attn.proj"), width, width);
+            list.norm(&at("norm2"), width);
+            list.linear(&at("mlp.fc1"), width, self.mlp_dim);
+            list.linear(&at("mlp.fc2"), self.mlp_dim, width);
+            if let Some(ConvBranch { dim, kernel, groups, groups_out }) = self.conv_branch {
+                list.conv(&at("PCM.0"), &[dim, width / groups, kernel, kernel]);
+                list.batch_norm(&at("PCM.1"), dim);
+                list.conv(&at("PCM.3"), &[width, dim / groups_out, kernel, kernel]);
+            }
+        }
+        list.norm("fc_norm", width);
+        list.linear("head", width, width);
+        list.linear("vit_block.0", width, self.hidden_dim);
+        list.linear("vit_block.2", self.hidden_dim, self.hidden_dim);
+
+        let first = "inception_model.vis_inception.0";
+        let mut channels = weights.size(&format!("{first}.weight"), 0)?;
+        list.conv(first, &[channels, bands, 1, 1]);
+        for block in INCEPTION_BLOCKS {
+            let at = |name: &str| format!("inception_model.vis_inception.{block}.{name}");
+            let mut out = 0;
+            for (branch, kernel) in inception_branches(weights, block) {
+                let found = weights.size(&at(&format!("{branch}.conv.weight")), 0)?;
+                let into = if kernel == 1 { channels } else { weights.size(&at(&reducing(branch)), 0)? };
+                list.conv(&at(&format!("{branch}.conv")), &[found, into, kernel, kernel]);
+                list.batch_norm(&at(&format!("{branch}.bn")), found);
+                if !branch.ends_with(".0") {
+                    out += found;
+                }
+            }
+            channels = out;
+        }
+        // Three average pools by two: 32 → 4 pixels.
+        let pixels = (SIDE as usize / 8).pow(2);
+        list.linear("inception_model.vis_inception.10", channels * pixels, self.hidden_dim);
+        list.linear("inception_model.vis_inception.12", self.hidden_dim, self.hidden_dim);
+        for (layer, into) in [(0, bands), (2, self.magnitude_dim), (4, self.magnitude_dim), (6, self.magnitude_dim)] {
+            list.linear(&format!("inception_model.magnitude_block.{layer}"), into, self.magnitude_dim);
+        }
+        list.linear("inception_model.magnitude_block.8", self.magnitude_dim, self.magnitude_dim);
+        list.linear("concat_block.0", 2 * self.hidden_dim + self.magnitude_dim, self.concat_dim);
+        list.linear("concat_block.2", self.concat_dim, 1);
+        Ok(list.0)
+    }
+}
+
+/// Positions of the inception blocks in the sequence.
+pub(crate) const INCEPTION_BLOCKS: [usize; 5] = [2, 3, 5, 6, 8];
+
+/// The convolutions of an inception block, with their kernels. The last block has no 5×5 branch.
+pub(crate) fn inception_branches(weights: &Weights, block: usize) -> Vec<(&'static str, usize)> {
+    let five = [("branch3.0", 1), ("branch3.1", 5)];
+    let with_five = weights.contains(&format!("inception_model.vis_inception.{block}.branch3.0.conv.weight"));
+    let mut branches = vec![("branch1", 1), ("branch2.0", 1), ("branch2.1", 3)];
+    branches.extend(five.into_iter().filter(|_| with_five));
+    branches.push(("branch4.1", 1));
+    branches
+}
+
+/// The 1×1 convolution before a larger one.
+fn reducing(branch: &str) -> String {
+    format!("{}.0.conv.weight", branch.trim_end_matches(".1"))
+}
+
+struct Shapes(Vec<(String, Vec<usize>)>);
+
+impl Shapes {
+    fn add(&mut self, name: impl Into<String>, shape: &[usize]) {
+        self.0.push((name.into(), shape.to_vec()));
+    }
+
+    fn linear(&mut self, name: &str, into: usize, out: usize) {
+        self.add(format!("{name}.weight"), &[out, into]);
+        self.add(format!("{name}.bias"), &[out]);
+    }
+
+    fn conv(&mut self, name: &str, shape: &[usize]) {
+        self.add(format!("{name}.weight"), shape);
+        self.add(format!("{name}.bias"), &shape[..1]);
+    }
+
+    fn norm(&mut self, name: &str, width: usize) {
+        self.add(format!("{name}.weight"), &[width]);
+        self.add(format!("{name}.bias"), &[width]);
+    }
+
+    fn batch_norm(&mut self, name: &str, channels: usize) {
+        self.norm(name, channels);
+        self.add(format!("{name}.running_mean"), &[channels]);
+        self.add(format!("{name}.running_var"), &[channels]);
+    }
+}

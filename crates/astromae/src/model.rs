@@ -1,0 +1,252 @@
+//! Trained networks, from the files they come in.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use sha2::{Digest, Sha256};
+use torch_file::{Attribute, Checkpoint, InMemory, LocalFile, RangeRead, TorchFile};
+
+use crate::{
+    Error, Result,
+    config::{Config, Hyperparameters, INCEPTION_BLOCKS, inception_branches},
+    weights::Weights,
+};
+
+/// Key of the configuration in a safetensors file's metadata.
+const METADATA_KEY: &str = "astromae";
+/// Largest model file read: 60 times the published one.
+const MAX_MODEL: u64 = 4 << 30;
+
+/// A network with its weights.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Dimensions.
+    pub config: Config,
+    /// Tensors, as trained.
+    pub weights: Weights,
+    /// SHA-256 of the file's bytes, in hexadecimal: what a result says made it.
+    pub sha256: String,
+    /// Free text beside the network: origin, training, metrics. Only safetensors files have it.
+    pub metadata: HashMap<String, String>,
+}
+
+/// How values are stored by [`Model::to_safetensors`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// Two bytes: redshifts move by some 10⁻⁴.
+    F16,
+    /// Four bytes: nothing is lost.
+    F32,
+}
+
+impl Model {
+    /// Reads a file on this machine: see [`Model::read`].
+    ///
+    /// # Errors
+    /// Those of [`Model::read`].
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::read(Arc::new(LocalFile::open(path)?)).await
+    }
+
+    /// Reads a whole-module checkpoint or a safetensors file.
+    ///
+    /// # Errors
+    /// [`Error`], with the file's or the tensor's name; [`Error::Hyperparameters`] for a bare state dict.
+    pub async fn read(reader: Arc<dyn RangeRead>) -> Result<Self> {
+        Self::read_with(reader, None).await
+    }
+
+    /// Reads a file that may be a bare state dict, for which `given` says what its shapes do not. What a file says
+    /// itself wins.
+    ///
+    /// # Errors
+    /// Those of [`Model::read`].
+    pub async fn read_with(reader: Arc<dyn RangeRead>, given: Option<Hyperparameters>) -> Result<Self> {
+        let file = reader.name().to_owned();
+        let size = reader.size();
+        if size > MAX_MODEL {
+            return Err(torch_file::Error::TooLarge {
+                file,
+                what: "the model file".into(),
+                found: size,
+                limit: MAX_MODEL,
+            }
+            .into());
+        }
+        let bytes = reader.read(0..size).await.map_err(|source| torch_file::Error::Read {
+            file: file.clone(),
+            start: 0,
+            end: size,
+            source,
+        })?;
+        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        // A safetensors file starts with its header's length and the header, a JSON object.
+        let (mut weights, hyperparameters, metadata) = match bytes.get(8) {
+            Some(b'{') => from_safetensors(&file, &bytes)?,
+            _ => from_torch(&file, bytes, given).await?,
+        };
+        tidy(&mut weights)?;
+        if let Some((name, _)) = weights.iter().find(|(_, tensor)| !tensor.data.iter().all(|value| value.is_finite())) {
+            return Err(Error::NotFinite { name: name.clone() });
+        }
+        let config = Config::of(&weights, hyperparameters)?;
+        Ok(Self { config, weights, sha256, metadata })
+    }
+
+    /// The network as a safetensors file, with its configuration and `metadata` in the header. The same model gives
+    /// the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Safetensors`], for sizes no real network has.
+    pub fn to_safetensors(&self, precision: Precision, metadata: &HashMap<String, String>) -> Result<Vec<u8>> {
+        let failed = |source| Error::Safetensors { file: "the new file".into(), source };
+        let encoded: Vec<(&String, &Vec<usize>, Vec<u8>)> = self
+            .weights
+            .iter()
+            .map(|(name, tensor)| {
+                let values = tensor.data.iter();
+                let bytes = match precision {
+                    Precision::F16 => values.flat_map(|value| half::f16::from_f32(*value).to_le_bytes()).collect(),
+                    Precision::F32 => values.flat_map(|value| value.to_le_bytes()).collect(),
+                };
+                (name, &tensor.shape, bytes)
+            })
+            .collect();
+        let dtype = match precision {
+            Precision::F16 => Dtype::F16,
+            Precision::F32 => Dtype::F32,
+        };
+        let views = encoded
+            .iter()
+            .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(dtype, (*shape).clone(), bytes)?)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(failed)?;
+        let config =
+            serde_json::to_string(&self.config).map_err(|error| Error::Config { reason: error.to_string() })?;
+        let mut header = metadata.clone();
+        header.insert(METADATA_KEY.to_owned(), config);
+        safetensors::serialize(views, Some(header)).map_err(failed)
+    }
+}
+
+type Parts = (Weights, Hyperparameters, HashMap<String, String>);
+
+fn from_safetensors(file: &str, bytes: &Bytes) -> Result<Parts> {
+    let failed = |source| Error::Safetensors { file: file.to_owned(), source };
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(failed)?;
+    let mut metadata = header.metadata().clone().unwrap_or_default();
+    let missing = |reason: String| Error::Metadata { file: file.to_owned(), reason };
+    let config = metadata.remove(METADATA_KEY).ok_or_else(|| missing("there is none".into()))?;
+    let hyperparameters = serde_json::from_str(&config).map_err(|error| missing(error.to_string()))?;
+    let mut weights = Weights::default();
+    for (name, view) in SafeTensors::deserialize(bytes).map_err(failed)?.tensors() {
+        let data = decode(view.dtype(), view.data()).ok_or_else(|| Error::Shape {
+            name: name.clone(),
+            found: view.shape().to_vec(),
+            expected: format!("values of type F16, BF16 or F32 instead of {:?}", view.dtype()),
+        })?;
+        weights.insert(name, view.shape().to_vec(), data);
+    }
+    Ok((weights, hyperparameters, metadata))
+}
+
+fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    let two = || bytes.as_chunks::<2>().0.iter();
+    Some(match dtype {
+        Dtype::F16 => two().map(|chunk| half::f16::from_le_bytes(*chunk).to_f32()).collect(),
+        Dtype::BF16 => two().map(|chunk| half::bf16::from_le_bytes(*chunk).to_f32()).collect(),
+        Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
+        _ => return None,
+    })
+}
+
+async fn from_torch(file: &str, bytes: Bytes, given: Option<Hyperparameters>) -> Result<Parts> {
+    let torch = TorchFile::open(Arc::new(InMemory::new(file, bytes))).await?;
+    let checkpoint = Checkpoint::of(&torch)?;
+    let mut weights = Weights::default();
+    for (name, tensor) in &checkpoint.tensors {
+        // Counters of training steps are the one kind of tensor that is not floating-point.
+        if name.ends_with("num_batches_tracked") {
+            continue;
+        }
+        let shape = tensor.shape.iter().map(|size| *size as usize).collect();
+        weights.insert(name, shape, torch.tensor(tensor).await?);
+    }
+    let hyperparameters = hyperparameters(file, &checkpoint, &weights, given)?;
+    Ok((weights, hyperparameters, HashMap::new()))
+}
+
+/// What a module's attributes say, each of which must be the same in all layers.
+fn hyperparameters(
+    file: &str,
+    checkpoint: &Checkpoint,
+    weights: &Weights,
+    given: Option<Hyperparameters>,
+) -> Result<Hyperparameters> {
+    let mut heads = OneValue::default();
+    let (mut layer_norm, mut batch_norm) = (OneValue::default(), OneValue::default());
+    for (name, attribute) in &checkpoint.attributes {
+        let (layer, attribute_name) = name.rsplit_once('.').unwrap_or(("", name));
+        match (attribute_name, attribute) {
+            ("num_heads", Attribute::Int(value)) => heads.add(name, *value as f64)?,
+            ("eps", Attribute::Float(value)) if weights.contains(&format!("{layer}.running_mean")) => {
+                batch_norm.add(name, *value)?;
+            }
+            ("eps", Attribute::Float(value)) => layer_norm.add(name, *value)?,
+            ("approximate", Attribute::Text(text)) if text != "none" => {
+                return Err(Error::Config { reason: format!("{layer} is an approximate GELU ({text})") });
+            }
+            _ => {}
+        }
+    }
+    let of = |value: OneValue, given: Option<f64>, what: &str| {
+        value.0.or(given).ok_or_else(|| Error::Hyperparameters { file: file.to_owned(), what: what.to_owned() })
+    };
+    Ok(Hyperparameters {
+        num_heads: of(heads, given.map(|given| given.num_heads as f64), "the number of attention heads")? as usize,
+        layer_norm_eps: of(layer_norm, given.map(|given| given.layer_norm_eps), "the eps of its layer norms")?,
+        batch_norm_eps: of(batch_norm, given.map(|given| given.batch_norm_eps), "the eps of its batch norms")?,
+    })
+}
+
+#[derive(Default)]
+struct OneValue(Option<f64>);
+
+impl OneValue {
+    fn add(&mut self, name: &str, value: f64) -> Result<()> {
+        match self.0.replace(value) {
+            Some(other) if other != value => {
+                Err(Error::Config { reason: format!("{name} is {value}, elsewhere it is {other}") })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Drops what is there twice or never used: the first inception layer's second name, and the 5×5 branch that the last
+/// inception block of the published classes makes and leaves out of its forward pass.
+fn tidy(weights: &mut Weights) -> Result<()> {
+    for part in ["weight", "bias"] {
+        let second = format!("inception_model.conv2d_init.{part}");
+        let first = format!("inception_model.vis_inception.0.{part}");
+        if let Some(tensor) = weights.remove(&second)
+            && tensor != *weights.get(&first)?
+        {
+            return Err(Error::Config { reason: format!("{second} and {first} should be one tensor and differ") });
+        }
+    }
+    let last = INCEPTION_BLOCKS[INCEPTION_BLOCKS.len() - 1];
+    let mut channels = 0;
+    for (branch, _) in inception_branches(weights, last) {
+        let name = format!("inception_model.vis_inception.{last}.{branch}.conv.weight");
+        if !branch.ends_with(".0") && !branch.starts_with("branch3") {
+            channels += weights.size(&name, 0)?;
+        }
+    }
+    if weights.size("inception_model.vis_inception.10.weight", 1)? == 16 * channels {
+        let unused = format!("inception_model.vis_inception.{last}.branch3.");
+        weights.retain(|name| !name.starts_with(&unused));
+    }
+    Ok(())
+}

@@ -1,0 +1,358 @@
+//! The folded network as libtorch tensors, and its forward pass.
+//!
+//! Only `f_` operations, which return libtorch's errors instead of panicking.
+
+use std::ops::Deref;
+
+use astromae::fold::{self, Network};
+use tch::{Kind, TchError, Tensor};
+
+type Result<T> = std::result::Result<T, TchError>;
+
+/// A tensor that is never written to again: its clones share the values.
+struct Weight(Tensor);
+
+impl Clone for Weight {
+    fn clone(&self) -> Self {
+        Self(self.0.shallow_clone())
+    }
+}
+
+impl Deref for Weight {
+    type Target = Tensor;
+
+    fn deref(&self) -> &Tensor {
+        &self.0
+    }
+}
+
+impl Weight {
+    fn new(values: &[f32], shape: &[i64]) -> Result<Self> {
+        Ok(Self(Tensor::f_from_slice(values)?.f_view(shape)?))
+    }
+}
+
+/// Weights as the operations want them. Clones share the values, so that each thread can have one.
+#[derive(Clone)]
+pub(crate) struct TchNetwork {
+    patch_size: i64,
+    patch: Linear,
+    /// `[1, patches, width]`.
+    positions: Weight,
+    /// `[1, 1, width]`.
+    class_token: Weight,
+    heads: i64,
+    eps: f64,
+    blocks: Vec<Block>,
+    hidden: Linear,
+    stem: Linear,
+    inception: Vec<Inception>,
+    inception_hidden: Linear,
+    magnitudes: Vec<Linear>,
+    concat: Linear,
+    out: Linear,
+}
+
+impl TchNetwork {
+    pub(crate) fn new(network: &Network) -> Result<Self> {
+        let config = &network.config;
+        let width = config.embed_dim as i64;
+        Ok(Self {
+            patch_size: config.patch_size as i64,
+            patch: Linear::new(&network.patch)?,
+            positions: Weight::new(&network.positions, &[1, config.patches() as i64, width])?,
+            class_token: Weight::new(&network.class_token, &[1, 1, width])?,
+            heads: config.hyperparameters.num_heads as i64,
+            eps: config.hyperparameters.layer_norm_eps,
+            blocks: network.blocks.iter().map(|block| Block::new(block, config.grid())).collect::<Result<_>>()?,
+            hidden: Linear::new(&network.hidden)?,
+            stem: Linear::pointwise(&[&network.stem])?,
+            inception: network.inception.iter().map(Inception::new).collect::<Result<_>>()?,
+            inception_hidden: Linear::new(&network.inception_hidden)?,
+            magnitudes: network.magnitudes.iter().map(Linear::new).collect::<Result<_>>()?,
+            concat: Linear::new(&network.concat)?,
+            out: Linear::new(&network.out)?,
+        })
+    }
+
+    /// Redshifts of a micro-batch.
+    pub(crate) fn predict(&self, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]) -> Result<()> {
+        let count = redshifts.len() as i64;
+        let _no_grad = tch::no_grad_guard();
+        let images = Tensor::f_from_slice(images)?.f_view([count, 5, 32, 32])?;
+        let magnitudes = Tensor::f_from_slice(magnitudes)?.f_view([count, 5])?;
+        let v = self.transformer(&images)?;
+        let y = self.inception(&images)?;
+        let m = self.magnitudes.iter().try_fold(magnitudes, |m, layer| layer.forward(&m)?.f_relu_())?;
+        let joined = Tensor::f_cat(&[v, y, m], 1)?;
+        let z = self.out.forward(&self.concat.forward(&joined)?.f_relu_()?)?;
+        z.f_view([count])?.f_copy_data(redshifts, redshifts.len())
+    }
+
+    fn transformer(&self, images: &Tensor) -> Result<Tensor> {
+        let count = images.size()[0];
+        let (side, width) = (self.patch_size, self.class_token.size()[2]);
+        let grid = 32 / side;
+        // The patches' values side by side: a convolution with stride is a linear layer over them.
+        let patches = images.f_view([count, 5, grid, side, grid, side])?.f_permute([0, 2, 4, 1, 3, 5])?.f_reshape([
+            count,
+            grid * grid,
+            5 * side * side,
+        ])?;
+        let tokens = self.patch.forward(&patches)?.f_add_(&self.positions)?;
+        let class_tokens = self.class_token.f_expand([count, 1, width], false)?;
+        let mut x = Tensor::f_cat(&[class_tokens, tokens], 1)?;
+        for block in &self.blocks {
+            x = block.forward(x, self.heads, self.eps)?;
+        }
+        let mean = x.f_narrow(1, 1, grid * grid)?.f_mean_dim(1_i64, false, Kind::Float)?;
+        self.hidden.forward(&normalize(&mean, self.eps)?)?.f_relu_()
+    }
+
+    fn inception(&self, images: &Tensor) -> Result<Tensor> {
+        // Maps are [n, side, side, channels], which libtorch calls channels last, and convolutions of one pixel are
+        // linear layers over their channels.
+        let halved = images.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>)?;
+        let mut map = self.stem.forward(&halved.f_permute([0, 2, 3, 1])?)?;
+        for (index, block) in self.inception.iter().enumerate() {
+            if index == 2 || index == 4 {
+                map = halve(&map)?;
+            }
+            map = block.forward(&map)?;
+        }
+        // Flattened as the published network does it: channels first.
+        let flat = map.f_permute([0, 3, 1, 2])?.f_reshape([map.size()[0], -1])?;
+        self.inception_hidden.forward(&flat)?.f_relu_()
+    }
+}
+
+/// Mean over squares of 2×2 pixels.
+fn halve(map: &Tensor) -> Result<Tensor> {
+    let channels_last = map.f_permute([0, 3, 1, 2])?;
+    channels_last.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>)?.f_permute([0, 2, 3, 1])
+}
+
+/// Layer norm without its affine part, which is folded into the next layer.
+fn normalize(x: &Tensor, eps: f64) -> Result<Tensor> {
+    let width = x.size().last().copied().unwrap_or(0);
+    x.f_layer_norm([width], None::<Tensor>, None::<Tensor>, eps, false)
+}
+
+#[derive(Clone)]
+struct Linear {
+    weight: Weight,
+    bias: Weight,
+}
+
+impl Linear {
+    fn new(layer: &fold::Linear) -> Result<Self> {
+        let (outputs, inputs) = (layer.outputs as i64, layer.inputs as i64);
+        Ok(Self {
+            weight: Weight::new(&layer.weight, &[outputs, inputs])?,
+            bias: Weight::new(&layer.bias, &[outputs])?,
+        })
+    }
+
+    /// Convolutions of one pixel, side by side as one layer over the channels.
+    fn pointwise(convs: &[&fold::Conv]) -> Result<Self> {
+        let weight: Vec<f32> = convs.iter().flat_map(|conv| conv.weight.iter().copied()).collect();
+        let bias: Vec<f32> = convs.iter().flat_map(|conv| conv.bias.iter().copied()).collect();
+        let outputs = bias.len() as i64;
+        Ok(Self { weight: Weight::new(&weight, &[outputs, -1])?, bias: Weight::new(&bias, &[outputs])? })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        x.f_linear(&self.weight, Some(&*self.bias))
+    }
+}
+
+/// A convolution of a map, channels last.
+#[derive(Clone)]
+struct Conv {
+    weight: Weight,
+    bias: Weight,
+    padding: i64,
+}
+
+impl Conv {
+    fn new(conv: &fold::Conv) -> Result<Self> {
+        let (outputs, inputs, kernel) = (conv.outputs as i64, (conv.inputs / conv.groups) as i64, conv.kernel as i64);
+        let weight = Tensor::f_from_slice(&conv.weight)?.f_view([outputs, inputs, kernel, kernel])?;
+        let weight = weight.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
+        Ok(Self { weight: Weight(weight), bias: Weight::new(&conv.bias, &[outputs])?, padding: kernel / 2 })
+    }
+
+    fn forward(&self, map: &Tensor) -> Result<Tensor> {
+        let padding = [self.padding, self.padding];
+        map.f_contiguous()?
+            .f_permute([0, 3, 1, 2])?
+            .f_conv2d(&self.weight, Some(&*self.bias), [1, 1], padding, [1, 1], 1)?
+            .f_permute([0, 2, 3, 1])
+    }
+}
+
+#[derive(Clone)]
+struct Inception {
+    /// The convolutions of one pixel that read the input: branch 1, and the first of the others.
+    pointwise: Linear,
+    /// Their outputs.
+    widths: Vec<i64>,
+    three: Conv,
+    five: Option<Conv>,
+    pool: Linear,
+}
+
+impl Inception {
+    fn new(block: &fold::Inception) -> Result<Self> {
+        let mut pointwise = vec![&block.one, &block.three.0];
+        pointwise.extend(block.five.as_ref().map(|(first, _)| first));
+        Ok(Self {
+            widths: pointwise.iter().map(|conv| conv.outputs as i64).collect(),
+            pointwise: Linear::pointwise(&pointwise)?,
+            three: Conv::new(&block.three.1)?,
+            five: block.five.as_ref().map(|(_, second)| Conv::new(second)).transpose()?,
+            pool: Linear::pointwise(&[&block.pool])?,
+        })
+    }
+
+    fn forward(&self, map: &Tensor) -> Result<Tensor> {
+        let reduced = self.pointwise.forward(map)?.f_relu_()?.f_split_with_sizes(&self.widths, 3)?;
+        let largest = map
+            .f_permute([0, 3, 1, 2])?
+            .f_max_pool2d([3, 3], [1, 1], [1, 1], [1, 1], false)?
+            .f_permute([0, 2, 3, 1])?;
+        let mut branches = vec![reduced[0].shallow_clone(), self.three.forward(&reduced[1])?.f_relu_()?];
+        if let Some(five) = &self.five {
+            branches.push(five.forward(&reduced[2])?.f_relu_()?);
+        }
+        branches.push(self.pool.forward(&largest)?.f_relu_()?);
+        Tensor::f_cat(&branches, 3)
+    }
+}
+
+#[derive(Clone)]
+struct Block {
+    qkv: Linear,
+    proj: Linear,
+    conv: Option<ConvBranch>,
+    fc1: Linear,
+    fc2: Linear,
+}
+
+impl Block {
+    fn new(block: &fold::Block, grid: usize) -> Result<Self> {
+        Ok(Self {
+            qkv: Linear::new(&block.qkv)?,
+            proj: Linear::new(&block.proj)?,
+            conv: block.conv.as_ref().map(|(into, out)| ConvBranch::new(into, out, grid)).transpose()?,
+            fc1: Linear::new(&block.fc1)?,
+            fc2: Linear::new(&block.fc2)?,
+        })
+    }
+
+    /// `x` is `[n, 1 + patches, width]`.
+    fn forward(&self, mut x: Tensor, heads: i64, eps: f64) -> Result<Tensor> {
+        let attended = self.attention(&normalize(&x, eps)?, heads)?;
+        let patches = x.size()[1] - 1;
+        let branch = self.conv.as_ref().map(|conv| conv.forward(&x.narrow(1, 1, patches))).transpose()?;
+        let _ = x.f_add_(&attended)?;
+        if let Some(branch) = branch {
+            let _ = x.f_narrow(1, 1, patches)?.f_add_(&branch)?;
+        }
+        let hidden = self.fc1.forward(&normalize(&x, eps)?)?.f_gelu("none")?;
+        x.f_add_(&self.fc2.forward(&hidden)?)
+    }
+
+    fn attention(&self, x: &Tensor, heads: i64) -> Result<Tensor> {
+        let [count, tokens, width] = x.size()[..] else { return Err(TchError::Shape("tokens".into())) };
+        let qkv = self.qkv.forward(x)?.f_view([count, tokens, 3, heads, width / heads])?;
+        let qkv = qkv.f_permute([2, 0, 3, 1, 4])?;
+        let (q, k, v) = (qkv.f_select(0, 0)?, qkv.f_select(0, 1)?, qkv.f_select(0, 2)?);
+        let weights = q.f_matmul(&k.f_transpose(-2, -1)?)?.f_softmax(-1, None)?;
+        let mixed = weights.f_matmul(&v)?.f_transpose(1, 2)?.f_reshape([count, tokens, width])?;
+        self.proj.forward(&mixed)
+    }
+}
+
+/// Two grouped convolutions on the patches' small map, each as one batched product over the groups: the matrix of a
+/// group holds its kernel at every position, `[positions · inputs, positions · outputs]`.
+#[derive(Clone)]
+struct ConvBranch {
+    into: GroupedMap,
+    out: GroupedMap,
+}
+
+impl ConvBranch {
+    fn new(into: &fold::Conv, out: &fold::Conv, grid: usize) -> Result<Self> {
+        Ok(Self { into: GroupedMap::new(into, grid)?, out: GroupedMap::new(out, grid)? })
+    }
+
+    /// From and to `[n, patches, width]`.
+    fn forward(&self, patches: &Tensor) -> Result<Tensor> {
+        let hidden = self.into.forward(patches)?.f_silu_()?;
+        self.out.forward(&hidden)
+    }
+}
+
+#[derive(Clone)]
+struct GroupedMap {
+    groups: i64,
+    /// `[groups, positions · inputs, positions · outputs]`, inputs and outputs of a group.
+    weight: Weight,
+    /// `[groups, 1, positions · outputs]`.
+    bias: Weight,
+    outputs: i64,
+}
+
+impl GroupedMap {
+    fn new(conv: &fold::Conv, grid: usize) -> Result<Self> {
+        let positions = grid * grid;
+        let (groups, kernel) = (conv.groups, conv.kernel);
+        let (inputs, outputs) = (conv.inputs / groups, conv.outputs / groups);
+        let mut weight = vec![0.0; groups * positions * inputs * positions * outputs];
+        let mut bias = Vec::with_capacity(groups * positions * outputs);
+        for group in 0..groups {
+            for _ in 0..positions {
+                bias.extend_from_slice(&conv.bias[group * outputs..(group + 1) * outputs]);
+            }
+            for (from, to) in (0..positions).flat_map(|from| (0..positions).map(move |to| (from, to))) {
+                // Where the kernel that is centred on `to` has `from`, if it reaches that far.
+                let offset = |from: usize, to: usize| (from + kernel / 2).checked_sub(to).filter(|at| *at < kernel);
+                let (Some(down), Some(right)) = (offset(from / grid, to / grid), offset(from % grid, to % grid)) else {
+                    continue;
+                };
+                for (input, output) in (0..inputs).flat_map(|input| (0..outputs).map(move |output| (input, output))) {
+                    let row = (group * positions + from) * inputs + input;
+                    let source = (group * outputs + output) * inputs + input;
+                    weight[row * positions * outputs + to * outputs + output] =
+                        conv.weight[(source * kernel + down) * kernel + right];
+                }
+            }
+        }
+        let (groups, positions) = (groups as i64, positions as i64);
+        let (rows, columns) = (positions * inputs as i64, positions * outputs as i64);
+        Ok(Self {
+            groups,
+            weight: Weight::new(&weight, &[groups, rows, columns])?,
+            bias: Weight::new(&bias, &[groups, 1, columns])?,
+            outputs: outputs as i64,
+        })
+    }
+
+    /// From and to `[n, positions, channels]`.
+    fn forward(&self, map: &Tensor) -> Result<Tensor> {
+        let [count, positions, channels] = map.size()[..] else { return Err(TchError::Shape("map".into())) };
+        let groups = self.groups;
+        let rows = map.f_view([count, positions, groups, channels / groups])?.f_permute([2, 0, 1, 3])?.f_reshape([
+            groups,
+            count,
+            positions * channels / groups,
+        ])?;
+        let rows = self.bias.f_baddbmm(&rows, &self.weight, 1, 1)?;
+        rows.f_view([groups, count, positions, self.outputs])?.f_permute([1, 2, 0, 3])?.f_reshape([
+            count,
+            positions,
+            groups * self.outputs,
+        ])
+    }
+}
