@@ -13,7 +13,8 @@
 use std::{io::Write, sync::Arc};
 
 use arrow_array::{
-    Array, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray, UInt8Array, cast::AsArray,
+    Array, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray, UInt8Array,
+    cast::AsArray,
     types::{Float32Type, Float64Type, Int64Type, UInt8Type},
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -183,8 +184,9 @@ fn runs(batch: &RecordBatch) -> Vec<Rows> {
     let z_spec = batch.column(2).as_primitive::<Float64Type>();
     let z_phot = batch.column(3).as_primitive::<Float32Type>();
     let flags = batch.column(4).as_primitive::<UInt8Type>();
-    let goes_on =
-        |row: usize| files.value(row) == files.value(row - 1) && indices.value(row).checked_sub(1) == Some(indices.value(row - 1));
+    let goes_on = |row: usize| {
+        files.value(row) == files.value(row - 1) && indices.value(row).checked_sub(1) == Some(indices.value(row - 1))
+    };
     let mut found = Vec::new();
     let mut start = 0;
     while start < batch.num_rows() {

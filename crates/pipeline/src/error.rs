@@ -10,9 +10,7 @@ pub enum Error {
     #[error("bad payload: {0}")]
     BadPayload(String),
     /// Nothing to do lies under the prefix.
-    #[error(
-        "no .pt file under {location}: check `prefix` (or `data_prefix`), and that the partitions were uploaded"
-    )]
+    #[error("no .pt file under {location}: check `prefix` (or `data_prefix`), and that the partitions were uploaded")]
     EmptyPrefix {
         /// The folder that was listed, as `s3://bucket/prefix/` or a path.
         location: String,
@@ -26,9 +24,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// The role or user may not read or write this.
-    #[error(
-        "access denied to {location} ({action}): the role or user that runs this needs that permission there"
-    )]
+    #[error("access denied to {location} ({action}): the role or user that runs this needs that permission there")]
     AccessDenied {
         /// The bucket or key.
         location: String,
@@ -152,20 +148,11 @@ impl Error {
         None
     }
 
-    pub(crate) fn bad_partition(
-        location: impl Into<String>,
-        reason: impl std::fmt::Display,
-    ) -> Self {
-        Self::BadPartition {
-            location: location.into(),
-            reason: reason.to_string(),
-        }
+    pub(crate) fn bad_partition(location: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::BadPartition { location: location.into(), reason: reason.to_string() }
     }
 
     pub(crate) fn bad_model(location: impl Into<String>, reason: impl std::fmt::Display) -> Self {
-        Self::BadModel {
-            location: location.into(),
-            reason: reason.to_string(),
-        }
+        Self::BadModel { location: location.into(), reason: reason.to_string() }
     }
 }

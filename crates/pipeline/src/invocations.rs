@@ -141,10 +141,14 @@ mod tests {
     #[test]
     fn reports_find_their_ranks_whatever_the_order() {
         let report = |id: &str| {
-            format!("REPORT RequestId: {id}\tDuration: 1.00 ms\tBilled Duration: 2 ms\tMemory Size: 3 MB\tMax Memory Used: 1 MB\t")
+            format!(
+                "REPORT RequestId: {id}\tDuration: 1.00 ms\tBilled Duration: 2 ms\tMemory Size: 3 MB\tMax Memory Used: 1 MB\t"
+            )
         };
         let ours = |id: &str, execution: &str, rank: u64| {
-            format!(r#"{{"level":"INFO","message":"x","span":{{"requestId":"{id}","execution":"{execution}","rank":{rank},"name":"rank"}}}}"#)
+            format!(
+                r#"{{"level":"INFO","message":"x","span":{{"requestId":"{id}","execution":"{execution}","rank":{rank},"name":"rank"}}}}"#
+            )
         };
         let lines = [
             report("b"),

@@ -57,7 +57,12 @@ impl Layout {
         let Some(name) = key.strip_prefix(&self.root) else { return false };
         matches!(
             name,
-            "plan.json" | "tasks.json" | "predictions.parquet" | "Results.json" | "combined_data.json" | "inference.png"
+            "plan.json"
+                | "tasks.json"
+                | "predictions.parquet"
+                | "Results.json"
+                | "combined_data.json"
+                | "inference.png"
         ) || [("predictions/", ".parquet"), ("ranks/", ".json"), ("map/", ".json")]
             .iter()
             .any(|(folder, ending)| name.starts_with(folder) && name.ends_with(ending))

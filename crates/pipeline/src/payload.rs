@@ -81,7 +81,8 @@ impl Payload {
         let warnings = check_names(object)?;
         let fields = Fields(object);
 
-        let bucket = fields.required_text("bucket", "the bucket for results, and for the partitions unless `data_bucket` is given")?;
+        let bucket = fields
+            .required_text("bucket", "the bucket for results, and for the partitions unless `data_bucket` is given")?;
         let data_prefix = match (fields.text("data_prefix")?, fields.text("prefix")?) {
             (Some(prefix), _) | (None, Some(prefix)) => prefix,
             (None, None) => return Err(missing("prefix", "the folder that holds the partitions")),
@@ -131,14 +132,10 @@ fn check_names(object: &Map<String, Value>) -> Result<Vec<String>> {
         if WITHOUT_MEANING.contains(&name) {
             idle.push(format!("`{name}`"));
         } else if !FIELDS.contains(&name) {
-            let nearest = FIELDS
-                .iter()
-                .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+            let nearest =
+                FIELDS.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
             let hint = nearest.map(|field| format!(": did you mean `{field}`?")).unwrap_or_default();
-            return Err(Error::BadPayload(format!(
-                "unknown field `{name}`{hint} (known: {})",
-                FIELDS.join(", ")
-            )));
+            return Err(Error::BadPayload(format!("unknown field `{name}`{hint} (known: {})", FIELDS.join(", "))));
         }
     }
     Ok(if idle.is_empty() {

@@ -78,11 +78,7 @@ impl Plan {
     pub fn new(payload: Payload, execution: &str, mut files: Vec<PlannedFile>, model: PlannedModel) -> Result<Self> {
         sort(&mut files);
         let wanted = payload.world_size.unwrap_or(files.len() as u64);
-        let world_size = if shares_files(wanted, files.len()) {
-            wanted.min(total_rows(&files)?)
-        } else {
-            wanted
-        };
+        let world_size = if shares_files(wanted, files.len()) { wanted.min(total_rows(&files)?) } else { wanted };
         let fingerprint = fingerprint(&payload, world_size, &files, &model)?;
         Ok(Self {
             fingerprint,
@@ -121,10 +117,7 @@ impl Plan {
             let end = start + file.rows.unwrap_or_default();
             let (from, to) = (own.start.max(start), own.end.min(end));
             if from < to {
-                slices.push(Slice {
-                    file,
-                    rows: Some(from - start..to - start),
-                });
+                slices.push(Slice { file, rows: Some(from - start..to - start) });
             }
             start = end;
         }

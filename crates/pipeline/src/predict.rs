@@ -75,14 +75,11 @@ pub struct Work {
 pub async fn open(store: &Arc<dyn ObjectStore>, file: &PlannedFile) -> Result<Dataset> {
     let location = store.location(&file.object.key);
     let reader = ObjectReader::new(Arc::clone(store), file.object.clone());
-    let dataset = Dataset::open(Arc::new(reader))
-        .await
-        .map_err(|error| Error::from_torch(&location, error))?;
+    let dataset = Dataset::open(Arc::new(reader)).await.map_err(|error| Error::from_torch(&location, error))?;
     match file.rows {
-        Some(planned) if planned != dataset.rows() => Err(Error::bad_partition(
-            location,
-            format!("{} rows were planned, {} are there", planned, dataset.rows()),
-        )),
+        Some(planned) if planned != dataset.rows() => {
+            Err(Error::bad_partition(location, format!("{} rows were planned, {} are there", planned, dataset.rows())))
+        }
         _ => Ok(dataset),
     }
 }
@@ -215,10 +212,8 @@ async fn read_ahead(
             let mut from = rows.start;
             while from < rows.end {
                 let to = rows.end.min(from + step);
-                let mut rows = dataset
-                    .read(from..to)
-                    .await
-                    .map_err(|error| Error::from_torch(&store.location(&key), error))?;
+                let mut rows =
+                    dataset.read(from..to).await.map_err(|error| Error::from_torch(&store.location(&key), error))?;
                 let flags = blank_bad_rows(&mut rows);
                 let bytes = (to - from) * dataset.bytes_per_row();
                 let chunk = Chunk { file: key.clone(), first_row: from, rows, flags, bytes };

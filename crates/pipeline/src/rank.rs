@@ -65,8 +65,8 @@ impl EngineCache {
             }
             None => (self.packaged_model.display().to_string(), Model::open(&self.packaged_model).await),
         };
-        let model = model
-            .map_err(|error| Error::from_store(&error).unwrap_or_else(|| Error::bad_model(&location, error)))?;
+        let model =
+            model.map_err(|error| Error::from_store(&error).unwrap_or_else(|| Error::bad_model(&location, error)))?;
         if model.sha256 != planned.sha256 {
             return Err(Error::bad_model(
                 location,

@@ -164,11 +164,7 @@ impl Merge {
         Ok(Self {
             catalogue: CatalogueWriter::new(Vec::new()).map_err(encode)?,
             compared: Compared::default(),
-            counts: Counts {
-                files: plan.files.len() as u64,
-                ranks: plan.world_size,
-                ..Counts::default()
-            },
+            counts: Counts { files: plan.files.len() as u64, ranks: plan.world_size, ..Counts::default() },
             missing: Vec::new(),
             records: Vec::new(),
         })
@@ -248,8 +244,7 @@ fn prove(share: &[Slice<'_>], record: &RankRecord, part: Bytes) -> Result<Vec<Ro
     if record.work.files.len() != share.len() {
         return Err(format!("the rank read {} files, {} were planned", record.work.files.len(), share.len()));
     }
-    let rows: Vec<Rows> =
-        catalogue::read(part).and_then(Iterator::collect).map_err(|error| error.to_string())?;
+    let rows: Vec<Rows> = catalogue::read(part).and_then(Iterator::collect).map_err(|error| error.to_string())?;
     let mut found = rows.iter();
     for (slice, read) in share.iter().zip(&record.work.files) {
         let key = &slice.file.object.key;
@@ -287,10 +282,8 @@ fn prove(share: &[Slice<'_>], record: &RankRecord, part: Bytes) -> Result<Vec<Ro
 }
 
 fn missing(rank: u64, share: &[Slice<'_>], reason: String) -> Missing {
-    let rows = share
-        .iter()
-        .map(|slice| slice.rows.as_ref().map(|rows| rows.end - rows.start).or(slice.file.rows))
-        .sum();
+    let rows =
+        share.iter().map(|slice| slice.rows.as_ref().map(|rows| rows.end - rows.start).or(slice.file.rows)).sum();
     let files = share
         .iter()
         .map(|slice| match &slice.rows {
@@ -407,7 +400,8 @@ fn message(cause: &str) -> String {
 }
 
 fn seconds_since(start: &str, now: std::time::SystemTime) -> f64 {
-    let start = aws_sdk_s3::primitives::DateTime::from_str(start, aws_sdk_s3::primitives::DateTimeFormat::DateTimeWithOffset);
+    let start =
+        aws_sdk_s3::primitives::DateTime::from_str(start, aws_sdk_s3::primitives::DateTimeFormat::DateTimeWithOffset);
     let now = aws_sdk_s3::primitives::DateTime::from(now);
     start.map_or(0.0, |start| (now.as_secs_f64() - start.as_secs_f64()).max(0.0))
 }

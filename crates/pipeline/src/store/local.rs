@@ -49,16 +49,9 @@ impl LocalStore {
 
 fn io_error(action: &'static str, location: String, error: &std::io::Error) -> Error {
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => Error::NotFound {
-            location,
-            hint: "check the path",
-        },
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Error::NotFound { location, hint: "check the path" },
         ErrorKind::PermissionDenied => Error::AccessDenied { location, action },
-        _ => Error::StoreUnavailable {
-            action,
-            location,
-            reason: error.to_string(),
-        },
+        _ => Error::StoreUnavailable { action, location, reason: error.to_string() },
     }
 }
 
@@ -67,12 +60,7 @@ fn info(key: String, metadata: &std::fs::Metadata) -> ObjectInfo {
     ObjectInfo {
         key,
         size: metadata.len(),
-        etag: format!(
-            "{:x}-{:x}.{:x}",
-            metadata.len(),
-            metadata.mtime(),
-            metadata.mtime_nsec()
-        ),
+        etag: format!("{:x}-{:x}.{:x}", metadata.len(), metadata.mtime(), metadata.mtime_nsec()),
     }
 }
 
@@ -189,8 +177,5 @@ impl ObjectStore for LocalStore {
 
 /// The object is not the one that was planned.
 pub(super) fn changed(location: String) -> Error {
-    Error::bad_partition(
-        location,
-        "the file changed after the run was planned: start a new execution to plan it again",
-    )
+    Error::bad_partition(location, "the file changed after the run was planned: start a new execution to plan it again")
 }

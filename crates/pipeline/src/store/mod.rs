@@ -91,11 +91,7 @@ impl ObjectReader {
     /// Reads `object` by ranges, each under its ETag.
     pub fn new(store: Arc<dyn ObjectStore>, object: ObjectInfo) -> Self {
         let name = store.location(&object.key);
-        Self {
-            store,
-            object,
-            name,
-        }
+        Self { store, object, name }
     }
 }
 
@@ -110,12 +106,7 @@ impl RangeRead for ObjectReader {
 
     fn read(&self, range: Range<u64>) -> BoxFuture<'_, std::io::Result<Bytes>> {
         // The store's own error travels inside the io::Error, and `Error::from_torch` takes it out again.
-        Box::pin(async move {
-            self.store
-                .get_range(&self.object, range)
-                .await
-                .map_err(std::io::Error::other)
-        })
+        Box::pin(async move { self.store.get_range(&self.object, range).await.map_err(std::io::Error::other) })
     }
 }
 

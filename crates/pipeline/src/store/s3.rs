@@ -21,9 +21,7 @@ const KEYS_PER_DELETE: usize = 1000;
 
 /// The standard AWS environment (profile, variables, role), with an endpoint that wins over it where one is given.
 pub async fn aws_config(endpoint_url: Option<&str>) -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
     if let Some(url) = endpoint_url {
         loader = loader.endpoint_url(url);
@@ -56,10 +54,7 @@ impl S3Store {
 
     /// A bucket; no proof that it exists.
     pub fn new(client: Client, bucket: impl Into<String>) -> Self {
-        Self {
-            client,
-            bucket: bucket.into(),
-        }
+        Self { client, bucket: bucket.into() }
     }
 
     fn error<E, R>(&self, action: &'static str, key: &str, error: SdkError<E, R>) -> Error
@@ -75,17 +70,12 @@ impl S3Store {
                 location: format!("s3://{}", self.bucket),
                 hint: "there is no such bucket: check the payload's `bucket` (and `data_bucket`) and the region",
             },
-            (Some("NoSuchKey" | "NotFound"), _) | (None, Some(404)) => Error::NotFound {
-                location,
-                hint: "there is no such object: check the bucket and the key",
-            },
+            (Some("NoSuchKey" | "NotFound"), _) | (None, Some(404)) => {
+                Error::NotFound { location, hint: "there is no such object: check the bucket and the key" }
+            }
             (Some("AccessDenied" | "Forbidden"), _) | (_, Some(403)) => Error::AccessDenied { location, action },
             (Some("PreconditionFailed"), _) | (_, Some(412)) => changed(location),
-            _ => Error::StoreUnavailable {
-                action,
-                location,
-                reason: DisplayErrorContext(&error).to_string(),
-            },
+            _ => Error::StoreUnavailable { action, location, reason: DisplayErrorContext(&error).to_string() },
         }
     }
 
@@ -117,22 +107,12 @@ impl ObjectStore for S3Store {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>> {
-        let mut pages = self
-            .client
-            .list_objects_v2()
-            .bucket(&self.bucket)
-            .prefix(prefix)
-            .into_paginator()
-            .send();
+        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.error("list", prefix, error))?;
             found.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| {
-                Some(ObjectInfo {
-                    key: object.key?,
-                    size: u64::try_from(object.size?).ok()?,
-                    etag: object.e_tag?,
-                })
+                Some(ObjectInfo { key: object.key?, size: u64::try_from(object.size?).ok()?, etag: object.e_tag? })
             }));
         }
         Ok(found)
@@ -185,10 +165,7 @@ impl ObjectStore for S3Store {
         let body = answer.body.collect().await.map_err(|error| self.body_error(&object.key, error))?;
         let bytes = body.into_bytes();
         if bytes.len() as u64 != expected {
-            return Err(self.body_error(
-                &object.key,
-                format!("{} of {expected} bytes came", bytes.len()),
-            ));
+            return Err(self.body_error(&object.key, format!("{} of {expected} bytes came", bytes.len())));
         }
         Ok(bytes)
     }
@@ -233,10 +210,7 @@ impl ObjectStore for S3Store {
             if let Some(failed) = answer.errors().first() {
                 let location = self.location(failed.key().unwrap_or_default());
                 return Err(match failed.code() {
-                    Some("AccessDenied") => Error::AccessDenied {
-                        location,
-                        action: "delete",
-                    },
+                    Some("AccessDenied") => Error::AccessDenied { location, action: "delete" },
                     code => Error::StoreUnavailable {
                         action: "delete",
                         location,
