@@ -1,5 +1,7 @@
 //! The launcher as Lambda starts it: a `bootstrap` beside the files of its zip.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{
     fs::{self, File, Permissions},
     io::{Read, Write},

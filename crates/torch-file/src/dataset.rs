@@ -128,6 +128,14 @@ impl Dataset {
         per_row(&self.images) + per_row(&self.magnitudes) + self.redshifts.as_ref().map_or(0, per_row)
     }
 
+    /// Magnitudes of consecutive galaxies, `[n, 5]`, in full precision: networks take f32, copies should not.
+    ///
+    /// # Errors
+    /// Those of [`Dataset::read`].
+    pub async fn magnitudes(&self, rows: Range<u64>) -> Result<Vec<f64>> {
+        self.file.rows(&self.magnitudes, rows).await
+    }
+
     /// Reads consecutive galaxies; needs memory for these and no others.
     ///
     /// # Errors

@@ -1,0 +1,86 @@
+//! `cosmic infer`: redshifts on this machine, with all its cores and no AWS.
+
+use std::{path::PathBuf, time::Instant};
+
+use anyhow::{Context, Result};
+use astromae::Model;
+use clap::Args;
+use pipeline::{
+    infer::{Inference, Progress},
+    payload::MAX_BATCH_SIZE,
+};
+
+use crate::{
+    Global, Outcome,
+    location::Location,
+    output::{Printer, progress_bar},
+    run::summary_text,
+};
+
+#[derive(Args)]
+pub(crate) struct InferArgs {
+    /// A data set, or a folder of them: local, or s3://bucket/prefix.
+    #[arg(long, value_name = "PATH", env = "COSMIC_DATA")]
+    data: String,
+    /// The model, local or s3://bucket/key: a checkpoint or safetensors.
+    #[arg(long, value_name = "FILE", env = "COSMIC_MODEL")]
+    model: String,
+    /// Galaxies per prediction.
+    #[arg(long, value_name = "N", default_value_t = 512, env = "COSMIC_BATCH_SIZE",
+          value_parser = clap::value_parser!(u64).range(1..=MAX_BATCH_SIZE))]
+    batch_size: u64,
+    /// Folder for predictions.parquet, inference.png and Results.json.
+    #[arg(long, value_name = "DIR", default_value = "out", env = "COSMIC_OUT")]
+    out: PathBuf,
+    /// Engine by name.
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(engines::AVAILABLE), env = "COSMIC_ENGINE")]
+    engine: Option<String>,
+    /// Threads to compute with; one per core if not given.
+    #[arg(long, value_name = "N", env = "COSMIC_THREADS",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    threads: Option<usize>,
+}
+
+pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) -> Result<Outcome> {
+    let data = Location::parse(&args.data, global).await?;
+    let files = data.partitions().await?;
+    let loading = Instant::now();
+    let location = Location::parse(&args.model, global).await?;
+    let model = Model::read(location.reader().await?)
+        .await
+        .with_context(|| format!("failed to load the model {}", args.model))?;
+    let sha256 = model.sha256.clone();
+    let (name, threads) = (args.engine, args.threads);
+    let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), &model, threads))
+        .await?
+        .context("failed to start the engine")?;
+    let model_name = location.key.rsplit('/').next().unwrap_or(&location.key);
+
+    let bar = progress_bar("{bar:40} {human_pos}/{human_len} galaxies, {per_sec:0}, {eta} left");
+    let results = Inference {
+        store: &data.store,
+        engine: &engine,
+        model: model_name,
+        model_sha256: &sha256,
+        model_seconds: loading.elapsed().as_secs_f64(),
+        batch_size: args.batch_size,
+    }
+    .run(files, &args.out, |Progress { rows, of }| {
+        bar.set_length(of);
+        bar.set_position(rows);
+    })
+    .await?;
+    bar.finish_and_clear();
+    printer.print(&results, |results| {
+        let written = ["predictions.parquet", "inference.png", "Results.json"]
+            .map(|name| args.out.join(name).display().to_string());
+        format!("{}\n{}", summary_text(results), paths_text(&written))
+    })?;
+    Ok(if results.complete { Outcome::Done } else { Outcome::Incomplete })
+}
+
+/// The paths of what was made.
+pub(crate) fn paths_text(paths: &[String]) -> String {
+    let [catalogue, picture, results] = paths else { return paths.join("\n") };
+    format!("catalogue  {catalogue}\npicture    {picture}\nresults    {results}\n")
+}

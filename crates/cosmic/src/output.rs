@@ -1,0 +1,78 @@
+//! What commands print, and their progress bars.
+
+use std::{io::Write, time::Duration};
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+/// Prints a command's result.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Printer {
+    /// As JSON instead of text.
+    pub(crate) json: bool,
+}
+
+impl Printer {
+    /// Prints the value as JSON, or the text made of it. A reader that has gone away (`cosmic … | head`) is no failure.
+    pub(crate) fn print<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
+        let printed = if self.json { serde_json::to_string_pretty(value)? } else { text(value) };
+        match writeln!(std::io::stdout().lock(), "{}", printed.trim_end()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A bar on standard error; nothing at all where that is no terminal.
+pub(crate) fn progress_bar(template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    // A template of ours that does not parse would show in the first run; the default bar serves meanwhile.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// A table with aligned columns: the first to the left, the others to the right.
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([header[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut text = String::new();
+        for (column, cell) in cells.enumerate() {
+            let width = widths[column];
+            text += &if column == 0 { format!("{cell:<width$}") } else { format!("  {cell:>width$}") };
+        }
+        text.truncate(text.trim_end().len());
+        text + "\n"
+    };
+    let mut text = line(&mut header.iter().copied());
+    for row in rows {
+        text += &line(&mut row.iter().map(String::as_str));
+    }
+    text
+}
+
+/// Seconds for a person: `0.52 s`, `12.3 s`, `2 min 05 s`.
+pub(crate) fn seconds(seconds: f64) -> String {
+    match seconds {
+        ..10.0 => format!("{seconds:.2} s"),
+        ..100.0 => format!("{seconds:.1} s"),
+        _ => format!("{} min {:02} s", (seconds / 60.0) as u64, (seconds % 60.0) as u64),
+    }
+}
+
+/// Bytes for a person, in powers of ten.
+pub(crate) fn bytes(bytes: u64) -> String {
+    match bytes as f64 {
+        small @ ..1e3 => format!("{small} B"),
+        kilo @ ..1e6 => format!("{:.1} kB", kilo / 1e3),
+        mega @ ..1e9 => format!("{:.1} MB", mega / 1e6),
+        giga => format!("{:.2} GB", giga / 1e9),
+    }
+}

@@ -1,0 +1,270 @@
+//! `cosmic run`: start an execution, follow it, show its results.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result, bail};
+use aws_sdk_sfn::{operation::describe_execution::DescribeExecutionOutput, types::ExecutionStatus};
+use clap::Args;
+use pipeline::{
+    cost::Cost,
+    layout::Layout,
+    payload::Payload,
+    results::Results,
+    store::{ObjectStore, S3Store, aws_config},
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    Global, Outcome,
+    execution::{Bill, Execution},
+    infer::paths_text,
+    logs::cost_text,
+    output::{Printer, bytes, progress_bar, seconds, table},
+};
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// The payload, a JSON file such as payloads/demo.json.
+    #[arg(long, value_name = "FILE", env = "COSMIC_PAYLOAD")]
+    payload: PathBuf,
+    /// The state machine, by name or ARN.
+    #[arg(long, value_name = "NAME", default_value = "cosmic-redshift", env = "COSMIC_STATE_MACHINE")]
+    state_machine: String,
+    /// Set a field of the payload, such as bucket=my-bucket or world_size=40 (may be given several times).
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Name of the execution; made of the payload's name and the time if not given. The same name twice is refused.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Folder to download catalogue, picture and results into.
+    #[arg(long, value_name = "DIR", env = "COSMIC_OUT")]
+    out: Option<PathBuf>,
+    /// Start it and return at once.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    execution: String,
+    execution_arn: String,
+    status: String,
+    /// Why it failed, by the state machine's own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+    /// From start to end as Step Functions counts.
+    seconds: f64,
+    results: Option<Results>,
+    cost: Cost,
+    unreported_invocations: usize,
+    /// Catalogue, picture and results.
+    paths: Vec<String>,
+}
+
+pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Result<Outcome> {
+    let name = args.name.clone().unwrap_or_else(|| execution_name(&args.payload));
+    let input = payload(&args.payload, &args.set)?;
+    let (checked, warnings) = Payload::parse(&input, &name).with_context(|| args.payload.display().to_string())?;
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    let aws = aws_config(global.endpoint_url.as_deref()).await;
+    let execution = Execution::start(&aws, &args.state_machine, &name, &input).await?;
+    eprintln!("started {}", execution.arn);
+    if args.no_wait {
+        let started = serde_json::json!({"execution": execution.name, "execution_arn": execution.arn});
+        printer.print(&started, |_| format!("follow it with: cosmic logs --execution {}", execution.arn))?;
+        return Ok(Outcome::Done);
+    }
+
+    let bar = progress_bar("{bar:40} {pos}/{len} ranks, {elapsed} {msg}");
+    let ended = execution
+        .follow(|ranks| {
+            bar.set_length(ranks.total);
+            bar.set_position(ranks.done + ranks.failed);
+            if ranks.failed > 0 {
+                bar.set_message(format!("({} failed)", ranks.failed));
+            }
+        })
+        .await?;
+    bar.finish_and_clear();
+
+    let store: Arc<dyn ObjectStore> = Arc::new(S3Store::new(S3Store::client(&aws), &checked.bucket));
+    let layout = Layout::new(&checked.result_path);
+    // Nothing of this run lies there where it was refused or planning failed.
+    let results = match summarized(&ended) {
+        true => Some(read_results(store.as_ref(), &layout).await?),
+        false => None,
+    };
+    let paths = match (&results, &args.out) {
+        (None, _) => Vec::new(),
+        (Some(_), Some(folder)) => download(store.as_ref(), &layout, folder).await?,
+        (Some(_), None) => keys(&layout).map(|key| store.location(&key)).to_vec(),
+    };
+    let Bill { cost, unreported, .. } = execution.bill().await?;
+    let report = Report {
+        execution: execution.name.clone(),
+        execution_arn: execution.arn.clone(),
+        status: ended.status.as_str().to_owned(),
+        seconds: duration(&ended),
+        error: ended.error,
+        cause: ended.cause.map(|cause| plain_cause(&cause)),
+        results,
+        cost,
+        unreported_invocations: unreported,
+        paths,
+    };
+    printer.print(&report, text)?;
+    match (&ended.status, &report.results) {
+        (ExecutionStatus::Succeeded, Some(results)) if results.complete => Ok(Outcome::Done),
+        (_, Some(_)) => Ok(Outcome::Incomplete),
+        (status, None) => bail!(
+            "execution {} ended as {}: {}: {}",
+            report.execution,
+            status.as_str(),
+            report.error.as_deref().unwrap_or("no error was named"),
+            report.cause.as_deref().unwrap_or("nor a cause")
+        ),
+    }
+}
+
+/// The payload of a file with fields set over it. Values are JSON where they are that, else text.
+fn payload(path: &Path, set: &[String]) -> Result<Value> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
+    let mut input: Map<String, Value> = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not a payload: expected one JSON object", path.display()))?;
+    for assignment in set {
+        let Some((key, value)) = assignment.split_once('=') else {
+            bail!("--set {assignment:?} is not of the form key=value");
+        };
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        input.insert(key.to_owned(), value);
+    }
+    Ok(Value::Object(input))
+}
+
+/// `demo-1732406400123`: letters, digits, `-` and `_`, unique enough to start twice a second.
+fn execution_name(payload: &Path) -> String {
+    let stem = payload.file_stem().and_then(|stem| stem.to_str()).unwrap_or("run");
+    let stem: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{stem}-{}", now.as_millis())
+}
+
+/// Whether the summarizer has written results for this execution.
+fn summarized(ended: &DescribeExecutionOutput) -> bool {
+    ended.status == ExecutionStatus::Succeeded || ended.error.as_deref() == Some("IncompleteCatalogue")
+}
+
+async fn read_results(store: &dyn ObjectStore, layout: &Layout) -> Result<Results> {
+    let key = layout.results();
+    let bytes = store.get(&key).await?;
+    serde_json::from_slice(&bytes).with_context(|| format!("failed to read {}", store.location(&key)))
+}
+
+fn keys(layout: &Layout) -> [String; 3] {
+    [layout.catalogue(), layout.picture(), layout.results()]
+}
+
+async fn download(store: &dyn ObjectStore, layout: &Layout, folder: &Path) -> Result<Vec<String>> {
+    std::fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
+    let mut paths = Vec::new();
+    for key in keys(layout) {
+        let path = folder.join(key.rsplit('/').next().unwrap_or(&key));
+        let bytes = store.get(&key).await?;
+        std::fs::write(&path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
+        paths.push(path.display().to_string());
+    }
+    Ok(paths)
+}
+
+fn duration(ended: &DescribeExecutionOutput) -> f64 {
+    ended.stop_date.as_ref().map_or(0.0, |stop| stop.as_secs_f64() - ended.start_date.as_secs_f64())
+}
+
+/// Lambda's causes are JSON with the message in it.
+fn plain_cause(cause: &str) -> String {
+    serde_json::from_str::<Value>(cause)
+        .ok()
+        .and_then(|cause| cause["errorMessage"].as_str().map(str::to_owned))
+        .unwrap_or_else(|| cause.to_owned())
+}
+
+fn text(report: &Report) -> String {
+    let mut text = format!("execution  {} {} after {}\n", report.execution, report.status, seconds(report.seconds));
+    if let (Some(error), Some(_)) = (&report.error, &report.results) {
+        text += &format!("error      {error}: {}\n", report.cause.as_deref().unwrap_or(""));
+    }
+    if let Some(results) = &report.results {
+        text += &format!("\n{}\n", summary_text(results));
+    }
+    text += &cost_text(&report.cost, report.unreported_invocations);
+    if !report.paths.is_empty() {
+        text += &format!("\n{}", paths_text(&report.paths));
+    }
+    text
+}
+
+/// Metrics, counts and timings of a run, for a person.
+pub(crate) fn summary_text(results: &Results) -> String {
+    let counts = &results.counts;
+    let mut rows = Vec::new();
+    if let Some(metrics) = &results.metrics {
+        rows.push(vec!["R²".into(), metrics.r2.map_or("–".into(), |r2| format!("{r2:.4}"))]);
+        rows.push(vec!["MAE".into(), format!("{:.5}", metrics.mae)]);
+        rows.push(vec!["bias".into(), format!("{:+.5}", metrics.bias)]);
+        rows.push(vec!["precision (σ NMAD)".into(), format!("{:.5}", metrics.precision)]);
+        rows.push(vec!["outliers |Δz| > 0.05".into(), format!("{:.2} %", 100.0 * metrics.outliers_005)]);
+    }
+    let (timings, throughput) = (&results.timings, &results.throughput);
+    let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
+    row("wall time", seconds(timings.wall_seconds));
+    row("ranks, in all", seconds(timings.rank_seconds));
+    row("of that inference", seconds(timings.inference_seconds));
+    row("of that waiting for data", seconds(timings.waiting_seconds));
+    row("of that loading the model", seconds(timings.model_seconds));
+    row("galaxies per second", format!("{:.0}", throughput.galaxies_per_second));
+    row("data per second", bytes(throughput.bytes_per_second as u64));
+
+    let mut text = table(&["", ""], &rows).trim_start_matches('\n').to_owned();
+    text += &format!("\n{} galaxies in the catalogue, {} without a redshift", counts.rows, counts.flagged);
+    if throughput.resumed_rows > 0 {
+        text += &format!(", {} from an earlier execution", throughput.resumed_rows);
+    }
+    text += "\n";
+    for missing in &results.missing {
+        let rank = missing.rank.map_or(String::new(), |rank| format!("rank {rank}, "));
+        text += &format!("MISSING {rank}{}: {}\n", missing.files.join(", "), missing.reason);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_set_on_the_command_line_win_and_keep_their_types() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.json");
+        std::fs::write(&path, r#"{"bucket": "old", "batch_size": 32}"#).unwrap();
+        let set = ["bucket=new", "batch_size=64", "overwrite=true", "result_path=a=b"].map(str::to_owned);
+        let input = payload(&path, &set).unwrap();
+        let expected = serde_json::json!({"bucket": "new", "batch_size": 64, "overwrite": true, "result_path": "a=b"});
+        assert_eq!(input, expected);
+        assert!(payload(&path, &["nothing".into()]).is_err());
+    }
+
+    #[test]
+    fn execution_names_hold_only_what_step_functions_allows() {
+        let name = execution_name(Path::new("payloads/25MB batch 512.json"));
+        assert!(name.starts_with("25MB-batch-512-") && name.len() < 80, "{name}");
+    }
+}
