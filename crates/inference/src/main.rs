@@ -19,7 +19,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         |event: &RankEvent, id| {
             tracing::info_span!("rank", requestId = id, execution = event.execution, rank = event.rank)
         },
-        async move |event, invocation| run(stores, engines, &event, Some(invocation.deadline)).await,
+        move |event, invocation| async move { run(stores, engines, &event, Some(invocation.deadline)).await },
     )
     .await
 }

@@ -13,7 +13,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let model = &lambda::packaged_model()?;
     lambda::serve(
         |event: &InitializeEvent, id| tracing::info_span!("initializer", requestId = id, execution = event.execution),
-        async move |event, _| initialize(stores, &event, model.as_ref()).await,
+        move |event, _| async move { initialize(stores, &event, model.as_ref()).await },
     )
     .await
 }

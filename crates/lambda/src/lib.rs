@@ -33,7 +33,7 @@ where
     F: Future<Output = Result<A, Error>>,
 {
     let (span, handler) = (&span, &handler);
-    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let LambdaEvent { payload, context } = event;
         let event: E = serde_json::from_value(payload)
             .map_err(|error| diagnostic(&Error::BadPayload(format!("the event is not this function's: {error}"))))?;
