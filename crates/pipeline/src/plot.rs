@@ -13,7 +13,7 @@ use plotters::{
     prelude::{Cartesian2d, DashedLineSeries, DrawingArea, IntoDrawingArea},
     series::LineSeries,
     style::{
-        BLACK, Color, FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle, WHITE, register_font,
+        BLACK, Color, FontStyle, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle, WHITE, register_font,
         text_anchor::{HPos, Pos, VPos},
     },
 };
@@ -182,11 +182,14 @@ fn frame<'a, 'b>(
         .x_labels(8)
         .y_labels(8)
         .x_desc(x_label)
-        .y_desc(y_label)
         .label_style((FONT, 20).into_font())
         .axis_desc_style((FONT, 23).into_font())
         .draw()
         .map_err(PlotError::of)?;
+    let (_, inside) = corner(&chart);
+    let (_, outside) = area.get_pixel_range();
+    let middle = i32::midpoint(inside.start, inside.end) - outside.start;
+    rotated(area, y_label, 23, (24, middle), FontTransform::Rotate270, &BLACK)?;
     Ok(chart)
 }
 
@@ -209,13 +212,28 @@ fn text(
     root.draw(&Text::new(what.to_owned(), at, style)).map_err(PlotError::of)
 }
 
-/// All spectroscopic redshifts and the bulk of the predictions, with a little room.
+/// Text along a vertical axis, about its middle.
+fn rotated(
+    area: &Area<'_>,
+    what: &str,
+    size: i32,
+    middle: (i32, i32),
+    turn: FontTransform,
+    colour: &RGBColor,
+) -> Result<()> {
+    let style = TextStyle::from((FONT, size).into_font().transform(turn))
+        .color(colour)
+        .pos(Pos::new(HPos::Center, VPos::Center));
+    area.draw(&Text::new(what.to_owned(), middle, style)).map_err(PlotError::of)
+}
+
+/// The bulk of both, with a little room.
 fn redshift_range(pairs: &[(f64, f64)]) -> Range<f64> {
     let mut spec: Vec<f64> = pairs.iter().map(|(spec, _)| *spec).collect();
     let mut phot: Vec<f64> = pairs.iter().map(|(_, phot)| *phot).collect();
     let low = quantile(&mut spec, 0.0005).min(quantile(&mut phot, 0.0005));
     let high = quantile(&mut spec, 0.9995).max(quantile(&mut phot, 0.9995));
-    let room = (0.03 * (high - low)).max(0.005);
+    let room = (0.05 * (high - low)).max(0.005);
     low - room..high + room
 }
 
@@ -354,11 +372,8 @@ fn colour_bar(root: &Area<'_>, chart: &Chart<'_, '_>, densest: f32) -> Result<()
         let label = if exponent < 0 { format!("{value}") } else { thousands(value as u64) };
         text(root, &label, 18, (right + 10, y), HPos::Left, VPos::Center, &BLACK)?;
     }
-    let style = TextStyle::from((FONT, 18).into_font().transform(plotters::style::FontTransform::Rotate90))
-        .color(&GREY)
-        .pos(Pos::new(HPos::Center, VPos::Center));
-    let label = "galaxies in 0.01 × 0.01".to_owned();
-    root.draw(&Text::new(label, (xs.end + 108, i32::midpoint(top, bottom)), style)).map_err(PlotError::of)
+    let middle = i32::midpoint(top, bottom);
+    rotated(root, "galaxies in 0.01 × 0.01", 18, (xs.end + 108, middle), FontTransform::Rotate90, &GREY)
 }
 
 fn note_outside(
