@@ -1,0 +1,82 @@
+"""AWS on this machine, for Cosmic: S3, Step Functions, Lambda, CloudFormation, CloudWatch Logs and IAM at one address.
+
+    .tools/venv/bin/python infra/local/stack.py --port 4566
+
+moto answers the APIs; the modules beside this one make it run what is deployed: real zips as real processes. What is
+as on AWS, and what is not, stands in README.md. Everything lives in memory and in one temporary folder, and is gone
+when the stack stops.
+"""
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+# Read by moto's clients of its own services, such as the interpreter's Lambda client.
+os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
+os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+
+from moto.core.config import default_user_config
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+import distributed_map
+import functions
+import stacks
+
+HOST = "127.0.0.1"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="stack.py", description="AWS on this machine, for Cosmic")
+    parser.add_argument("--port", type=int, default=4566, help="0 takes any free one (default: 4566)")
+    parser.add_argument("--concurrency", type=int, default=max(2, os.cpu_count() or 1), metavar="N",
+                        help="functions that run at once; more wait (default: the number of cores)")
+    parser.add_argument("--verbose", action="store_true", help="log each request on standard error")
+    arguments = parser.parse_args()
+    if arguments.concurrency < 1:
+        parser.error("--concurrency must be at least 1")
+
+    logging.basicConfig(level=logging.INFO if arguments.verbose else logging.ERROR, format="%(name)s: %(message)s")
+    # No interpreter runs without this: moto would invent an outcome for each execution.
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+
+    folder = Path(tempfile.mkdtemp(prefix="cosmic-stack-"))
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        server = make_server(HOST, arguments.port, DomainDispatcherApplication(create_backend_app), threaded=True,
+                             request_handler=MotoRequestHandler)
+    except SystemExit:
+        # werkzeug has said why on standard error.
+        shutil.rmtree(folder)
+        sys.exit(f"failed to start the local stack: port {arguments.port} is taken; choose another with --port")
+    address = f"http://{HOST}:{server.port}"
+    os.environ["MOTO_PORT"] = str(server.port)
+    pool = functions.Pool(folder, address, arguments.concurrency)
+    try:
+        functions.install(pool)
+        distributed_map.install(arguments.concurrency)
+        stacks.install()
+        print(f"ready {address}", flush=True)
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        # A second signal must not interrupt the cleaning.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        pool.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def stop(*_) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""CloudFormation stacks of SAM templates: moto skips what it does not know, AWS::Serverless resources among it, and
+loses a new stack's parameters and outputs on the way through a change set. Here the template is expanded first, as
+AWS does, unknown types are refused, and state machines go where executions run.
+"""
+
+import copy
+import functools
+import json
+
+import moto.stepfunctions.models as stepfunctions
+from moto.cloudformation.exceptions import ValidationError
+from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Stack
+from moto.cloudformation.parsing import resource_class_from_type
+from moto.s3.models import s3_backends
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+from samtranslator.model.exceptions import InvalidDocumentException
+from samtranslator.translator.transform import transform
+
+SAM = "AWS::Serverless-2016-10-31"
+
+
+class NoManagedPolicies:
+    """SAM asks IAM for the ARNs of managed policies by name; the few it needs here."""
+
+    def load(self) -> dict[str, str]:
+        return {"AWSLambdaBasicExecutionRole": "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"}
+
+
+def install() -> None:
+    """Puts this module's parts into moto."""
+    parse_plain = Stack.parse_template
+
+    # Change sets parse their template several times, and an expansion takes a second.
+    @functools.lru_cache(maxsize=8)
+    def expanded(template: str) -> str:
+        return json.dumps(expand(parse_plain(template)))
+
+    def parse(template: str) -> dict:
+        return json.loads(expanded(template))
+
+    def parse_change_set(change_set: ChangeSet) -> None:
+        change_set.template_dict = parse(change_set.template)
+
+    Stack.parse_template = staticmethod(parse)
+    ChangeSet._parse_template = parse_change_set
+    CloudFormationBackend.execute_change_set = execute_change_set
+    install_state_machines()
+
+
+def expand(template: dict) -> dict:
+    """The template with SAM's resources replaced by the ones they stand for."""
+    named = template.get("Transform", [])
+    if SAM in (named if isinstance(named, list) else [named]):
+        try:
+            template = transform(copy.deepcopy(template), {}, NoManagedPolicies())
+        except InvalidDocumentException as error:
+            causes = "; ".join(cause.message for cause in error.causes)
+            raise ValidationError(message=f"Transform {SAM} failed with: {causes}") from None
+    for name, resource in template.get("Resources", {}).items():
+        if resource_class_from_type(resource["Type"]) is None:
+            raise ValidationError(message=f"The local stack has no {resource['Type']}, which {name} is")
+    return template
+
+
+def execute_change_set(backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
+    change_set = backend.describe_change_set(change_set_name)
+    stack = backend.stacks[change_set.stack_id]
+    creates = change_set.change_set_type == "CREATE"
+    try:
+        if creates:
+            stack._add_stack_event("CREATE_IN_PROGRESS", resource_status_reason="User Initiated")
+            made = Stack(
+                stack_id=stack.stack_id, name=stack.name, template=change_set.template,
+                parameters=change_set.parameters, account_id=stack.account_id, region_name=stack.region_name,
+                notification_arns=change_set.notification_arns, tags=change_set.tags, role_arn=change_set.role_arn,
+                cross_stack_resources=backend.exports)
+            made.events = stack.events
+            backend.stacks[stack.stack_id] = stack = made
+            stack.create_resources()
+        else:
+            stack.update(change_set.template, change_set.role_arn, change_set.parameters, change_set.tags)
+    except Exception as error:  # Whatever a resource meets, the stack's events must tell it.
+        stack._add_stack_event("CREATE_FAILED" if creates else "UPDATE_FAILED", resource_status_reason=reason(error))
+        stack.status = "ROLLBACK_COMPLETE" if creates else "UPDATE_ROLLBACK_COMPLETE"
+        stack._add_stack_event(stack.status)
+    change_set.execution_status = "EXECUTE_COMPLETE"
+
+
+def reason(error: Exception) -> str:
+    return getattr(error, "message", None) or str(error) or type(error).__name__
+
+
+def install_state_machines() -> None:
+    """Lets CloudFormation make its state machines where executions run, with definitions from S3."""
+    # moto has two sets of state machines, and only the second one's run.
+    stepfunctions.stepfunctions_backends = stepfunctions_parser_backends
+
+    def with_definition(method):
+        def wrapped(cls, *args, cloudformation_json=None, account_id=None, **kwargs):
+            # By position at creation, by name at an update.
+            args = list(args)
+            if cloudformation_json is None:
+                cloudformation_json, account_id = args[1], args[2]
+            place_definition(cloudformation_json["Properties"], account_id)
+            if len(args) < 2:
+                kwargs.update(cloudformation_json=cloudformation_json, account_id=account_id)
+            return method.__func__(cls, *args, **kwargs)
+        return classmethod(wrapped)
+
+    machine = stepfunctions.StateMachine
+    machine.create_from_cloudformation_json = with_definition(machine.create_from_cloudformation_json)
+    machine.update_from_cloudformation_json = with_definition(machine.update_from_cloudformation_json)
+
+
+def place_definition(properties: dict, account_id: str) -> None:
+    """Puts the definition into DefinitionString, with its substitutions made."""
+    if place := properties.pop("DefinitionS3Location", None):
+        stored = s3_backends[account_id]["aws"].get_object(place["Bucket"], place["Key"])
+        if stored is None:
+            raise ValidationError(message=f"There is no s3://{place['Bucket']}/{place['Key']}")
+        properties["DefinitionString"] = stored.value.decode()
+    definition = properties.get("DefinitionString", "")
+    for name, value in properties.pop("DefinitionSubstitutions", {}).items():
+        definition = definition.replace(f"${{{name}}}", str(value))
+    properties["DefinitionString"] = definition
