@@ -43,6 +43,7 @@ def main() -> None:
         parser.error("--concurrency must be at least 1")
 
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.ERROR, format="%(name)s: %(message)s")
+    logging.getLogger("werkzeug").setLevel(logging.INFO if arguments.verbose else logging.ERROR)
     # No interpreter runs without this: moto would invent an outcome for each execution.
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
 

@@ -9,8 +9,9 @@ import json
 
 import moto.stepfunctions.models as stepfunctions
 from moto.cloudformation.exceptions import ValidationError
-from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Stack
+from moto.cloudformation.models import Change, ChangeSet, CloudFormationBackend, Stack
 from moto.cloudformation.parsing import resource_class_from_type
+from moto.cloudformation.responses import CloudFormationResponse
 from moto.s3.models import s3_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from samtranslator.model.exceptions import InvalidDocumentException
@@ -40,10 +41,19 @@ def install() -> None:
 
     def parse_change_set(change_set: ChangeSet) -> None:
         change_set.template_dict = parse(change_set.template)
+        defaults = {name: slot.get("Default") for name, slot in change_set.template_dict.get("Parameters", {}).items()}
+        given = {**{name: value for name, value in defaults.items() if value is not None}, **change_set.parameters}
+        # As text, as they are given: moto hands previous values on as numbers.
+        change_set.parameters = {name: str(value) for name, value in given.items()}
 
     Stack.parse_template = staticmethod(parse)
+    Stack.has_parameters = lambda stack, given: all(
+        str(stack.stack_parameters.get(name)) == str(value) for name, value in given.items())
     ChangeSet._parse_template = parse_change_set
+    ChangeSet.diff = diff
     CloudFormationBackend.execute_change_set = execute_change_set
+    # What is no change makes a change set that failed; moto refuses the request.
+    CloudFormationResponse._validate_different_update = lambda *_: None
     install_state_machines()
 
 
@@ -62,18 +72,26 @@ def expand(template: dict) -> dict:
     return template
 
 
+def diff(change_set: ChangeSet) -> list[Change]:
+    """What the change set would do, changes by parameters among it."""
+    old, new = change_set.stack.template_dict.get("Resources", {}), change_set.template_dict["Resources"]
+    actions = change_set.stack.resource_map.build_resource_diff(change_set.template_dict, change_set.parameters)
+    return [Change(action, name, {**old, **new}[name]["Type"]) for action, names in actions.items() for name in names]
+
+
 def execute_change_set(backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
     change_set = backend.describe_change_set(change_set_name)
     stack = backend.stacks[change_set.stack_id]
     creates = change_set.change_set_type == "CREATE"
     try:
+        # Parameters and references are looked at here, before anything changes.
+        made = Stack(
+            stack_id=stack.stack_id, name=stack.name, template=change_set.template, parameters=change_set.parameters,
+            account_id=stack.account_id, region_name=stack.region_name, tags=change_set.tags,
+            role_arn=change_set.role_arn, notification_arns=change_set.notification_arns,
+            cross_stack_resources=backend.exports)
         if creates:
             stack._add_stack_event("CREATE_IN_PROGRESS", resource_status_reason="User Initiated")
-            made = Stack(
-                stack_id=stack.stack_id, name=stack.name, template=change_set.template,
-                parameters=change_set.parameters, account_id=stack.account_id, region_name=stack.region_name,
-                notification_arns=change_set.notification_arns, tags=change_set.tags, role_arn=change_set.role_arn,
-                cross_stack_resources=backend.exports)
             made.events = stack.events
             backend.stacks[stack.stack_id] = stack = made
             stack.create_resources()

@@ -85,8 +85,11 @@ def main() -> None:
     version = target / "build-version"
     if version.exists() and version.read_text().strip() == VERSION:
         return
-    print(f"installing libtorch {VERSION} into {target} (a download of 530 MB)", flush=True)
-    install(target)
+    print(f"installing libtorch {VERSION} into {target} (a download of 530 MB)", file=sys.stderr, flush=True)
+    try:
+        install(target)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"failed to install libtorch: {error.cmd[0]} ended with {error.returncode}; what it said is above")
 
 
 if __name__ == "__main__":

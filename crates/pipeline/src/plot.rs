@@ -10,7 +10,7 @@ use plotters::{
     chart::{ChartBuilder, ChartContext},
     coord::{Shift, types::RangedCoordf64},
     element::{Circle, Pixel, Rectangle, Text},
-    prelude::{Cartesian2d, DashedLineSeries, DrawingArea, IntoDrawingArea},
+    prelude::{Cartesian2d, DrawingArea, IntoDrawingArea},
     series::LineSeries,
     style::{
         BLACK, Color, FontStyle, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle, WHITE, register_font,
@@ -61,8 +61,7 @@ pub fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &str) -> R
         let densest = scatter(root, &chart, &pairs)?;
         for sign in [-1.0, 1.0] {
             // z_phot = z_spec ± 0.05 (1 + z_spec)
-            let edge = line(1.0 + sign * 0.05, sign * 0.05);
-            chart.draw_series(DashedLineSeries::new(edge, 6, 5, GREY.into())).map_err(PlotError::of)?;
+            dashed(&mut chart, line(1.0 + sign * 0.05, sign * 0.05))?;
         }
         chart
             .draw_series(LineSeries::new(line(1.0, 0.0), ShapeStyle::from(RED).stroke_width(2)))
@@ -77,8 +76,7 @@ pub fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &str) -> R
         let mut chart = frame(&lower, range.clone(), -reach..reach, 62, "spectroscopic redshift", "Δz / (1 + z)")?;
         scatter(root, &chart, &residuals)?;
         for level in [-0.05, 0.05] {
-            let level = [(range.start, level), (range.end, level)];
-            chart.draw_series(DashedLineSeries::new(level, 6, 5, GREY.into())).map_err(PlotError::of)?;
+            dashed(&mut chart, [(range.start, level), (range.end, level)])?;
         }
         let zero = [(range.start, 0.0), (range.end, 0.0)];
         chart.draw_series(LineSeries::new(zero, ShapeStyle::from(RED).stroke_width(2))).map_err(PlotError::of)?;
@@ -240,6 +238,17 @@ fn redshift_range(pairs: &[(f64, f64)]) -> Range<f64> {
 fn residual_reach(residuals: &[(f64, f64)]) -> f64 {
     let mut sizes: Vec<f64> = residuals.iter().map(|(_, dz)| dz.abs()).collect();
     (1.15 * quantile(&mut sizes, 0.995)).max(0.07)
+}
+
+/// A dashed line across the chart. (plotters' own wants `hypotf` of glibc 2.35, and Lambda has 2.34.)
+fn dashed(chart: &mut Chart<'_, '_>, [from, to]: [(f64, f64); 2]) -> Result<()> {
+    const DASHES: u32 = 75;
+    let at = |position: f64| (from.0 + position * (to.0 - from.0), from.1 + position * (to.1 - from.1));
+    for dash in 0..DASHES {
+        let [start, end] = [0.0, 0.55].map(|offset| at((f64::from(dash) + offset) / f64::from(DASHES)));
+        chart.draw_series(LineSeries::new([start, end], GREY)).map_err(PlotError::of)?;
+    }
+    Ok(())
 }
 
 /// Draws points coloured by density, and returns the highest density in galaxies per pixel.

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs what building and the local stack need, into .tools (which git ignores): libtorch, and a Python venv with
+# moto, the deployment's libraries and cargo-lambda. Runs any number of times; the second time it finds all in place.
+# A LIBTORCH in the environment is used instead of ours.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+need() { missing+=("  $1"$'\n'"      $2"); }
+
+if ! command -v cargo >/dev/null; then
+    need "Rust (cargo)" "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+else
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    found=$(cargo --version | sed 's/^cargo \([0-9.]*\).*/\1/')
+    if [[ $(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1) != "$wanted" ]]; then
+        need "Rust $wanted or newer (found $found)" "rustup update stable"
+    fi
+fi
+if ! command -v c++ >/dev/null; then
+    need "a C++ compiler (c++)" "sudo apt install g++    # Fedora, Amazon Linux: sudo dnf install gcc-c++"
+fi
+if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+    need "Python 3.10 or newer (python3)" "sudo apt install python3 python3-venv    # Fedora, Amazon Linux: sudo dnf install python3.12"
+elif ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+    need "Python's venv module" "sudo apt install python3-venv"
+fi
+if ((${#missing[@]})); then
+    printf 'failed to set up: these are missing, with the command that installs each:\n' >&2
+    printf '%s\n' "${missing[@]}" >&2
+    exit 1
+fi
+
+requirements=infra/local/requirements.txt
+if ! cmp -s "$requirements" .tools/venv/installed.txt || ! .tools/venv/bin/python -c '' 2>/dev/null; then
+    echo "installing the Python tools into .tools/venv" >&2
+    mkdir -p .tools
+    python3 -m venv --clear .tools/venv
+    .tools/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+    cp "$requirements" .tools/venv/installed.txt
+fi
+if [[ -z ${LIBTORCH:-} ]]; then
+    .tools/venv/bin/python scripts/lib/install_libtorch.py .tools/libtorch
+fi

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Every test: formatting, lints, unit, property, golden and integration tests, and the end-to-end tests against the
+# local stack. Sets up all it needs. One profile (release) serves them all, so that what is tested is what is shipped.
+#
+#   scripts/test.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n==> %s\n' "$1" >&2; }
+
+step "setting up"
+./scripts/setup.sh
+step "formatting"
+cargo fmt --all --check
+step "building"
+cargo build --release --locked
+step "Rust tests"
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --release --locked --workspace
+else
+    cargo test --release --locked --workspace --quiet
+fi
+step "lints"
+cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
+step "end-to-end tests on the local stack"
+./scripts/package.sh --no-build --local
+.tools/venv/bin/python -m pytest --quiet infra/tests
