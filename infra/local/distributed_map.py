@@ -22,6 +22,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.job 
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.result_writer.resource_eval.resource_eval_s3 import (
     ResourceEvalS3,
 )
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.result_writer.result_writer_decl import ResultWriter
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramError, ProgramStopped
 from moto.stepfunctions.parser.asl.eval.states import ItemData, MapData
@@ -36,6 +37,7 @@ def install(concurrency: int) -> None:
 
     DistributedIterationComponent._map_run = map_run
     DistributedItemProcessorWorker.eval = work
+    ResultWriter._eval_body = evaluate_result_writer
     ResourceEvalS3._handle_put_object = staticmethod(write_results)
 
 
@@ -134,6 +136,15 @@ def run_child(worker: DistributedItemProcessorWorker, env, job) -> None:
 
 def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def evaluate_result_writer(writer: ResultWriter, env) -> None:
+    """Its paths point into the state's input; moto has the outputs there."""
+    env.stack.append(env.states.get_input())
+    writer.parargs.eval(env=env)
+    parameters = env.stack.pop()
+    env.stack[-1] = parameters
+    writer.resource_eval.eval_resource(env=env)
 
 
 def write_results(env, resource_runtime_part, state_credentials) -> None:

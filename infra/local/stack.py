@@ -43,7 +43,10 @@ def main() -> None:
         parser.error("--concurrency must be at least 1")
 
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.ERROR, format="%(name)s: %(message)s")
-    logging.getLogger("werkzeug").setLevel(logging.INFO if arguments.verbose else logging.ERROR)
+    if not arguments.verbose:
+        # They log each request, and each Fail state as an error of their own.
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        logging.getLogger("moto.stepfunctions").setLevel(logging.CRITICAL)
     # No interpreter runs without this: moto would invent an outcome for each execution.
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
 

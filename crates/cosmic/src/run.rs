@@ -226,10 +226,10 @@ pub(crate) fn summary_text(results: &Results) -> String {
     let (timings, throughput) = (&results.timings, &results.throughput);
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
     row("wall time", seconds(timings.wall_seconds));
-    row("ranks, in all", seconds(timings.rank_seconds));
-    row("of that inference", seconds(timings.inference_seconds));
-    row("of that waiting for data", seconds(timings.waiting_seconds));
-    row("of that loading the model", seconds(timings.model_seconds));
+    row("time in ranks", seconds(timings.rank_seconds));
+    row("  loading the model", seconds(timings.model_seconds));
+    row("  waiting for data", seconds(timings.waiting_seconds));
+    row("  inference", seconds(timings.inference_seconds));
     row("galaxies per second", format!("{:.0}", throughput.galaxies_per_second));
     row("data per second", bytes(throughput.bytes_per_second as u64));
 

@@ -171,7 +171,8 @@ async fn claim(store: &Arc<dyn ObjectStore>, layout: &Layout, plan: &Plan) -> Re
     Ok(tasks.into_iter().filter(|task| !finished.contains(&task.rank)).collect())
 }
 
-/// Ranks whose mark belongs to this plan and whose part is there.
+/// Ranks whose mark belongs to this plan and whose part is there. A mark without its part is deleted: it would keep the
+/// rank from running again.
 async fn finished_ranks(
     store: &Arc<dyn ObjectStore>,
     layout: &Layout,
@@ -179,9 +180,11 @@ async fn finished_ranks(
 ) -> Result<std::collections::BTreeSet<u64>> {
     let there: std::collections::HashSet<String> =
         store.list(layout.root()).await?.into_iter().map(|object: ObjectInfo| object.key).collect();
-    let marked: Vec<u64> = (0..plan.world_size)
-        .filter(|rank| there.contains(&layout.mark(*rank)) && there.contains(&layout.part(*rank)))
-        .collect();
+    let (marked, widowed): (Vec<u64>, Vec<u64>) = (0..plan.world_size)
+        .filter(|rank| there.contains(&layout.mark(*rank)))
+        .partition(|rank| there.contains(&layout.part(*rank)));
+    let widowed: Vec<String> = widowed.into_iter().map(|rank| layout.mark(rank)).collect();
+    store.delete(&widowed).await?;
     let ours = stream::iter(marked)
         .map(async |rank| {
             let record = read_mark(store, layout, &plan.fingerprint, rank).await?;

@@ -103,7 +103,12 @@ pub async fn run(
     let results = stores.bucket(&event.bucket);
     let layout = Layout::new(&event.result_path);
     if let Some(done) = read_mark(&results, &layout, &event.fingerprint, event.rank).await? {
-        tracing::info!(rows = done.work.rows, "an earlier attempt had finished this rank");
+        tracing::info!(
+            rows = done.work.rows,
+            bytes = done.work.bytes,
+            milliseconds = milliseconds(started),
+            "an earlier attempt had finished this rank"
+        );
         return Ok(answer(&done, started, true));
     }
     let plan = read_plan(&results, &layout).await?;
@@ -118,7 +123,13 @@ pub async fn run(
         return Err(Error::BadPayload(format!("`rank` is {}, the plan has {} ranks", event.rank, plan.world_size)));
     }
     let share = plan.share(event.rank);
-    tracing::info!(files = share.len(), milliseconds = milliseconds(started), "planned share read");
+    let planned_bytes: u64 = share.iter().map(|slice| slice.file.object.size).sum();
+    tracing::info!(
+        files = share.len(),
+        bytes = planned_bytes,
+        milliseconds = milliseconds(started),
+        "plan read: these files are this rank's, or parts of them"
+    );
 
     let loading = Instant::now();
     let payload = &plan.payload;
@@ -155,7 +166,7 @@ pub async fn run(
 
     let writing = Instant::now();
     let part = part.finish(&made_by).map_err(unwritten)?;
-    let part_sha256 = hex(&Sha256::digest(&part));
+    let (part_sha256, part_bytes) = (hex(&Sha256::digest(&part)), part.len());
     results.put(&key, part.into(), Write::Replace).await?;
     let record = RankRecord {
         rank: event.rank,
@@ -172,7 +183,12 @@ pub async fn run(
     };
     let mark = serde_json::to_vec_pretty(&record).map_err(|error| Error::Internal(error.to_string()))?;
     results.put(&layout.mark(event.rank), mark.into(), Write::Replace).await?;
-    tracing::info!(milliseconds = milliseconds(writing), "part and mark written");
+    tracing::info!(
+        rows = record.work.rows,
+        bytes = part_bytes,
+        milliseconds = milliseconds(writing),
+        "part and mark written"
+    );
     tracing::info!(
         rows = record.work.rows,
         bytes = record.work.bytes,

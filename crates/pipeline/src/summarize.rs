@@ -58,7 +58,14 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
     while let Some(fetched) = parts.next().await {
         let share = plan.share(rank);
         let gap = match fetched? {
-            Some((record, part)) => merged.add(&share, record, part)?.err(),
+            Some((record, part)) => {
+                let added = merged.add(&share, record, part)?;
+                if added.is_err() {
+                    // Without its mark the rank runs again when the same input is started again.
+                    store.delete(&[layout.mark(rank)]).await?;
+                }
+                added.err()
+            }
             None => Some(reasons.remove(&rank).unwrap_or_else(|| not_run(event))),
         };
         if let Some(reason) = gap {
@@ -94,16 +101,16 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
     Ok(summary)
 }
 
-/// The mark and the part of one rank, where both are there and belong together.
+/// The mark of one rank, where it is there, and the part that should be too.
 async fn fetch(
     store: &Arc<dyn ObjectStore>,
     layout: &Layout,
     fingerprint: &str,
     rank: u64,
-) -> Result<Option<(RankRecord, Bytes)>> {
+) -> Result<Option<(RankRecord, Option<Bytes>)>> {
     let Some(record) = read_mark(store, layout, fingerprint, rank).await? else { return Ok(None) };
     let part = get_if_present(store.as_ref(), &layout.part(rank)).await?;
-    Ok(part.map(|part| (record, part)))
+    Ok(Some((record, part)))
 }
 
 /// A merge under way.
@@ -171,7 +178,8 @@ impl Merge {
     }
 
     /// Proves one part against the rank's share and appends it. The inner error is what is wrong with the part.
-    fn add(&mut self, share: &[Slice<'_>], record: RankRecord, part: Bytes) -> Result<Result<(), String>> {
+    fn add(&mut self, share: &[Slice<'_>], record: RankRecord, part: Option<Bytes>) -> Result<Result<(), String>> {
+        let Some(part) = part else { return Ok(Err(format!("its part {} is gone", record.part))) };
         let rows = match prove(share, &record, part) {
             Ok(rows) => rows,
             Err(reason) => return Ok(Err(format!("its part {} cannot be used: {reason}", record.part))),

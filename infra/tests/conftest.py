@@ -1,0 +1,101 @@
+"""A local stack for all tests, and Cosmic deployed to it as a user deploys it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+
+import boto3
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COSMIC = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/cosmic"
+DEMO = ROOT / "payloads/demo"
+
+
+class Stack:
+    """A running local stack."""
+
+    def __init__(self, *arguments: str):
+        self.process = subprocess.Popen(
+            [sys.executable, ROOT / "infra/local/stack.py", "--port", "0", *arguments], stdout=subprocess.PIPE, text=True)
+        ready = self.process.stdout.readline()
+        assert ready.startswith("ready http://127.0.0.1:"), ready
+        self.endpoint = ready.split()[1]
+        self.environment = {
+            "AWS_ENDPOINT_URL": self.endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "PATH": os.environ["PATH"],
+        }
+
+    def client(self, service: str):
+        return boto3.client(service, endpoint_url=self.endpoint, region_name="us-east-1",
+                            aws_access_key_id="test", aws_secret_access_key="test",
+                            config=boto3.session.Config(retries={"total_max_attempts": 1}, read_timeout=300))
+
+    def run(self, *command, check: bool = True) -> subprocess.CompletedProcess:
+        done = subprocess.run(list(map(str, command)), cwd=ROOT, env=self.environment, capture_output=True, text=True)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def cosmic(self, *arguments, check: bool = True) -> subprocess.CompletedProcess:
+        return self.run(COSMIC, *arguments, check=check)
+
+    def close(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(30) == 0
+
+
+@pytest.fixture(scope="session")
+def stack():
+    stack = Stack()
+    yield stack
+    stack.close()
+
+
+@pytest.fixture(scope="session")
+def cosmic(stack):
+    """Cosmic deployed, with its demo's galaxies and model uploaded."""
+    assert (ROOT / "target/lambda/package.json").is_file() and COSMIC.is_file(), "run scripts/test.sh, which builds first"
+    deploy = [sys.executable, ROOT / "infra/deploy.py", "--json"]
+    deployed = json.loads(stack.run(*deploy, "--parameter", "DataBucketName=cosmic-demo").stdout)
+    stack.run(sys.executable, ROOT / "scripts/lib/upload.py", DEMO, "s3://cosmic-demo/demo")
+    return Cosmic(stack, deploy, deployed)
+
+
+class Cosmic(SimpleNamespace):
+    """What is deployed, and a user's ways to it."""
+
+    def __init__(self, stack: Stack, deploy: list, deployed: dict):
+        super().__init__(stack=stack, s3=stack.client("s3"), deploy=deploy, deployed=deployed, bucket="cosmic-demo")
+
+    def run(self, *arguments, payload="payloads/demo.json", check=True, **fields) -> SimpleNamespace:
+        """`cosmic run` with fields set over a payload."""
+        set_ = [part for key, value in fields.items() for part in ("--set", f"{key}={value}")]
+        done = self.stack.cosmic("run", "--json", "--payload", payload, *set_, *arguments, check=check)
+        report = json.loads(done.stdout) if done.stdout.strip() else None
+        return SimpleNamespace(code=done.returncode, report=report, said=done.stderr)
+
+    def execute(self, payload: dict) -> dict:
+        """Starts the state machine with any input, as the console would, and waits for its end."""
+        states = self.stack.client("stepfunctions")
+        arn = states.start_execution(stateMachineArn=self.deployed["outputs"]["StateMachineArn"],
+                                     name=f"test-{uuid.uuid4()}", input=json.dumps(payload))["executionArn"]
+        return self.wait(arn)
+
+    def wait(self, arn: str) -> dict:
+        states = self.stack.client("stepfunctions")
+        while (described := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.1)
+        return described
+
+    def upload(self, prefix: str, files: dict[str, bytes]) -> str:
+        for name, contents in files.items():
+            self.s3.put_object(Bucket=self.bucket, Key=f"{prefix}/{name}", Body=contents)
+        return prefix
+
+    def read(self, key: str) -> bytes:
+        return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
