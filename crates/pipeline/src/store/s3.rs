@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::{
     Client,
+    config::ResponseChecksumValidation,
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
     types::{Delete, ObjectIdentifier},
@@ -44,11 +45,17 @@ pub struct S3Store {
 impl S3Store {
     /// The client for all buckets of an account. An endpoint that is not AWS's is addressed by path:
     /// `http://host/bucket/key`.
+    ///
+    /// Checksums of answers are validated only where S3 requires it: parts of objects have none, and the SDK would
+    /// warn of each. Models, and the parts of a catalogue, are checked by their SHA-256.
     pub fn client(config: &SdkConfig) -> Client {
         let path_style = config.endpoint_url().is_some()
             || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some()
             || std::env::var_os("AWS_ENDPOINT_URL").is_some();
-        let config = aws_sdk_s3::config::Builder::from(config).force_path_style(path_style).build();
+        let config = aws_sdk_s3::config::Builder::from(config)
+            .force_path_style(path_style)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .build();
         Client::from_conf(config)
     }
 

@@ -1,0 +1,187 @@
+"""infra/template.yaml and statemachine/redshift.asl.json, as AWS would read them: linted, with the least permissions,
+and in step with the code's error names."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "local"))
+
+import deploy
+import stacks
+from conftest import ROOT
+
+TEMPLATE = ROOT / "infra/template.yaml"
+DEFINITION = ROOT / "statemachine/redshift.asl.json"
+
+
+@pytest.fixture(scope="module")
+def expanded() -> dict:
+    """The template as SAM expands it, with the definition of the state machine inside."""
+    template = deploy.load_template(TEMPLATE)
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = {"Bucket": "artifacts", "Key": "zip"}
+        if resource["Type"] == "AWS::Serverless::StateMachine":
+            del resource["Properties"]["DefinitionUri"]
+            resource["Properties"]["Definition"] = json.loads(DEFINITION.read_text())
+    template = stacks.expand(template)
+    # SAM makes a string of it, which no linter looks into.
+    properties = template["Resources"]["RedshiftMachine"]["Properties"]
+    del properties["DefinitionString"]
+    properties["Definition"] = json.loads(DEFINITION.read_text().replace("${Partition}", "aws"))
+    return template
+
+
+@pytest.fixture(scope="module")
+def machine() -> dict:
+    return json.loads(DEFINITION.read_text())
+
+
+def states(machine: dict) -> dict[str, dict]:
+    """All states by name, those of the map's children too."""
+    found = dict(machine["States"])
+    for state in machine["States"].values():
+        found |= state.get("ItemProcessor", {}).get("States", {})
+    return found
+
+
+def lint(path: Path) -> str:
+    """What cfn-lint finds."""
+    linted = subprocess.run([Path(sys.executable).parent / "cfn-lint", "--template", path, "--include-checks", "I"],
+                            capture_output=True, text=True)
+    return linted.stdout + linted.stderr
+
+
+def test_the_template_passes_cfn_lint():
+    assert lint(TEMPLATE) == ""
+
+
+def test_the_expanded_template_and_its_state_machine_pass_cfn_lint(expanded, tmp_path):
+    path = tmp_path / "expanded.json"
+    text = json.dumps(expanded)
+    path.write_text(text)
+    assert lint(path) == ""
+    path.write_text(text.replace('"Type": "Choice"', '"Type": "Choose"', 1))
+    assert "E3601" in lint(path), "it did not look into the definition"
+
+
+def test_the_local_interpreter_takes_the_definition_and_no_other(stack, machine):
+    text = re.sub(r"\$\{(\w+)FunctionArn\}", r"arn:aws:lambda:us-east-1:123456789012:function:\1",
+                  json.dumps(machine).replace("${Partition}", "aws"))
+    created = stack.client("stepfunctions").create_state_machine(
+        name="validated", definition=text, roleArn="arn:aws:iam::123456789012:role/any")
+    assert created["stateMachineArn"]
+    with pytest.raises(ClientError):
+        stack.client("stepfunctions").create_state_machine(
+            name="refused", definition=text.replace('"Type": "Choice"', '"Type": "Choose"'),
+            roleArn="arn:aws:iam::123456789012:role/any")
+
+
+def test_every_state_leads_to_one_that_is_there_and_all_are_reached(machine):
+    for name, scope in [("machine", machine), ("children", machine["States"]["Ranks"]["ItemProcessor"])]:
+        reached, queue = set(), [scope["StartAt"]]
+        while queue:
+            current = queue.pop()
+            if current in reached:
+                continue
+            reached.add(current)
+            state = scope["States"][current]
+            queue += [choice["Next"] for choice in state.get("Choices", []) + state.get("Catch", [])]
+            queue += [state[key] for key in ("Next", "Default") if key in state]
+            ends = state.get("End") or state["Type"] in ("Succeed", "Fail")
+            assert ends or any(key in state for key in ("Next", "Default")), (name, current)
+        assert reached == scope["States"].keys()
+
+
+def error_names() -> tuple[set[str], set[str]]:
+    """The permanent and the transient errors, from the code that names them."""
+    source = (ROOT / "crates/pipeline/src/error.rs").read_text()
+    lists = [re.search(rf"const {name}:[^=]*= \[(.*?)\];", source, re.DOTALL) for name in ("PERMANENT", "TRANSIENT")]
+    permanent, transient = (set(re.findall(r'"(\w+)"', found.group(1))) for found in lists)
+    assert permanent and transient
+    return permanent, transient
+
+
+def test_retries_are_for_what_can_pass_with_backoff_and_jitter(machine):
+    permanent, transient = error_names()
+    tasks = {name: state for name, state in states(machine).items() if state["Type"] == "Task"}
+    assert tasks.keys() == {"Initialize", "Infer", "Summarize"}
+    for name, task in tasks.items():
+        retried = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
+        assert transient <= retried and not permanent & retried, name
+        assert not retried & {"States.ALL", "States.TaskFailed"}, f"{name} would retry named input errors"
+        assert {"Lambda.TooManyRequestsException", "Sandbox.Timedout", "Runtime.ExitError"} <= retried
+        for retry in task["Retry"]:
+            assert retry["BackoffRate"] > 1 and retry["JitterStrategy"] == "FULL" and retry["MaxDelaySeconds"], name
+        assert task["TimeoutSeconds"] > 900, "above the functions' own, or a retry meets the first attempt still running"
+
+
+def statements(expanded: dict):
+    """(resource, statement) of all permissions."""
+    for name, resource in expanded["Resources"].items():
+        documents = [policy["PolicyDocument"] for policy in resource["Properties"].get("Policies", [])]
+        if resource["Type"] == "AWS::IAM::Policy":
+            documents.append(resource["Properties"]["PolicyDocument"])
+        for document in documents:
+            for statement in document["Statement"]:
+                yield name, statement
+
+
+def test_permissions_name_their_actions_and_resources(expanded):
+    found = list(statements(expanded))
+    assert len(found) > 10
+    for name, statement in found:
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        assert statement["Effect"] == "Allow" and "NotAction" not in statement and "NotResource" not in statement
+        assert not [action for action in actions if "*" in action], (name, statement)
+        for resource in resources:
+            text = resource if isinstance(resource, str) else resource.get("Fn::Sub", "")
+            assert text != "*" and not text.endswith(":::*"), (name, statement)
+        if set(actions) & {"s3:PutObject", "s3:DeleteObject"}:
+            for resource in resources:
+                assert re.search(r"/\*/[\w/*.]*\.(json|parquet|png)$|/\*/map/\*$", resource["Fn::Sub"]), (name, resource)
+
+
+def test_no_role_brings_a_managed_policy_and_each_function_has_its_own(expanded):
+    resources = expanded["Resources"].values()
+    roles = [resource["Properties"] for resource in resources if resource["Type"] == "AWS::IAM::Role"]
+    assert len(roles) == 4 and not [role for role in roles if role.get("ManagedPolicyArns")]
+    functions = [resource["Properties"] for resource in resources if resource["Type"] == "AWS::Lambda::Function"]
+    assert len({json.dumps(function["Role"]) for function in functions}) == 3
+
+
+def test_functions_run_on_al2023_and_log_to_groups_with_a_retention(expanded):
+    resources = expanded["Resources"]
+    groups = [name for name, resource in resources.items() if resource["Type"] == "AWS::Logs::LogGroup"]
+    assert len(groups) == 3 and all(resources[name]["Properties"]["RetentionInDays"] for name in groups)
+    for resource in resources.values():
+        if resource["Type"] == "AWS::Lambda::Function":
+            properties = resource["Properties"]
+            assert properties["Runtime"] == "provided.al2023"
+            assert properties["LoggingConfig"]["LogGroup"]["Ref"] in groups
+
+
+def test_results_outlive_the_stack(expanded):
+    assert expanded["Resources"]["DataBucket"]["DeletionPolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "payloads").glob("*.json")), ids=lambda path: path.stem)
+def test_ready_made_payloads_say_what_their_names_say(path):
+    payload = json.loads(path.read_text())
+    assert payload["bucket"] == "cosmic-demo"
+    if path.stem != "demo":
+        size, batch = re.fullmatch(r"(\d+MB)-batch-(\d+)", path.stem).groups()
+        assert (payload["prefix"], payload["batch_size"]) == (size, int(batch))
+
+
+def test_all_published_sizes_have_a_payload():
+    names = {path.stem for path in (ROOT / "payloads").glob("*.json")}
+    assert names == {"demo"} | {f"{size}MB-batch-{batch}" for size in (10, 25, 75, 100) for batch in (32, 64, 128, 512)}
