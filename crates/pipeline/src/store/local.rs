@@ -5,13 +5,16 @@ use std::{
     ops::Range,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{ObjectInfo, ObjectStore, Write};
+use super::{ObjectInfo, ObjectStore, Stores, Write};
 use crate::{Error, Result};
 
 /// A folder on this machine.
@@ -44,6 +47,13 @@ impl LocalStore {
             Ok(Err(error)) => Err(io_error(action, location, &error)),
             Err(join) => Err(Error::Internal(format!("{action} {location}: {join}"))),
         }
+    }
+}
+
+/// A folder with a folder per bucket: a whole run on this machine, for tests and measurements.
+impl Stores for LocalStore {
+    fn bucket(&self, bucket: &str) -> Arc<dyn ObjectStore> {
+        Arc::new(Self::new(self.path(bucket)))
     }
 }
 

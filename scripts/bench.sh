@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Measures, in one run on one machine: galaxies per second of the libtorch engine beside the published forward pass in
+# PyTorch eager, on the same threads and in turns, and the peak memory of one rank on a 100 MB and a 1 GB partition.
+#
+#   scripts/bench.sh             a table
+#   scripts/bench.sh --json      and, as its last line, one JSON object
+#   scripts/bench.sh --help      threads, rounds, batch sizes
+#
+# PyTorch goes into a venv of its own, .tools/bench-venv: a download of about 3 GB the first time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+./scripts/setup.sh
+requirements=scripts/bench/requirements.txt
+if ! cmp -s "$requirements" .tools/bench-venv/installed.txt; then
+    echo "installing PyTorch into .tools/bench-venv (a download of about 3 GB, 5 GB unpacked)" >&2
+    python3 -m venv --clear .tools/bench-venv
+    .tools/bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+    cp "$requirements" .tools/bench-venv/installed.txt
+fi
+cargo build --release --locked --workspace --examples >&2
+exec .tools/bench-venv/bin/python scripts/bench/bench.py "$@"
