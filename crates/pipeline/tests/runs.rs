@@ -1,0 +1,378 @@
+//! Whole runs on a folder instead of S3: initialize, each rank, summarize. The network is a formula, so that every value
+//! of a catalogue is known; everything else is what runs on Lambda.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::SystemTime,
+};
+
+use astromae::{
+    Engine, EngineError,
+    engine::{BANDS, PIXELS},
+};
+use pipeline::{
+    Error,
+    catalogue::{Rows, flags, read},
+    events::{InitializeEvent, RankEvent, Run, SummarizeEvent, Summary},
+    initialize::initialize,
+    rank::{EngineCache, run},
+    results::Results,
+    store::LocalStore,
+    summarize::summarize,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use torch_file::{DatasetWriter, Redshifts};
+
+/// z = first magnitude / 100 + first pixel.
+struct Formula {
+    largest_batch: Arc<AtomicUsize>,
+}
+
+impl Engine for Formula {
+    fn name(&self) -> &'static str {
+        "formula"
+    }
+
+    fn description(&self) -> String {
+        "formula".into()
+    }
+
+    fn predict(&self, images: &[f32], magnitudes: &[f32]) -> Result<Vec<f32>, EngineError> {
+        self.largest_batch.fetch_max(magnitudes.len() / BANDS, Ordering::Relaxed);
+        let galaxies = images.chunks(PIXELS).zip(magnitudes.chunks(BANDS));
+        Ok(galaxies.map(|(image, magnitudes)| magnitudes[0] / 100.0 + image.iter().sum::<f32>()).collect())
+    }
+}
+
+/// A bucket with partitions and a model.
+struct Sky {
+    folder: TempDir,
+    stores: LocalStore,
+    engines: EngineCache,
+    largest_batch: Arc<AtomicUsize>,
+}
+
+impl Sky {
+    /// Partitions `1.pt`, `2.pt` … of so many galaxies.
+    fn of(partitions: &[u64]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bucket = folder.path().join("sky");
+        std::fs::create_dir_all(bucket.join("data")).unwrap();
+        let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../astromae/tests/fixtures/module.pt");
+        std::fs::copy(model, bucket.join("model.pt")).unwrap();
+        let largest_batch = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&largest_batch);
+        let engines = EngineCache::new(
+            PathBuf::new(),
+            Box::new(move |_, _| Ok(Arc::new(Formula { largest_batch: Arc::clone(&seen) }))),
+        );
+        let sky = Self { stores: LocalStore::new(folder.path()), folder, engines, largest_batch };
+        for (index, rows) in partitions.iter().enumerate() {
+            sky.write_partition(index + 1, *rows, |_| 0.0);
+        }
+        sky
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.folder.path().join("sky").join(key)
+    }
+
+    /// Galaxy `row` has the first magnitude 10 + file + row / 1000, and the redshift a tenth of that.
+    fn write_partition(&self, file: usize, rows: u64, first_pixel: impl Fn(u64) -> f32) {
+        let mut writer = DatasetWriter::create(self.path(&format!("data/{file}.pt")), rows, Redshifts::F32).unwrap();
+        for row in 0..rows {
+            let mut image = vec![0.0; PIXELS];
+            image[0] = first_pixel(row);
+            let magnitude = first_magnitude(file, row);
+            writer.write(&image, &[magnitude, 18.0, 17.0, 16.0, 15.0], Some(&[magnitude / 10.0])).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+
+    fn payload(&self, change: Value) -> Value {
+        let mut payload = json!({
+            "bucket": "sky", "prefix": "data", "model": "model.pt", "batch_size": 4, "result_path": "results"
+        });
+        for (key, value) in change.as_object().unwrap() {
+            payload[key] = value.clone();
+        }
+        payload
+    }
+
+    async fn initialize(&self, execution: &str, change: Value) -> Result<Run, Error> {
+        let event = InitializeEvent { payload: self.payload(change), execution: execution.into() };
+        initialize(&self.stores, &event, None).await
+    }
+
+    async fn rank(&self, planned: &Run, rank: u64) -> Result<pipeline::events::RankAnswer, Error> {
+        let event = RankEvent {
+            execution: planned.execution.clone(),
+            bucket: planned.bucket.clone(),
+            result_path: planned.result_path.clone(),
+            fingerprint: planned.fingerprint.clone(),
+            world_size: planned.world_size,
+            rank,
+        };
+        run(&self.stores, &self.engines, &event, None).await
+    }
+
+    async fn summarize(&self, planned: &Run) -> Result<Summary, Error> {
+        let event = SummarizeEvent {
+            execution: planned.execution.clone(),
+            bucket: planned.bucket.clone(),
+            result_path: planned.result_path.clone(),
+            fingerprint: planned.fingerprint.clone(),
+            start_time: "2026-01-01T00:00:00.000Z".into(),
+            map: None,
+            error: None,
+        };
+        summarize(&self.stores, &event, SystemTime::now()).await
+    }
+
+    /// All three steps; ranks that fail are left out.
+    async fn execute(&self, change: Value) -> (Run, Summary) {
+        let planned = self.initialize("first", change).await.unwrap();
+        for rank in 0..planned.world_size {
+            let _ = self.rank(&planned, rank).await;
+        }
+        let summary = self.summarize(&planned).await.unwrap();
+        (planned, summary)
+    }
+
+    /// The catalogue as (file, row, redshift, flags).
+    fn catalogue(&self) -> Vec<(String, u64, Option<f32>, u8)> {
+        let bytes = std::fs::read(self.path("results/predictions.parquet")).unwrap();
+        let rows: Vec<Rows> = read(bytes.into()).unwrap().map(Result::unwrap).collect();
+        rows.iter()
+            .flat_map(|rows| {
+                (0..rows.len()).map(|at| {
+                    let file = rows.source_file.rsplit('/').next().unwrap_or_default().to_owned();
+                    (file, rows.first_row + at as u64, rows.z_phot[at], rows.flags[at])
+                })
+            })
+            .collect()
+    }
+
+    fn results(&self) -> Results {
+        serde_json::from_slice(&std::fs::read(self.path("results/Results.json")).unwrap()).unwrap()
+    }
+
+    fn finished_ranks(&self) -> usize {
+        std::fs::read_dir(self.path("results/ranks")).map_or(0, Iterator::count)
+    }
+}
+
+fn first_magnitude(file: usize, row: u64) -> f64 {
+    10.0 + file as f64 + row as f64 / 1000.0
+}
+
+/// What the catalogue of these partitions must be.
+fn expected(partitions: &[u64]) -> Vec<(String, u64, Option<f32>, u8)> {
+    let rows = |(index, rows): (usize, &u64)| {
+        (0..*rows).map(move |row| {
+            let z = first_magnitude(index + 1, row) as f32 / 100.0;
+            (format!("{}.pt", index + 1), row, Some(z), 0)
+        })
+    };
+    partitions.iter().enumerate().flat_map(rows).collect()
+}
+
+const PARTITIONS: [u64; 11] = [7, 1, 12, 3, 4, 0, 9, 2, 5, 6, 8];
+
+#[tokio::test]
+async fn the_catalogue_has_each_planned_row_once_in_the_plans_order_at_any_world_size() {
+    for world_size in [Value::Null, 1.into(), 5.into(), 11.into(), 30.into(), 57.into(), 500.into()] {
+        let sky = Sky::of(&PARTITIONS);
+        let (planned, summary) = sky.execute(json!({"world_size": world_size})).await;
+        assert!(summary.complete && summary.accepted, "{world_size}: {:?}", summary.reason);
+        assert_eq!(summary.rows, 57);
+        assert!(planned.world_size <= 57, "no rank without a row");
+        assert_eq!(sky.catalogue(), expected(&PARTITIONS), "world size {world_size}");
+        assert!(sky.largest_batch.load(Ordering::Relaxed) <= 4, "the payload's batch_size");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_those_of_the_catalogue() {
+    let sky = Sky::of(&[50]);
+    sky.execute(json!({})).await;
+    let results = sky.results();
+    // z_phot is a tenth of z_spec, exactly but for rounding.
+    let metrics = results.metrics.unwrap();
+    let bias: f64 = (0..50).map(|row| first_magnitude(1, row) * (0.01 - 0.1)).sum::<f64>() / 50.0;
+    assert!((metrics.mae + bias).abs() < 1e-6, "{metrics:?}");
+    assert_eq!((results.counts.compared, results.counts.flagged, results.counts.rows), (50, 0, 50));
+}
+
+#[tokio::test]
+async fn the_first_files_only_where_a_limit_is_set() {
+    let sky = Sky::of(&PARTITIONS);
+    let (_, summary) = sky.execute(json!({"file_limit": "3"})).await;
+    assert_eq!(summary.rows, 20);
+    assert_eq!(sky.catalogue(), expected(&PARTITIONS[..3]));
+}
+
+#[tokio::test]
+async fn a_missing_rank_is_named_and_accepted_only_where_that_is_tolerated() {
+    for (tolerated, accepted) in [(0, false), (24, false), (25, true)] {
+        let sky = Sky::of(&[3, 4, 5, 6]);
+        let planned = sky.initialize("first", json!({"tolerated_failure_percentage": tolerated})).await.unwrap();
+        for rank in [0, 1, 3] {
+            sky.rank(&planned, rank).await.unwrap();
+        }
+        let summary = sky.summarize(&planned).await.unwrap();
+        assert_eq!((summary.complete, summary.accepted, summary.rows), (false, accepted, 13), "{tolerated} %");
+        let reason = summary.reason.unwrap();
+        assert!(reason.contains("Rank 2") && reason.contains("3.pt"), "{reason}");
+        assert_eq!(sky.results().missing[0].files, ["data/3.pt"]);
+    }
+}
+
+#[tokio::test]
+async fn the_same_input_again_runs_only_what_is_missing() {
+    let sky = Sky::of(&[3, 4, 5, 6]);
+    let planned = sky.initialize("first", json!({})).await.unwrap();
+    sky.rank(&planned, 0).await.unwrap();
+    sky.rank(&planned, 2).await.unwrap();
+
+    let again = sky.initialize("second", json!({})).await.unwrap();
+    assert_eq!((again.pending, &again.fingerprint), (2, &planned.fingerprint));
+    let tasks: Value = serde_json::from_slice(&std::fs::read(sky.path(&again.tasks)).unwrap()).unwrap();
+    assert_eq!(tasks, json!([{"rank": 1}, {"rank": 3}]));
+    assert!(sky.rank(&again, 2).await.unwrap().skipped);
+    for rank in [1, 3] {
+        assert!(!sky.rank(&again, rank).await.unwrap().skipped);
+    }
+    assert!(sky.summarize(&again).await.unwrap().complete);
+    assert_eq!(sky.catalogue(), expected(&[3, 4, 5, 6]));
+    assert_eq!(sky.results().throughput.resumed_rows, 8);
+}
+
+#[tokio::test]
+async fn another_input_does_not_get_the_result_path_unless_it_overwrites() {
+    let sky = Sky::of(&[3, 4]);
+    sky.execute(json!({})).await;
+    std::fs::write(sky.path("results/notes.txt"), "mine").unwrap();
+    for change in [json!({"batch_size": 5}), json!({"file_limit": 1}), json!({"world_size": 7})] {
+        let refused = sky.initialize("second", change.clone()).await.unwrap_err();
+        assert_eq!(refused.name(), "ResultPathTaken", "{change}: {refused}");
+        assert!(refused.to_string().contains("results"), "{refused}");
+    }
+    sky.initialize("third", json!({"max_concurrency": 2})).await.unwrap();
+
+    let planned = sky.initialize("fourth", json!({"batch_size": 5, "overwrite": true})).await.unwrap();
+    assert_eq!((planned.pending, sky.finished_ranks()), (2, 0));
+    assert!(!sky.path("results/Results.json").exists(), "old results would vouch for the new run");
+    assert!(sky.path("results/notes.txt").exists(), "what is not a run's is nobody's to delete");
+}
+
+#[tokio::test]
+async fn a_task_of_a_run_that_lost_its_result_path_does_nothing() {
+    let sky = Sky::of(&[3, 4]);
+    let old = sky.initialize("old", json!({})).await.unwrap();
+    let new = sky.initialize("new", json!({"batch_size": 3, "overwrite": true})).await.unwrap();
+    assert_eq!(sky.rank(&old, 0).await.unwrap_err().name(), "PlanMismatch");
+    assert_eq!(sky.summarize(&old).await.unwrap_err().name(), "PlanMismatch");
+    assert_eq!(sky.finished_ranks(), 0);
+    sky.rank(&new, 0).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_part_that_is_not_what_the_rank_wrote_is_missing_and_runs_again() {
+    let sky = Sky::of(&[3, 4, 5]);
+    sky.execute(json!({})).await;
+    let part = sky.path("results/predictions/00001.parquet");
+    let whole = std::fs::read(&part).unwrap();
+    let other = std::fs::read(sky.path("results/predictions/00002.parquet")).unwrap();
+    for damage in [Some(whole[..whole.len() / 2].to_vec()), Some(other), Some(Vec::new()), None] {
+        match damage {
+            Some(bytes) => std::fs::write(&part, bytes).unwrap(),
+            None => std::fs::remove_file(&part).unwrap(),
+        }
+        let planned = sky.initialize("second", json!({})).await.unwrap();
+        let summary = sky.summarize(&planned).await.unwrap();
+        assert_eq!((summary.complete, summary.rows), (false, 8));
+        assert!(summary.reason.unwrap().contains("Rank 1"), "the reason names it");
+
+        let again = sky.initialize("third", json!({})).await.unwrap();
+        assert_eq!(again.pending, 1);
+        sky.rank(&again, 1).await.unwrap();
+        assert!(sky.summarize(&again).await.unwrap().complete);
+        assert_eq!(sky.catalogue(), expected(&[3, 4, 5]));
+    }
+}
+
+#[tokio::test]
+async fn a_galaxy_with_nan_keeps_its_row_and_gets_a_flag() {
+    let sky = Sky::of(&[5, 5]);
+    sky.write_partition(1, 5, |row| if row == 3 { f32::NAN } else { 0.0 });
+    let (_, summary) = sky.execute(json!({})).await;
+    assert!(summary.complete);
+    let found = sky.catalogue();
+    let mut expected = expected(&[5, 5]);
+    (expected[3].2, expected[3].3) = (None, flags::BAD_INPUT);
+    assert_eq!(found, expected);
+    assert_eq!((sky.results().counts.flagged, sky.results().counts.compared), (1, 9));
+}
+
+#[tokio::test]
+async fn files_that_are_no_partitions_fail_their_rank_with_the_key() {
+    let sky = Sky::of(&[3, 4, 5, 6]);
+    let whole = std::fs::read(sky.path("data/1.pt")).unwrap();
+    std::fs::write(sky.path("data/2.pt"), b"not from torch.save").unwrap();
+    std::fs::write(sky.path("data/3.pt"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(sky.path("data/4.pt"), b"").unwrap();
+    let planned = sky.initialize("first", json!({})).await.unwrap();
+    for rank in 1..4 {
+        let error = sky.rank(&planned, rank).await.unwrap_err();
+        assert_eq!(error.name(), "BadPartition", "{error}");
+        assert!(error.to_string().contains(&format!("data/{}.pt", rank + 1)), "{error}");
+    }
+    let shared = sky.initialize("second", json!({"world_size": 9, "result_path": "shared"})).await.unwrap_err();
+    assert_eq!(shared.name(), "BadPartition", "planning by rows reads the headers: {shared}");
+}
+
+#[tokio::test]
+async fn a_partition_that_changes_after_the_plan_is_refused() {
+    let sky = Sky::of(&[3, 4]);
+    let planned = sky.initialize("first", json!({})).await.unwrap();
+    sky.write_partition(2, 9, |_| 0.0);
+    let error = sky.rank(&planned, 1).await.unwrap_err();
+    assert_eq!(error.name(), "BadPartition");
+    assert!(error.to_string().contains("2.pt") && error.to_string().contains("changed"), "{error}");
+    let again = sky.initialize("second", json!({})).await.unwrap_err();
+    assert_eq!(again.name(), "ResultPathTaken", "other data are another run: {again}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_named() {
+    let sky = Sky::of(&[3]);
+    for (change, name, named) in [
+        (json!({"prefix": "nothing"}), "EmptyPrefix", "nothing"),
+        (json!({"data_bucket": "nowhere"}), "NotFound", "nowhere"),
+        (json!({"model": "absent.pt"}), "NotFound", "absent.pt"),
+        (json!({"model": null}), "BadModel", "`model`"),
+    ] {
+        let error = sky.initialize("first", change.clone()).await.unwrap_err();
+        assert_eq!(error.name(), name, "{change}: {error}");
+        assert!(error.to_string().contains(named), "{change}: {error}");
+    }
+    assert!(!sky.path("results").exists(), "a refused run leaves nothing");
+}
+
+#[tokio::test]
+async fn a_model_that_is_none_fails_the_rank_with_its_key() {
+    let sky = Sky::of(&[3]);
+    std::fs::copy(sky.path("data/1.pt"), sky.path("model.pt")).unwrap();
+    let planned = sky.initialize("first", json!({})).await.unwrap();
+    let error = sky.rank(&planned, 0).await.unwrap_err();
+    assert_eq!(error.name(), "BadModel");
+    assert!(error.to_string().contains("model.pt"), "{error}");
+}

@@ -1,0 +1,102 @@
+//! What every store must do, on a folder and on S3: the local stack's, over HTTP, which `scripts/setup.sh` installs.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_s3::{Client, config::Credentials};
+use futures::{StreamExt, stream};
+use pipeline::store::{LocalStore, ObjectStore, S3Store, Write, aws_config};
+
+/// One store, whichever it is, in a state of its own.
+async fn conforms(store: &dyn ObjectStore) {
+    assert!(store.put("a/1", "one".into(), Write::Create).await.unwrap());
+    assert!(!store.put("a/1", "other".into(), Write::Create).await.unwrap(), "the key was taken");
+    assert_eq!(store.get("a/1").await.unwrap(), "one");
+    let first = store.head("a/1").await.unwrap();
+    assert_eq!((first.key.as_str(), first.size), ("a/1", 3));
+    assert_eq!(store.get_range(&first, 1..3).await.unwrap(), "ne");
+    assert_eq!(store.get_range(&first, 0..0).await.unwrap(), "");
+
+    assert!(store.put("a/1", "three".into(), Write::Replace).await.unwrap());
+    let changed = store.get_range(&first, 0..3).await.unwrap_err();
+    assert!(changed.name() == "BadPartition" && changed.to_string().contains("a/1"), "{changed}");
+    let past = store.get_range(&store.head("a/1").await.unwrap(), 3..9).await;
+    assert!(past.is_err(), "exactly the bytes asked for, or none");
+
+    store.put("a/b/2", "two".into(), Write::Replace).await.unwrap();
+    store.put("ab", "no".into(), Write::Replace).await.unwrap();
+    let mut keys: Vec<String> = store.list("a/").await.unwrap().into_iter().map(|object| object.key).collect();
+    keys.sort();
+    assert_eq!(keys, ["a/1", "a/b/2"]);
+    assert_eq!(store.list("a/").await.unwrap().len(), 2);
+
+    store.delete(&["a/1".into(), "absent".into()]).await.unwrap();
+    for missing in [store.get("a/1").await.map(drop), store.head("a/1").await.map(drop)] {
+        let missing = missing.unwrap_err();
+        assert!(missing.name() == "NotFound" && missing.to_string().contains("a/1"), "{missing}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_is_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    conforms(&LocalStore::new(folder.path())).await;
+    assert!(folder.path().join("a/b/2").exists());
+}
+
+/// The local stack, stopped when it is dropped.
+struct Stack(Child);
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _ = self.0.wait();
+    }
+}
+
+async fn start_stack() -> (Stack, Client) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let python = root.join(".tools/venv/bin/python");
+    assert!(python.exists(), "{} is not there: run scripts/setup.sh", python.display());
+    let command = [root.join("infra/local/stack.py").display().to_string(), "--port".into(), "0".into()];
+    let mut child = Command::new(python).args(command).stdout(Stdio::piped()).spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let stack = Stack(child);
+    let endpoint = ready.trim().strip_prefix("ready ").unwrap();
+    let config = aws_config(Some(endpoint)).await.into_builder();
+    let config = config
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(Credentials::for_tests()));
+    (stack, S3Store::client(&config.build()))
+}
+
+#[tokio::test]
+async fn s3_is_a_store() {
+    let (_stack, client) = start_stack().await;
+    let nowhere = S3Store::new(client.clone(), "nowhere");
+    for missing in [nowhere.list("").await.map(drop), nowhere.get("a").await.map(drop)] {
+        let missing = missing.unwrap_err();
+        assert!(missing.name() == "NotFound" && missing.to_string().contains("nowhere"), "{missing}");
+    }
+
+    client.create_bucket().bucket("there").send().await.unwrap();
+    let store = S3Store::new(client, "there");
+    conforms(&store).await;
+    let many: Vec<String> = (0..1100).map(|index| format!("many/{index}")).collect();
+    stream::iter(&many)
+        .for_each_concurrent(8, async |key| {
+            store.put(key, "x".into(), Write::Replace).await.unwrap();
+        })
+        .await;
+    assert_eq!(store.list("many/").await.unwrap().len(), many.len(), "listings have pages of a thousand");
+    store.delete(&many).await.unwrap();
+    assert_eq!(store.list("many/").await.unwrap(), []);
+}
