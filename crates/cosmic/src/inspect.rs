@@ -1,11 +1,11 @@
 //! `cosmic inspect`: what is in a file, without executing it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use astromae::{Config, Model};
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use torch_file::{Checkpoint, Dataset, Format, RangeRead, TensorRef, TorchFile};
 
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
     location::Location,
     output::{Printer, bytes, table},
 };
+
+/// Of safetensors files, as their own reader has it.
+const MAX_HEADER: u64 = 100_000_000;
 
 #[derive(Args)]
 pub(crate) struct InspectArgs {
@@ -39,14 +42,34 @@ enum Content {
     },
     Network {
         class: Option<String>,
-        /// The configuration, where it is an AstroMAE network; else why it is not.
-        astromae: Result<Config, String>,
+        /// What the file says of itself.
+        notes: BTreeMap<String, String>,
+        #[serde(flatten)]
+        configuration: Configuration,
         parameters: u64,
         tensors: Vec<TensorEntry>,
     },
     Other {
         description: String,
     },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Configuration {
+    /// The dimensions of an AstroMAE network.
+    Astromae(Config),
+    /// Why it is none.
+    NotAstromae(String),
+}
+
+impl Configuration {
+    async fn of(reader: Arc<dyn RangeRead>) -> Self {
+        match Model::read(reader).await {
+            Ok(model) => Self::Astromae(model.config),
+            Err(error) => Self::NotAstromae(error.to_string()),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -68,19 +91,7 @@ pub(crate) async fn inspect(args: InspectArgs, global: &Global, printer: Printer
     let start = reader.read(0..reader.size().min(9)).await.with_context(|| format!("failed to read {}", args.file))?;
     let size = reader.size();
     let (format, content) = if start.get(8) == Some(&b'{') {
-        let model = Model::read(reader).await?;
-        let entry = |(name, tensor): (&String, &astromae::weights::Tensor)| TensorEntry {
-            name: name.clone(),
-            dtype: "float".into(),
-            shape: tensor.shape.iter().map(|size| *size as u64).collect(),
-        };
-        let content = Content::Network {
-            class: None,
-            parameters: model.weights.parameters() as u64,
-            tensors: model.weights.iter().map(entry).collect(),
-            astromae: Ok(model.config),
-        };
-        ("safetensors", content)
+        ("safetensors", safetensors_content(reader).await?)
     } else {
         let file = TorchFile::open(Arc::clone(&reader) as Arc<dyn RangeRead>).await?;
         let format = match file.format() {
@@ -94,6 +105,38 @@ pub(crate) async fn inspect(args: InspectArgs, global: &Global, printer: Printer
     Ok(Outcome::Done)
 }
 
+/// What stands in the header of a safetensors file: <https://huggingface.co/docs/safetensors>.
+async fn safetensors_content(reader: Arc<dyn RangeRead>) -> Result<Content> {
+    #[derive(Deserialize)]
+    struct Header {
+        #[serde(rename = "__metadata__", default)]
+        notes: BTreeMap<String, String>,
+        #[serde(flatten)]
+        tensors: BTreeMap<String, Tensor>,
+    }
+    #[derive(Deserialize)]
+    struct Tensor {
+        dtype: String,
+        shape: Vec<u64>,
+    }
+    let start = reader.read(0..8).await?;
+    let end = start.first_chunk().map_or(0, |length| u64::from_le_bytes(*length)).saturating_add(8);
+    if end > reader.size().min(MAX_HEADER) {
+        bail!("{} is not a safetensors file: its header would be {end} bytes long", reader.name());
+    }
+    let header: Header = serde_json::from_slice(&reader.read(8..end).await?)
+        .with_context(|| format!("{} is not a safetensors file", reader.name()))?;
+    let entry = |(name, tensor): (String, Tensor)| TensorEntry { name, dtype: tensor.dtype, shape: tensor.shape };
+    let tensors: Vec<_> = header.tensors.into_iter().map(entry).collect();
+    Ok(Content::Network {
+        class: None,
+        parameters: tensors.iter().map(|tensor| tensor.shape.iter().product::<u64>()).sum(),
+        tensors,
+        notes: header.notes.into_iter().filter(|(key, _)| key != "astromae").collect(),
+        configuration: Configuration::of(reader).await,
+    })
+}
+
 async fn torch_content(file: TorchFile, reader: Arc<dyn RangeRead>) -> Result<Content> {
     if let Ok(checkpoint) = Checkpoint::of(&file)
         && (checkpoint.class.is_some() || checkpoint.tensors.keys().any(|name| name.contains('.')))
@@ -102,7 +145,8 @@ async fn torch_content(file: TorchFile, reader: Arc<dyn RangeRead>) -> Result<Co
             class: checkpoint.class,
             parameters: checkpoint.tensors.values().filter_map(TensorRef::elements).sum(),
             tensors: checkpoint.tensors.iter().map(|(name, tensor)| TensorEntry::of(name, tensor)).collect(),
-            astromae: Model::read(reader).await.map(|model| model.config).map_err(|error| error.to_string()),
+            notes: BTreeMap::new(),
+            configuration: Configuration::of(reader).await,
         });
     }
     let description = format!("{:?}", file.root());
@@ -131,16 +175,17 @@ fn text(report: &Report) -> String {
         Content::Dataset { rows, bytes_per_row, tensors } => {
             format!("a data set of {rows} galaxies, {bytes_per_row} bytes each\n\n{}", list(tensors))
         }
-        Content::Network { class, astromae, parameters, tensors } => {
-            let class = class.as_ref().map_or("a state dict".into(), |class| format!("a module of class {class}"));
-            let network = match astromae {
-                Ok(config) => format!(
+        Content::Network { class, notes, configuration, parameters, tensors } => {
+            let class = class.as_ref().map_or("tensors by name".into(), |class| format!("a module of class {class}"));
+            let notes: String = notes.iter().map(|(key, text)| format!("{key}: {text}\n")).collect();
+            let network = match configuration {
+                Configuration::Astromae(config) => format!(
                     "AstroMAE: depth {}, width {}, {} heads, patches of {} pixels",
                     config.depth, config.embed_dim, config.hyperparameters.num_heads, config.patch_size
                 ),
-                Err(reason) => format!("not usable as AstroMAE: {reason}"),
+                Configuration::NotAstromae(reason) => format!("not usable as AstroMAE: {reason}"),
             };
-            format!("{class}, {parameters} values\n{network}\n\n{}", list(tensors))
+            format!("{class}, {parameters} values\n{network}\n{notes}\n{}", list(tensors))
         }
         Content::Other { description } => format!("neither a data set nor a network: {description}\n"),
     }

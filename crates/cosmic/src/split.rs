@@ -26,7 +26,7 @@ pub(crate) struct SplitArgs {
     /// Folder for 1.pt, 2.pt …, local or s3://bucket/prefix.
     #[arg(long, value_name = "DEST")]
     out: String,
-    /// Write into a folder that holds .pt files already.
+    /// Delete the .pt files that the folder holds already.
     #[arg(long)]
     overwrite: bool,
 }
@@ -105,7 +105,8 @@ async fn refuse_to_mix(store: &dyn ObjectStore, folder: &str, overwrite: bool) -
         Err(pipeline::Error::NotFound { .. }) if folder.is_empty() => return Ok(()),
         there => there?,
     };
-    let old: Vec<String> = there.into_iter().map(|object| object.key).filter(|key| key.ends_with(".pt")).collect();
+    let mut old: Vec<String> = there.into_iter().map(|object| object.key).filter(|key| key.ends_with(".pt")).collect();
+    old.sort();
     match old.first() {
         Some(first) if !overwrite => {
             bail!(

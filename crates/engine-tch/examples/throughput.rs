@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let model = runtime.block_on(Model::open(&model))?;
     let engine = TchEngine::new(&model, Some(threads.parse()?))?;
-    engine.predict(&vec![0.1; PIXELS], &vec![18.0; BANDS])?;
+    engine.predict(&[0.1; PIXELS], &[18.0; BANDS])?;
     println!("{:.3}", started.elapsed().as_secs_f64());
     for line in std::io::stdin().lock().lines() {
         let batch: usize = line?.trim().parse()?;

@@ -1,0 +1,235 @@
+//! The commands that need no AWS, as a user types them. `cosmic run` and `cosmic logs` are tested against the local stack,
+//! in infra/tests.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn network(name: &str) -> PathBuf {
+    root().join("crates/astromae/tests/fixtures").join(name)
+}
+
+/// Runs the command in an environment without the user's settings.
+fn cosmic(arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::cargo_bin("cosmic").unwrap();
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("COSMIC_") || name.starts_with("AWS_")) {
+            command.env_remove(name);
+        }
+    }
+    let output = command.env_remove("RUST_BACKTRACE").args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn done(arguments: &[&str]) -> String {
+    let (code, stdout, stderr) = cosmic(arguments);
+    assert_eq!(code, 0, "{stderr}");
+    stdout
+}
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&done(arguments)).unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn infer_measures_a_folder_and_says_what_made_the_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    for name in ["2.pt", "10.pt"] {
+        fs::copy(network("galaxies.pt"), data.join(name)).unwrap();
+    }
+    let (model, out) = (network("module.pt"), folder.path().join("out"));
+    let printed = json(&[
+        "infer",
+        "--json",
+        "--data",
+        text(&data),
+        "--model",
+        text(&model),
+        "--batch-size",
+        "5",
+        "--out",
+        text(&out),
+    ]);
+    // The data set's redshifts are PyTorch's predictions.
+    assert!(printed["MAE"].as_f64().unwrap() < 1e-6, "{printed}");
+    assert_eq!(printed["counts"]["rows"], 24);
+    assert_eq!((&printed["complete"], &printed["made_by"]["model"]), (&true.into(), &"module.pt".into()));
+    assert!(printed["made_by"]["engine"].as_str().unwrap().contains("libtorch 2.13.0"));
+    let written: Value = serde_json::from_slice(&fs::read(out.join("Results.json")).unwrap()).unwrap();
+    assert_eq!(written, printed);
+    assert!(fs::read(out.join("inference.png")).unwrap().starts_with(b"\x89PNG"));
+    assert!(fs::read(out.join("predictions.parquet")).unwrap().starts_with(b"PAR1"));
+
+    let shown = done(&["infer", "--data", text(&data), "--model", text(&model), "--out", text(&out)]);
+    for line in ["R²", "galaxies per second", "24 galaxies in the catalogue, 0 without a redshift"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+}
+
+#[test]
+fn infer_leaves_out_files_that_are_none_names_them_and_exits_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(network("galaxies.pt"), folder.path().join("1.pt")).unwrap();
+    fs::write(folder.path().join("2.pt"), "not a partition").unwrap();
+    let out = folder.path().join("out");
+    let (code, stdout, _) =
+        cosmic(&["infer", "--data", text(folder.path()), "--model", text(&network("module.pt")), "--out", text(&out)]);
+    assert_eq!(code, 3);
+    assert!(stdout.contains("12 galaxies in the catalogue") && stdout.contains("MISSING 2.pt"), "{stdout}");
+}
+
+#[test]
+fn what_infer_cannot_use_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, model) = (network("galaxies.pt"), network("module.pt"));
+    let out = folder.path().join("out");
+    for (data, model, named) in [
+        (folder.path(), model.as_path(), "no .pt file"),
+        (Path::new("/nowhere/1.pt"), &model, "/nowhere/1.pt"),
+        (&data, Path::new("/nowhere/model.pt"), "/nowhere/model.pt"),
+        (&data, &data, "galaxies.pt"),
+        (&model, &model, "module.pt"),
+    ] {
+        let (code, _, stderr) = cosmic(&["infer", "--data", text(data), "--model", text(model), "--out", text(&out)]);
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(named) && !stderr.contains("panicked"), "{stderr}");
+        assert!(!out.join("Results.json").exists());
+    }
+}
+
+#[test]
+fn bad_usage_exits_with_2() {
+    for arguments in [
+        &["infer"][..],
+        &["infer", "--data", "a", "--model", "b", "--batch-size", "0"],
+        &["infer", "--data", "a", "--model", "b", "--engine", "abacus"],
+        &["split", "a.pt", "--out", "b", "--partition-size", "25 parsec"],
+        &["measure"],
+    ] {
+        assert_eq!(cosmic(arguments).0, 2, "{arguments:?}");
+    }
+}
+
+#[test]
+fn run_refuses_a_payload_that_the_functions_would_before_it_starts_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let payload = folder.path().join("payload.json");
+    for (contents, named) in [
+        (r#"{"bucket": "b", "prefix": "p", "batch_size": "many"}"#, "`batch_size`"),
+        (r#"{"bucket": "b", "prefix": "p", "batchsize": 8}"#, "`batch_size`"),
+        (r#"["bucket"]"#, "payload.json"),
+    ] {
+        fs::write(&payload, contents).unwrap();
+        let nobody = "http://127.0.0.1:9";
+        let (code, _, stderr) = cosmic(&["run", "--endpoint-url", nobody, "--payload", text(&payload)]);
+        assert!(code == 1 && stderr.contains(named), "{stderr}");
+    }
+}
+
+#[test]
+fn split_cuts_a_data_set_and_does_not_mix_with_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (galaxies, out) = (network("galaxies.pt"), folder.path().join("cut"));
+    let cut = ["split", text(&galaxies), "--partition-size", "100kB", "--out", text(&out)];
+    let printed = json(&[&cut[..], &["--json"]].concat());
+    assert_eq!((&printed["partitions"], &printed["rows"]), (&3.into(), &12.into()));
+    let rows: Vec<_> =
+        (1..=3).map(|part| json(&["inspect", "--json", text(&out.join(format!("{part}.pt")))])).collect();
+    assert_eq!(rows.iter().map(|part| part["rows"].as_u64().unwrap()).collect::<Vec<_>>(), [5, 5, 2]);
+
+    let (code, _, stderr) = cosmic(&cut);
+    assert!(code == 1 && stderr.contains("1.pt is there already"), "{stderr}");
+    let whole = ["split", text(&galaxies), "--partition-size", "1MB", "--out", text(&out), "--overwrite"];
+    done(&whole);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+
+    let predict = |data: &Path| {
+        let results = folder.path().join("results");
+        json(&[
+            "infer",
+            "--json",
+            "--data",
+            text(data),
+            "--model",
+            text(&network("module.pt")),
+            "--out",
+            text(&results),
+        ])
+    };
+    assert_eq!(predict(&out)["MAE"], predict(&galaxies)["MAE"]);
+}
+
+#[test]
+fn convert_makes_a_model_that_gives_the_same_redshifts_and_says_where_it_is_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dict, out) = (network("state-dict.pt"), folder.path().join("model.safetensors"));
+    let convert = ["convert", "--model", text(&dict), "--out", text(&out), "--precision", "f32"];
+    let (code, _, stderr) = cosmic(&convert);
+    assert!(code == 1 && stderr.contains("--num-heads"), "{stderr}");
+    let heads = ["--num-heads", "3", "--layer-norm-eps", "1e-6", "--batch-norm-eps", "1e-5", "--note", "origin=a test"];
+    done(&[&convert[..], &heads].concat());
+
+    let shown = done(&["inspect", text(&out)]);
+    for part in ["AstroMAE: depth 2, width 24, 3 heads", "origin: a test", "source_sha256: ", "F32"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let data = network("galaxies.pt");
+    let results = folder.path().join("results");
+    let found = json(&["infer", "--json", "--data", text(&data), "--model", text(&out), "--out", text(&results)]);
+    assert!(found["MAE"].as_f64().unwrap() < 1e-6, "{found}");
+}
+
+#[test]
+fn inspect_tells_data_sets_networks_and_other_files_apart() {
+    let data = json(&["inspect", "--json", text(&network("galaxies.pt"))]);
+    assert_eq!((&data["content"], &data["rows"]), (&"dataset".into(), &12.into()));
+    let module = json(&["inspect", "--json", text(&network("module-legacy.pt"))]);
+    assert_eq!((&module["class"], &module["format"]), (&"ViT_Astro".into(), &"torch.save (legacy)".into()));
+    assert_eq!(module["astromae"]["embed_dim"], 24);
+    let (code, _, stderr) = cosmic(&["inspect", text(&network("make.py"))]);
+    assert!(code == 1 && stderr.contains("make.py"), "{stderr}");
+}
+
+/// The published system's own classes wrote these; they are not part of the project.
+#[test]
+fn the_published_classes_redshifts_are_reproduced() {
+    let fixtures = root().join("../shared/fixtures");
+    if !fixtures.exists() {
+        eprintln!("skipped: {} is not there", fixtures.display());
+        return;
+    }
+    let out = tempfile::tempdir().unwrap();
+    let (data, model) = (fixtures.join("partitions"), fixtures.join("astromae-simulated-sky.pt"));
+    done(&["infer", "--data", text(&data), "--model", text(&model), "--out", text(out.path())]);
+    let catalogue = fs::read(out.path().join("predictions.parquet")).unwrap();
+    let found: Vec<f32> = pipeline::catalogue::read(catalogue.into())
+        .unwrap()
+        .flat_map(|rows| rows.unwrap().z_phot.into_iter().map(Option::unwrap))
+        .collect();
+    let expected: Vec<f32> = fs::read_to_string(fixtures.join("predictions.csv"))
+        .unwrap()
+        .lines()
+        .skip(1)
+        .map(|line| line.rsplit(',').next().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(found.len(), expected.len());
+    let largest = found.iter().zip(&expected).map(|(found, expected)| (found - expected).abs()).fold(0.0, f32::max);
+    assert!(largest < 1e-4, "{largest}");
+}
