@@ -49,16 +49,18 @@ class Stack:
     def cosmic(self, *arguments, check: bool = True) -> subprocess.CompletedProcess:
         return self.run(COSMIC, *arguments, check=check)
 
-    def close(self) -> None:
+    def __enter__(self) -> "Stack":
+        return self
+
+    def __exit__(self, *_) -> None:
         self.process.terminate()
         assert self.process.wait(30) == 0
 
 
 @pytest.fixture(scope="session")
 def stack():
-    stack = Stack()
-    yield stack
-    stack.close()
+    with Stack() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@ the same Runtime API."""
 
 import io
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -163,8 +162,7 @@ def test_new_code_replaces_warm_processes(stack):
 
 
 def test_no_more_functions_run_at_once_than_there_is_room_for():
-    stack = Stack("--concurrency", "2")
-    try:
+    with Stack("--concurrency", "2") as stack:
         function = Function(stack)
         threads = [threading.Thread(target=function.invoke, kwargs={"sleep": 0.5}) for _ in range(4)]
         for thread in threads:
@@ -173,8 +171,6 @@ def test_no_more_functions_run_at_once_than_there_is_room_for():
             thread.join()
         lines = function.log_lines()
         assert lines.count("initializing") == 2
-    finally:
-        stack.close()
 
 
 def run_map(stack, function: Function, items: list[dict], **fields) -> tuple[dict, str]:
@@ -261,13 +257,9 @@ def test_a_taken_port_is_said_in_a_sentence(stack):
     assert second.returncode == 1 and f"port {port} is taken" in second.stderr and "Traceback" not in second.stderr
 
 
-def test_nothing_stays_behind(tmp_path):
-    os.environ["TMPDIR"] = str(tmp_path)
-    try:
-        stack = Stack()
+def test_nothing_stays_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with Stack() as stack:
         pid = Function(stack).invoke()[1]["pid"]
         assert list(tmp_path.iterdir())
-        stack.close()
-    finally:
-        del os.environ["TMPDIR"]
     assert not list(tmp_path.iterdir()) and not Path(f"/proc/{pid}").exists()

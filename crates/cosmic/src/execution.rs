@@ -7,13 +7,13 @@ use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs as logs;
 use aws_sdk_sfn::{
     Client,
-    error::DisplayErrorContext,
     operation::describe_execution::DescribeExecutionOutput,
     types::{ExecutionStatus, HistoryEventType},
 };
 use pipeline::{
     cost::Cost,
     invocations::{Invocation, Joined, join},
+    store::explain,
 };
 use serde_json::Value;
 
@@ -48,7 +48,7 @@ pub(crate) struct Bill {
 
 /// What the SDK's errors say, with their causes.
 fn sdk(error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
-    anyhow!("{}", DisplayErrorContext(error))
+    anyhow!(explain(&error))
 }
 
 impl Execution {

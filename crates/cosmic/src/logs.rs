@@ -69,7 +69,7 @@ fn row(invocation: &Invocation) -> Vec<String> {
 /// One line on the cost, and one on what it lacks.
 pub(crate) fn cost_text(cost: &Cost, unreported: usize) -> String {
     let mut text = format!(
-        "cost ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} transitions)\n",
+        "cost on AWS ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} transitions)\n",
         cost.total_usd,
         cost.lambda_usd,
         cost.gb_seconds,

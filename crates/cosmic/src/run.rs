@@ -62,7 +62,8 @@ struct Report {
     /// From start to end as Step Functions counts.
     seconds: f64,
     results: Option<Results>,
-    cost: Cost,
+    /// What it cost; absent where the logs could not be read.
+    cost: Option<Cost>,
     unreported_invocations: usize,
     /// Catalogue, picture and results.
     paths: Vec<String>,
@@ -108,7 +109,14 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
         (Some(_), Some(folder)) => download(store.as_ref(), &layout, folder).await?,
         (Some(_), None) => keys(&layout).map(|key| store.location(&key)).to_vec(),
     };
-    let Bill { cost, unreported, .. } = execution.bill().await?;
+    // Results are worth more than their price: that it cannot be told is no failure.
+    let (cost, unreported) = match execution.bill().await {
+        Ok(Bill { cost, unreported, .. }) => (Some(cost), unreported),
+        Err(error) => {
+            eprintln!("warning: the cost is not known: {error:#}");
+            (None, 0)
+        }
+    };
     let report = Report {
         execution: execution.name.clone(),
         execution_arn: execution.arn.clone(),
@@ -205,7 +213,9 @@ fn text(report: &Report) -> String {
     if let Some(results) = &report.results {
         text += &format!("\n{}\n", summary_text(results));
     }
-    text += &cost_text(&report.cost, report.unreported_invocations);
+    if let Some(cost) = &report.cost {
+        text += &cost_text(cost, report.unreported_invocations);
+    }
     if !report.paths.is_empty() {
         text += &format!("\n{}", paths_text(&report.paths));
     }

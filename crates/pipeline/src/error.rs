@@ -24,12 +24,16 @@ pub enum Error {
         hint: &'static str,
     },
     /// The role or user may not read or write this.
-    #[error("access denied to {location} ({action}): the role or user that runs this needs that permission there")]
+    #[error(
+        "access denied to {location} ({action}): {reason}: check the credentials, and that their role or user may do this there"
+    )]
     AccessDenied {
         /// The bucket or key.
         location: String,
         /// What was tried.
         action: &'static str,
+        /// What the store said.
+        reason: String,
     },
     /// A data file is not what the model needs, or changed while the run went on.
     #[error("bad partition {location}: {reason}")]

@@ -60,7 +60,7 @@ impl Stores for LocalStore {
 fn io_error(action: &'static str, location: String, error: &std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Error::NotFound { location, hint: "check the path" },
-        ErrorKind::PermissionDenied => Error::AccessDenied { location, action },
+        ErrorKind::PermissionDenied => Error::AccessDenied { location, action, reason: error.to_string() },
         _ => Error::StoreUnavailable { action, location, reason: error.to_string() },
     }
 }

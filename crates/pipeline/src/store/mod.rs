@@ -17,7 +17,7 @@ use torch_file::RangeRead;
 
 use crate::{Error, Result};
 pub use local::LocalStore;
-pub use s3::{S3Store, aws_config};
+pub use s3::{S3Store, aws_config, explain};
 
 /// One object as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

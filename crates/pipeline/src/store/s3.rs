@@ -7,7 +7,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::{
     Client,
     config::ResponseChecksumValidation,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
     types::{Delete, ObjectIdentifier},
 };
@@ -33,6 +33,21 @@ pub async fn aws_config(endpoint_url: Option<&str>) -> SdkConfig {
     }
     // S3 refuses to sign without a region; every AWS tool has this default for it.
     config.into_builder().region(Region::new("us-east-1")).build()
+}
+
+/// What an AWS SDK's error says, with its causes: `error` alone says "service error", and its debug form a page.
+pub fn explain(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Causes often repeat each other.
+        if !said.contains(&more) {
+            said = format!("{said}: {more}");
+        }
+        cause = error.source();
+    }
+    said
 }
 
 /// One bucket.
@@ -80,9 +95,11 @@ impl S3Store {
             (Some("NoSuchKey" | "NotFound"), _) | (None, Some(404)) => {
                 Error::NotFound { location, hint: "there is no such object: check the bucket and the key" }
             }
-            (Some("AccessDenied" | "Forbidden"), _) | (_, Some(403)) => Error::AccessDenied { location, action },
+            (Some("AccessDenied" | "Forbidden"), _) | (_, Some(403)) => {
+                Error::AccessDenied { location, action, reason: explain(&error) }
+            }
             (Some("PreconditionFailed"), _) | (_, Some(412)) => changed(location),
-            _ => Error::StoreUnavailable { action, location, reason: DisplayErrorContext(&error).to_string() },
+            _ => Error::StoreUnavailable { action, location, reason: explain(&error) },
         }
     }
 
@@ -216,13 +233,11 @@ impl ObjectStore for S3Store {
                 .map_err(|error| self.error("delete", &chunk[0], error))?;
             if let Some(failed) = answer.errors().first() {
                 let location = self.location(failed.key().unwrap_or_default());
-                return Err(match failed.code() {
-                    Some("AccessDenied") => Error::AccessDenied { location, action: "delete" },
-                    code => Error::StoreUnavailable {
-                        action: "delete",
-                        location,
-                        reason: format!("{}: {}", code.unwrap_or("?"), failed.message().unwrap_or("?")),
-                    },
+                let (code, message) = (failed.code().unwrap_or("?"), failed.message().unwrap_or("?"));
+                let reason = format!("{code}: {message}");
+                return Err(match code {
+                    "AccessDenied" => Error::AccessDenied { location, action: "delete", reason },
+                    _ => Error::StoreUnavailable { action: "delete", location, reason },
                 });
             }
         }
