@@ -300,85 +300,108 @@ impl Block {
     }
 }
 
-/// Two grouped convolutions on the patches' small map, each as one batched product over the groups: the matrix of a
-/// group holds its kernel at every position, `[positions · inputs, positions · outputs]`.
+/// Two grouped convolutions on the patches' small map, in the form of [`RowConv`].
 #[derive(Clone)]
 struct ConvBranch {
-    into: GroupedMap,
-    out: GroupedMap,
+    grid: i64,
+    into: RowConv,
+    out: RowConv,
 }
 
 impl ConvBranch {
     fn new(into: &fold::Conv, out: &fold::Conv, grid: usize) -> Result<Self> {
-        Ok(Self { into: GroupedMap::new(into, grid)?, out: GroupedMap::new(out, grid)? })
+        Ok(Self { grid: grid as i64, into: RowConv::new(into, grid)?, out: RowConv::new(out, grid)? })
     }
 
     /// From and to `[n, patches, width]`.
     fn forward(&self, patches: &Tensor) -> Result<Tensor> {
-        let hidden = self.into.forward(patches)?.f_silu_()?;
-        self.out.forward(&hidden)
+        let hidden = self.into.forward(&self.to_rows(patches, self.into.groups)?)?.f_silu_()?;
+        // Mostly both have the same groups, and nothing moves.
+        let hidden = match self.into.groups == self.out.groups {
+            true => hidden,
+            false => self.to_rows(&self.to_patches(&hidden)?, self.out.groups)?,
+        };
+        self.to_patches(&self.out.forward(&hidden)?)
+    }
+
+    /// `[n, patches, channels]` as `[groups, grid · n, grid · channels of a group]`: row after row of the map.
+    fn to_rows(&self, patches: &Tensor, groups: i64) -> Result<Tensor> {
+        let [count, _, channels] = patches.size()[..] else { return Err(TchError::Shape("patches".into())) };
+        patches
+            .f_view([count, self.grid, self.grid, groups, channels / groups])?
+            .f_permute([3, 1, 0, 2, 4])?
+            .f_reshape([groups, self.grid * count, -1])
+    }
+
+    /// The way back from [`Self::to_rows`].
+    fn to_patches(&self, rows: &Tensor) -> Result<Tensor> {
+        let [groups, lines, columns] = rows.size()[..] else { return Err(TchError::Shape("rows".into())) };
+        let (count, channels) = (lines / self.grid, columns / self.grid);
+        rows.f_view([groups, self.grid, count, self.grid, channels])?.f_permute([2, 1, 3, 0, 4])?.f_reshape([
+            count,
+            self.grid * self.grid,
+            groups * channels,
+        ])
     }
 }
 
+/// A grouped convolution of a small map as batched products over its groups, one for each row of the kernel: a row of
+/// the map, all its columns and channels side by side, gives its share of the row above, of itself and of the row
+/// below.
 #[derive(Clone)]
-struct GroupedMap {
+struct RowConv {
     groups: i64,
-    /// `[groups, positions · inputs, positions · outputs]`, inputs and outputs of a group.
-    weight: Weight,
-    /// `[groups, 1, positions · outputs]`.
+    grid: i64,
+    /// For each row of the kernel `[groups, grid · inputs, grid · outputs]`, inputs and outputs of a group.
+    kernel_rows: Vec<Weight>,
+    /// `[groups, 1, grid · outputs]`.
     bias: Weight,
-    outputs: i64,
 }
 
-impl GroupedMap {
+impl RowConv {
     fn new(conv: &fold::Conv, grid: usize) -> Result<Self> {
-        let positions = grid * grid;
         let (groups, kernel) = (conv.groups, conv.kernel);
         let (inputs, outputs) = (conv.inputs / groups, conv.outputs / groups);
-        let mut weight = vec![0.0; groups * positions * inputs * positions * outputs];
-        let mut bias = Vec::with_capacity(groups * positions * outputs);
-        for group in 0..groups {
-            for _ in 0..positions {
-                bias.extend_from_slice(&conv.bias[group * outputs..(group + 1) * outputs]);
-            }
-            for (from, to) in (0..positions).flat_map(|from| (0..positions).map(move |to| (from, to))) {
-                // Where the kernel that is centred on `to` has `from`, if it reaches that far.
-                let offset = |from: usize, to: usize| (from + kernel / 2).checked_sub(to).filter(|at| *at < kernel);
-                let (Some(down), Some(right)) = (offset(from / grid, to / grid), offset(from % grid, to % grid)) else {
-                    continue;
-                };
-                for (input, output) in (0..inputs).flat_map(|input| (0..outputs).map(move |output| (input, output))) {
-                    let row = (group * positions + from) * inputs + input;
-                    let source = (group * outputs + output) * inputs + input;
-                    weight[row * positions * outputs + to * outputs + output] =
-                        conv.weight[(source * kernel + down) * kernel + right];
+        let shape = [groups as i64, (grid * inputs) as i64, (grid * outputs) as i64];
+        let kernel_row = |down: usize| {
+            let mut weight = vec![0.0; groups * grid * inputs * grid * outputs];
+            for (from, to) in (0..grid).flat_map(|from| (0..grid).map(move |to| (from, to))) {
+                // Where the kernel that is centred on column `to` has column `from`, if it reaches that far.
+                let Some(right) = (from + kernel / 2).checked_sub(to).filter(|right| *right < kernel) else { continue };
+                for output in 0..conv.outputs {
+                    for input in 0..inputs {
+                        let row = (output / outputs * grid + from) * inputs + input;
+                        weight[row * grid * outputs + to * outputs + output % outputs] =
+                            conv.weight[((output * inputs + input) * kernel + down) * kernel + right];
+                    }
                 }
             }
-        }
-        let (groups, positions) = (groups as i64, positions as i64);
-        let (rows, columns) = (positions * inputs as i64, positions * outputs as i64);
+            Weight::new(&weight, &shape)
+        };
+        let bias: Vec<f32> = conv.bias.chunks(outputs).flat_map(|group| group.repeat(grid)).collect();
         Ok(Self {
-            groups,
-            weight: Weight::new(&weight, &[groups, rows, columns])?,
-            bias: Weight::new(&bias, &[groups, 1, columns])?,
-            outputs: outputs as i64,
+            groups: shape[0],
+            grid: grid as i64,
+            kernel_rows: (0..kernel).map(kernel_row).collect::<Result<_>>()?,
+            bias: Weight::new(&bias, &[shape[0], 1, shape[2]])?,
         })
     }
 
-    /// From and to `[n, positions, channels]`.
-    fn forward(&self, map: &Tensor) -> Result<Tensor> {
-        let [count, positions, channels] = map.size()[..] else { return Err(TchError::Shape("map".into())) };
-        let groups = self.groups;
-        let rows = map.f_view([count, positions, groups, channels / groups])?.f_permute([2, 0, 1, 3])?.f_reshape([
-            groups,
-            count,
-            positions * channels / groups,
-        ])?;
-        let rows = self.bias.f_baddbmm(&rows, &self.weight, 1, 1)?;
-        rows.f_view([groups, count, positions, self.outputs])?.f_permute([1, 2, 0, 3])?.f_reshape([
-            count,
-            positions,
-            groups * self.outputs,
-        ])
+    /// From `[groups, grid · n, grid · inputs]` to `[groups, grid · n, grid · outputs]`.
+    fn forward(&self, rows: &Tensor) -> Result<Tensor> {
+        let lines = rows.size()[1];
+        let middle = self.kernel_rows.len() / 2;
+        let out = self.bias.f_baddbmm(rows, &self.kernel_rows[middle], 1, 1)?;
+        for distance in 1..=middle.min(self.grid as usize - 1) {
+            let offset = distance as i64 * lines / self.grid;
+            let (first, last) = (
+                |map: &Tensor| map.f_narrow(1, 0, lines - offset),
+                |map: &Tensor| map.f_narrow(1, offset, lines - offset),
+            );
+            // A row of the map reaches the rows below it by the kernel's upper part, and those above by its lower.
+            let _ = last(&out)?.f_baddbmm_(&first(rows)?, &self.kernel_rows[middle - distance])?;
+            let _ = first(&out)?.f_baddbmm_(&last(rows)?, &self.kernel_rows[middle + distance])?;
+        }
+        Ok(out)
     }
 }
