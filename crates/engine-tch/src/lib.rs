@@ -3,9 +3,9 @@
 //! Not a traced or scripted module: the layers are ours ([`astromae::fold`]), run with libtorch's operations in the
 //! forms that are fast for this network's small maps. Where PyTorch loses its time, and what is done here:
 //!
-//! - Half of it goes to the grouped 3×3 convolutions on 4×4 maps, which no general convolution does well. Each is one
-//!   batched product over the groups, on the whole map, with the kernel's pattern written into the matrix: 2.56 times
-//!   the arithmetic, and several times faster.
+//! - Half of it goes to the grouped 3×3 convolutions on 4×4 maps, which no general convolution does well. Each is three
+//!   batched products over the groups, one for each row of the kernel, on whole rows of the map: 1.6 times the
+//!   arithmetic, and several times faster.
 //! - Parallel loops inside small operations wait for each other. Here each core takes micro-batches of its own, small
 //!   enough that their activations stay in its cache, and libtorch runs on one thread in each.
 //! - Folding leaves fewer layers, and pooling and convolutions run channels-last.
@@ -23,9 +23,9 @@ use rayon::prelude::*;
 
 use crate::network::TchNetwork;
 
-/// Galaxies of a micro-batch: measured best between 16 and 128 (`scripts/bench.sh`). It also bounds the memory of
+/// Galaxies of a micro-batch: measured best between 16 and 64 (`scripts/bench.sh`). It also bounds the memory of
 /// activations, whatever the batch size.
-const MICRO_BATCH: usize = 32;
+const MICRO_BATCH: usize = 64;
 
 /// The network on libtorch, with a thread per core.
 pub struct TchEngine {
