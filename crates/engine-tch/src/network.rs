@@ -274,7 +274,7 @@ impl Block {
     fn forward(&self, mut x: Tensor, heads: i64, eps: f64) -> Result<Tensor> {
         let attended = self.attention(&normalize(&x, eps)?, heads)?;
         let patches = x.size()[1] - 1;
-        let branch = self.conv.as_ref().map(|conv| conv.forward(&x.narrow(1, 1, patches))).transpose()?;
+        let branch = self.conv.as_ref().map(|conv| conv.forward(&x.f_narrow(1, 1, patches)?)).transpose()?;
         let _ = x.f_add_(&attended)?;
         if let Some(branch) = branch {
             let _ = x.f_narrow(1, 1, patches)?.f_add_(&branch)?;

@@ -11,7 +11,11 @@ use pipeline::{Error, plan::PlannedModel, predict::Deadline};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tracing::Instrument;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt,
+    prelude::*,
+};
 
 /// Filter of the logs, as `RUST_LOG` has it: `info`, `pipeline=debug`.
 const LOG_FILTER: &str = "COSMIC_LOG";
@@ -71,15 +75,11 @@ fn deadline(epoch_milliseconds: u64, memory_mb: u64) -> Deadline {
 
 /// One JSON object a line on standard output, which Lambda sends to CloudWatch.
 pub fn init_logs() {
-    let filter = EnvFilter::try_from_env(LOG_FILTER).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .with_target(false)
-        .with_env_filter(filter)
-        .init();
+    let filter = std::env::var(LOG_FILTER).ok().and_then(|filter| filter.parse().ok());
+    let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let lines =
+        fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false).with_target(false);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }
 
 /// A file of the function's zip.
