@@ -1,0 +1,38 @@
+//! Galaxies per second of the native engine, for `scripts/bench.sh`:
+//! `throughput MODEL THREADS`, then a batch size per line on standard input; answers with seconds per batch, one line each.
+//!
+//! It waits for each line, so that the bench can take turns with another engine on the same cores.
+
+use std::{io::BufRead, time::Instant};
+
+use astromae::{
+    Engine, Model,
+    engine::{BANDS, PIXELS},
+};
+use engine_native::NativeEngine;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let (Some(model), Some(threads)) = (args.next(), args.next()) else {
+        return Err("usage: throughput MODEL THREADS".into());
+    };
+    let started = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let model = runtime.block_on(Model::open(&model))?;
+    let engine = NativeEngine::new(&model, Some(threads.parse()?))?;
+    engine.predict(&[0.1; PIXELS], &[18.0; BANDS])?;
+    println!("{:.3}", started.elapsed().as_secs_f64());
+    for line in std::io::stdin().lock().lines() {
+        let batch: usize = line?.trim().parse()?;
+        let images: Vec<f32> = (0..batch * PIXELS).map(|index| (index % 97) as f32 / 97.0).collect();
+        let magnitudes: Vec<f32> = (0..batch * BANDS).map(|index| 16.0 + (index % 13) as f32 / 4.0).collect();
+        engine.predict(&images, &magnitudes)?;
+        let repeats = (512 / batch).max(1);
+        let started = Instant::now();
+        for _ in 0..repeats {
+            engine.predict(&images, &magnitudes)?;
+        }
+        println!("{:.6}", started.elapsed().as_secs_f64() / repeats as f64);
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! Linear layers: products of row-major activations with weights that were packed at load.
+//!
+//! A tile of the result, some rows by up to [`PANEL`] vectors of outputs, stays in registers while the inputs go by. The
+//! weights of a panel lie in the order they are used in, and stay in the nearest cache while all rows go by. Each value of
+//! the result is its bias plus the products in the order of the inputs, whatever tile it is in: it does not depend on
+//! the other rows, nor on how many they are.
+
+use astromae::fold;
+
+use crate::{
+    math::Activation,
+    simd::{Kernel, Simd},
+};
+
+/// Vectors of outputs side by side.
+const PANEL: usize = 3;
+
+/// Weights in panels. The first panel has, for each input, the weights to its outputs, then comes the next panel.
+pub(crate) struct Linear<S: Simd> {
+    simd: S,
+    inputs: usize,
+    panels: Vec<S::F>,
+    bias: Vec<S::F>,
+}
+
+impl<S: Simd> Linear<S> {
+    pub(crate) fn new(simd: S, layer: &fold::Linear) -> Self {
+        let vectors = layer.outputs.div_ceil(S::LANES);
+        let mut panels = vec![simd.splat(0.0); vectors * layer.inputs];
+        let values: &mut [f32] = bytemuck::cast_slice_mut(&mut panels);
+        for (output, weights) in layer.weight.chunks_exact(layer.inputs).enumerate() {
+            let (first, step) = place(layer.inputs, vectors, output / S::LANES);
+            let lane = output % S::LANES;
+            for (input, weight) in weights.iter().enumerate() {
+                values[(first + input * step) * S::LANES + lane] = *weight;
+            }
+        }
+        let mut bias = vec![simd.splat(0.0); vectors];
+        bytemuck::cast_slice_mut::<_, f32>(&mut bias)[..layer.outputs].copy_from_slice(&layer.bias);
+        Self { simd, inputs: layer.inputs, panels, bias }
+    }
+
+    /// Vectors of a row of the result.
+    pub(crate) fn vectors(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// Computes `rows` rows. Rows of input and output are `strides` vectors apart.
+    pub(crate) fn apply(
+        &self,
+        rows: usize,
+        (input, input_stride): (&[S::F], usize),
+        (output, output_stride): (&mut [S::F], usize),
+        activation: Activation,
+    ) {
+        self.simd.run(Product {
+            inputs: self.inputs,
+            panels: &self.panels,
+            bias: &self.bias,
+            rows,
+            input: bytemuck::cast_slice(input),
+            input_stride: input_stride * S::LANES,
+            output,
+            output_stride,
+            activation,
+        });
+    }
+}
+
+/// Where the weights of a vector of outputs lie in the panels: of the first input, and how far it is to the next.
+#[inline(always)]
+pub(crate) fn place(inputs: usize, vectors: usize, vector: usize) -> (usize, usize) {
+    let first = vector - vector % PANEL;
+    (first * inputs + vector % PANEL, PANEL.min(vectors - first))
+}
+
+/// A layer whose inputs come in parts of these sizes, each padded to whole vectors with what is to be ignored.
+pub(crate) fn pad_inputs<S: Simd>(layer: &fold::Linear, sizes: &[usize]) -> fold::Linear {
+    let weight: Vec<f32> = layer.weight.chunks_exact(layer.inputs).flat_map(|row| pad::<S>(row, sizes, 1)).collect();
+    fold::Linear {
+        inputs: weight.len() / layer.outputs,
+        outputs: layer.outputs,
+        weight,
+        bias: layer.bias.clone(),
+    }
+}
+
+/// A layer whose outputs go out in parts of these sizes, each padded to whole vectors with zeros.
+pub(crate) fn pad_outputs<S: Simd>(layer: &fold::Linear, sizes: &[usize]) -> fold::Linear {
+    let bias = pad::<S>(&layer.bias, sizes, 1);
+    fold::Linear {
+        inputs: layer.inputs,
+        outputs: bias.len(),
+        weight: pad::<S>(&layer.weight, sizes, layer.inputs),
+        bias,
+    }
+}
+
+/// Parts of rows of `width` values, each with rows of zeros behind it.
+fn pad<S: Simd>(mut rows: &[f32], sizes: &[usize], width: usize) -> Vec<f32> {
+    let mut padded = Vec::new();
+    for size in sizes {
+        let (part, rest) = rows.split_at(size * width);
+        padded.extend_from_slice(part);
+        padded.resize(padded.len() + (size.next_multiple_of(S::LANES) - size) * width, 0.0);
+        rows = rest;
+    }
+    padded
+}
+
+/// One product.
+pub(crate) struct Product<'a, S: Simd> {
+    pub(crate) inputs: usize,
+    /// As in [`Linear`].
+    pub(crate) panels: &'a [S::F],
+    pub(crate) bias: &'a [S::F],
+    pub(crate) rows: usize,
+    pub(crate) input: &'a [f32],
+    /// In values.
+    pub(crate) input_stride: usize,
+    pub(crate) output: &'a mut [S::F],
+    /// In vectors.
+    pub(crate) output_stride: usize,
+    pub(crate) activation: Activation,
+}
+
+impl<S: Simd> Kernel<S> for Product<'_, S> {
+    #[inline(always)]
+    fn run(self, simd: S) {
+        self.compute(simd);
+    }
+}
+
+impl<S: Simd> Product<'_, S> {
+    #[inline(always)]
+    pub(crate) fn compute(mut self, simd: S) {
+        for first in (0..self.bias.len()).step_by(PANEL) {
+            match self.bias.len() - first {
+                1 => self.panel::<1>(simd, first),
+                2 => self.panel::<2>(simd, first),
+                _ => self.panel::<PANEL>(simd, first),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn panel<const V: usize>(&mut self, simd: S, first: usize) {
+        let mut row = 0;
+        // A full tile and its panel's weights take the registers, but for one or two.
+        if S::REGISTERS >= 32 {
+            row = self.tiles::<V, 8>(simd, first, row);
+        }
+        row = self.tiles::<V, 4>(simd, first, row);
+        self.tiles::<V, 1>(simd, first, row);
+    }
+
+    /// As many tiles of R rows as fit; the row behind them.
+    #[inline(always)]
+    fn tiles<const V: usize, const R: usize>(&mut self, simd: S, first: usize, mut row: usize) -> usize {
+        let panel = self.panels[first * self.inputs..][..V * self.inputs].as_chunks::<V>().0;
+        while row + R <= self.rows {
+            let sums = self.tile::<V, R>(simd, first, row, panel);
+            for (index, sums) in sums.iter().enumerate() {
+                let output = &mut self.output[(row + index) * self.output_stride + first..][..V];
+                self.activation.write(simd, sums, output);
+            }
+            for index in row..row + R {
+                let output = &mut self.output[index * self.output_stride + first..][..V];
+                self.activation.finish(simd, output);
+            }
+            row += R;
+        }
+        row
+    }
+
+    /// The sums of a tile. Loops instead of closures, and slices of one length: all of it stays in registers.
+    #[inline(always)]
+    fn tile<const V: usize, const R: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        row: usize,
+        panel: &[[S::F; V]],
+    ) -> [[S::F; V]; R] {
+        let mut inputs = [self.input; R];
+        for (index, inputs) in inputs.iter_mut().enumerate() {
+            *inputs = &self.input[(row + index) * self.input_stride..][..panel.len()];
+        }
+        let mut sums = [[simd.splat(0.0); V]; R];
+        for sums in &mut sums {
+            sums.copy_from_slice(&self.bias[first..first + V]);
+        }
+        for (input, weights) in panel.iter().enumerate() {
+            for (sums, inputs) in sums.iter_mut().zip(&inputs) {
+                let value = simd.splat(inputs[input]);
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum = simd.fma(value, *weight, *sum);
+                }
+            }
+        }
+        sums
+    }
+}

@@ -1,0 +1,256 @@
+//! The transformer, on the tokens of a micro-batch of galaxies: `[galaxies, 1 + patches, width]`, the class token first.
+
+use astromae::{
+    engine::{BANDS, PIXELS},
+    fold,
+};
+
+use crate::{
+    attention::{self, Attention},
+    branch::{self, Branch, Tokens},
+    linear::{Linear, pad_inputs, pad_outputs},
+    math::Activation,
+    simd::{Kernel, Simd},
+};
+
+/// Side of the images.
+const SIDE: usize = (PIXELS / BANDS).isqrt();
+
+/// The transformer up to the mean of its tokens.
+pub(crate) struct Transformer<S: Simd> {
+    simd: S,
+    /// Values of a token.
+    width: usize,
+    /// Patches along a side.
+    grid: usize,
+    eps: f32,
+    attention: attention::Shape,
+    patch: Linear<S>,
+    /// `[patches, width]`.
+    positions: Vec<S::F>,
+    class_token: Vec<S::F>,
+    blocks: Vec<Block<S>>,
+}
+
+struct Block<S: Simd> {
+    qkv: Linear<S>,
+    proj: Linear<S>,
+    branch: Option<Branch<S>>,
+    fc1: Linear<S>,
+    fc2: Linear<S>,
+}
+
+/// Activations of a micro-batch.
+pub(crate) struct Scratch<S: Simd> {
+    tokens: Vec<S::F>,
+    /// Tokens, normalised; or the mixtures of attention's heads.
+    inner: Vec<S::F>,
+    /// Patches, queries with keys and values, or the MLP's hidden layer.
+    wide: Vec<S::F>,
+    attention: attention::Scratch<S>,
+    branch: Option<branch::Scratch<S>>,
+}
+
+impl<S: Simd> Transformer<S> {
+    pub(crate) fn new(simd: S, network: &fold::Network) -> Self {
+        let config = &network.config;
+        let width = config.embed_dim;
+        let heads = config.hyperparameters.num_heads;
+        let attention = attention::Shape { tokens: 1 + config.patches(), heads, head_dim: width / heads };
+        let head_sizes = vec![attention.head_dim; 3 * heads];
+        let block = |block: &fold::Block| Block {
+            qkv: Linear::new(simd, &pad_outputs::<S>(&block.qkv, &head_sizes)),
+            proj: Linear::new(simd, &pad_inputs::<S>(&block.proj, &head_sizes[..heads])),
+            branch: block.conv.as_ref().map(|convs| Branch::new(simd, convs)),
+            fc1: Linear::new(simd, &block.fc1),
+            fc2: Linear::new(simd, &block.fc2),
+        };
+        Self {
+            simd,
+            width,
+            grid: config.grid(),
+            eps: config.hyperparameters.layer_norm_eps as f32,
+            attention,
+            patch: Linear::new(simd, &network.patch),
+            positions: network.positions.chunks_exact(width).flat_map(|token| vectors(simd, token)).collect(),
+            class_token: vectors(simd, &network.class_token),
+            blocks: network.blocks.iter().map(block).collect(),
+        }
+    }
+
+    /// Vectors of a token.
+    pub(crate) fn vectors(&self) -> usize {
+        self.class_token.len()
+    }
+
+    pub(crate) fn scratch(&self, galaxies: usize) -> Scratch<S> {
+        let rows = galaxies * self.attention.tokens;
+        let vectors = |count: usize| vec![self.simd.splat(0.0); count];
+        let widest = self.blocks.iter().flat_map(|block| [block.qkv.vectors(), block.fc1.vectors()]).max();
+        let patches = self.grid * self.grid * self.patch_vectors();
+        Scratch {
+            tokens: vectors(rows * self.vectors()),
+            inner: vectors(rows * self.vectors().max(self.mixed_vectors())),
+            wide: vectors((rows * widest.unwrap_or(0)).max(galaxies * patches)),
+            attention: attention::Scratch::new(self.simd, self.attention),
+            branch: self.blocks.iter().find_map(|block| block.branch.as_ref()).map(|branch| branch.scratch(self.grid)),
+        }
+    }
+
+    /// Vectors of the values of a patch.
+    fn patch_vectors(&self) -> usize {
+        let side = SIDE / self.grid;
+        (BANDS * side * side).div_ceil(S::LANES)
+    }
+
+    /// Vectors of the mixtures of all heads.
+    fn mixed_vectors(&self) -> usize {
+        self.attention.heads * self.attention.head_vectors::<S>()
+    }
+
+    /// From images `[n, 5, 32, 32]` to `[n, width]`, in rows of [`Self::vectors`]: each galaxy's patches' mean, normalised.
+    pub(crate) fn apply(&self, images: &[f32], features: &mut [S::F], scratch: &mut Scratch<S>) {
+        let galaxies = images.len() / PIXELS;
+        self.embed(images, scratch);
+        for block in &self.blocks {
+            self.block(block, galaxies, scratch);
+        }
+        let norm = Norm { width: self.width, eps: self.eps };
+        let tokens = &scratch.tokens[..galaxies * self.attention.tokens * self.vectors()];
+        self.simd.run(Mean { vectors: self.vectors(), tokens: self.attention.tokens, norm, from: tokens, to: features });
+    }
+
+    fn embed(&self, images: &[f32], scratch: &mut Scratch<S>) {
+        let (vectors, patches) = (self.vectors(), self.grid * self.grid);
+        cut::<S>(images, self.grid, bytemuck::cast_slice_mut(&mut scratch.wide), self.patch_vectors() * S::LANES);
+        let galaxies = images.len() / PIXELS;
+        let input = (scratch.wide.as_slice(), self.patch_vectors());
+        self.patch.apply(galaxies * patches, input, (&mut scratch.inner, vectors), Activation::Keep);
+        let all = scratch.tokens.chunks_exact_mut((1 + patches) * vectors);
+        for (tokens, embedded) in all.zip(scratch.inner.chunks_exact(patches * vectors)).take(galaxies) {
+            let (class_token, tokens) = tokens.split_at_mut(vectors);
+            class_token.copy_from_slice(&self.class_token);
+            for ((token, embedded), position) in tokens.iter_mut().zip(embedded).zip(&self.positions) {
+                *token = self.simd.add(*embedded, *position);
+            }
+        }
+    }
+
+    fn block(&self, block: &Block<S>, galaxies: usize, scratch: &mut Scratch<S>) {
+        let vectors = self.vectors();
+        let rows = galaxies * self.attention.tokens;
+        let Scratch { tokens, inner, wide, attention, branch } = scratch;
+        let norm = Norm { width: self.width, eps: self.eps };
+
+        self.simd.run(Normalize { norm, vectors, from: &tokens[..rows * vectors], to: inner });
+        block.qkv.apply(rows, (inner, vectors), (wide, block.qkv.vectors()), Activation::Keep);
+        self.simd.run(Attention { shape: self.attention, galaxies, qkv: wide, mixed: inner, scratch: attention });
+        if let (Some(weights), Some(scratch)) = (&block.branch, branch) {
+            weights.add(Tokens { galaxies, grid: self.grid, vectors }, tokens, scratch);
+        }
+        block.proj.apply(rows, (inner, self.mixed_vectors()), (tokens, vectors), Activation::Add);
+
+        self.simd.run(Normalize { norm, vectors, from: &tokens[..rows * vectors], to: inner });
+        block.fc1.apply(rows, (inner, vectors), (wide, block.fc1.vectors()), Activation::Gelu);
+        block.fc2.apply(rows, (wide, block.fc1.vectors()), (tokens, vectors), Activation::Add);
+    }
+}
+
+/// Values as whole vectors, with zeros behind.
+fn vectors<S: Simd>(simd: S, values: &[f32]) -> Vec<S::F> {
+    let mut vectors = vec![simd.splat(0.0); values.len().div_ceil(S::LANES)];
+    bytemuck::cast_slice_mut(&mut vectors)[..values.len()].copy_from_slice(values);
+    vectors
+}
+
+/// Images `[n, 5, 32, 32]` cut into patches `[n, patches, 5, side, side]`, whose rows are `stride` apart.
+fn cut<S: Simd>(images: &[f32], grid: usize, patches: &mut [f32], stride: usize) {
+    let side = SIDE / grid;
+    for (galaxy, image) in images.chunks_exact(PIXELS).enumerate() {
+        for (index, line) in image.chunks_exact(side).enumerate() {
+            let (line_index, column) = (index / grid, index % grid);
+            let (band, row) = (line_index / SIDE, line_index % SIDE);
+            let patch = (galaxy * grid + row / side) * grid + column;
+            patches[patch * stride + (band * side + row % side) * side..][..side].copy_from_slice(line);
+        }
+    }
+}
+
+/// A layer norm without its affine part, which is folded into the next layer.
+#[derive(Clone, Copy)]
+struct Norm {
+    width: usize,
+    eps: f32,
+}
+
+impl Norm {
+    /// Normalises a row in place. What lies behind its width is left undefined, but finite where the row is.
+    #[inline(always)]
+    fn apply<S: Simd>(self, simd: S, row: &mut [S::F]) {
+        let share = 1.0 / self.width as f32;
+        let mut sum = simd.splat(0.0);
+        for value in row.iter() {
+            sum = simd.add(sum, *value);
+        }
+        let mean = simd.sum(sum) * share;
+        let mut squares = simd.splat(0.0);
+        for value in row.iter_mut() {
+            *value = simd.sub(*value, simd.splat(mean));
+            squares = simd.fma(*value, *value, squares);
+        }
+        // The padding held zeros, each of which is now −mean.
+        let padding = (row.len() * S::LANES - self.width) as f32;
+        let variance = (simd.sum(squares) - padding * mean * mean) * share;
+        let scale = simd.splat(1.0 / (variance + self.eps).sqrt());
+        for value in row {
+            *value = simd.mul(*value, scale);
+        }
+    }
+}
+
+/// Normalises rows.
+struct Normalize<'a, S: Simd> {
+    norm: Norm,
+    vectors: usize,
+    from: &'a [S::F],
+    to: &'a mut [S::F],
+}
+
+impl<S: Simd> Kernel<S> for Normalize<'_, S> {
+    #[inline(always)]
+    fn run(self, simd: S) {
+        for (from, to) in self.from.chunks_exact(self.vectors).zip(self.to.chunks_exact_mut(self.vectors)) {
+            to.copy_from_slice(from);
+            self.norm.apply(simd, to);
+        }
+    }
+}
+
+/// Each galaxy's mean over its patches, normalised.
+struct Mean<'a, S: Simd> {
+    vectors: usize,
+    tokens: usize,
+    norm: Norm,
+    from: &'a [S::F],
+    to: &'a mut [S::F],
+}
+
+impl<S: Simd> Kernel<S> for Mean<'_, S> {
+    #[inline(always)]
+    fn run(self, simd: S) {
+        let share = simd.splat(1.0 / (self.tokens - 1) as f32);
+        let galaxies = self.from.chunks_exact(self.tokens * self.vectors);
+        for (tokens, mean) in galaxies.zip(self.to.chunks_exact_mut(self.vectors)) {
+            mean.fill(simd.splat(0.0));
+            for token in tokens.chunks_exact(self.vectors).skip(1) {
+                for (sum, value) in mean.iter_mut().zip(token) {
+                    *sum = simd.add(*sum, *value);
+                }
+            }
+            for value in mean.iter_mut() {
+                *value = simd.mul(*value, share);
+            }
+            self.norm.apply(simd, mean);
+        }
+    }
+}
