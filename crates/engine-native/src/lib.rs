@@ -17,6 +17,7 @@ mod inception;
 mod linear;
 mod math;
 mod network;
+pub mod profile;
 mod simd;
 mod transformer;
 

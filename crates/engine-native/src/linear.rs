@@ -40,6 +40,10 @@ impl<S: Simd> Linear<S> {
         Self { simd, inputs: layer.inputs, panels, bias }
     }
 
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
     /// Vectors of a row of the result.
     pub(crate) fn vectors(&self) -> usize {
         self.bias.len()

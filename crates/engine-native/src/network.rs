@@ -17,7 +17,7 @@ use crate::{
 
 /// Galaxies that go through the transformer together: their activations stay in the second cache. Measured best
 /// between 8 and 64 (`scripts/bench.sh`). A multiple of every vector's lanes.
-const MICRO_BATCH: usize = 16;
+pub(crate) const MICRO_BATCH: usize = 16;
 
 /// Galaxies that go through the last layers together. Each of their many weights is used once for each galaxy: with
 /// fewer galaxies, memory could not keep up.
@@ -32,13 +32,13 @@ pub(crate) trait Predict: Send {
 /// Weights as the kernels want them.
 pub(crate) struct Network<S: Simd> {
     simd: S,
-    transformer: Transformer<S>,
-    hidden: Linear<S>,
-    inception: Inception<S>,
-    inception_hidden: Linear<S>,
-    magnitudes: Vec<Linear<S>>,
-    concat: Linear<S>,
-    out: Linear<S>,
+    pub(crate) transformer: Transformer<S>,
+    pub(crate) hidden: Linear<S>,
+    pub(crate) inception: Inception<S>,
+    pub(crate) inception_hidden: Linear<S>,
+    pub(crate) magnitudes: Vec<Linear<S>>,
+    pub(crate) concat: Linear<S>,
+    pub(crate) out: Linear<S>,
 }
 
 impl<S: Simd> Network<S> {

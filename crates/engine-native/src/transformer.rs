@@ -23,32 +23,32 @@ pub(crate) struct Transformer<S: Simd> {
     width: usize,
     /// Patches along a side.
     grid: usize,
-    eps: f32,
-    attention: attention::Shape,
+    pub(crate) eps: f32,
+    pub(crate) attention: attention::Shape,
     patch: Linear<S>,
     /// `[patches, width]`.
     positions: Vec<S::F>,
     class_token: Vec<S::F>,
-    blocks: Vec<Block<S>>,
+    pub(crate) blocks: Vec<Block<S>>,
 }
 
-struct Block<S: Simd> {
-    qkv: Linear<S>,
-    proj: Linear<S>,
-    branch: Option<Branch<S>>,
-    fc1: Linear<S>,
-    fc2: Linear<S>,
+pub(crate) struct Block<S: Simd> {
+    pub(crate) qkv: Linear<S>,
+    pub(crate) proj: Linear<S>,
+    pub(crate) branch: Option<Branch<S>>,
+    pub(crate) fc1: Linear<S>,
+    pub(crate) fc2: Linear<S>,
 }
 
 /// Activations of a micro-batch.
 pub(crate) struct Scratch<S: Simd> {
-    tokens: Vec<S::F>,
+    pub(crate) tokens: Vec<S::F>,
     /// Tokens, normalised; or the mixtures of attention's heads.
-    inner: Vec<S::F>,
+    pub(crate) inner: Vec<S::F>,
     /// Patches, queries with keys and values, or the MLP's hidden layer.
-    wide: Vec<S::F>,
-    attention: attention::Scratch<S>,
-    branch: Option<branch::Scratch<S>>,
+    pub(crate) wide: Vec<S::F>,
+    pub(crate) attention: attention::Scratch<S>,
+    pub(crate) branch: Option<branch::Scratch<S>>,
 }
 
 impl<S: Simd> Transformer<S> {
@@ -104,7 +104,7 @@ impl<S: Simd> Transformer<S> {
     }
 
     /// Vectors of the mixtures of all heads.
-    fn mixed_vectors(&self) -> usize {
+    pub(crate) fn mixed_vectors(&self) -> usize {
         self.attention.heads * self.attention.head_vectors::<S>()
     }
 
@@ -178,9 +178,9 @@ fn cut<S: Simd>(images: &[f32], grid: usize, patches: &mut [f32], stride: usize)
 
 /// A layer norm without its affine part, which is folded into the next layer.
 #[derive(Clone, Copy)]
-struct Norm {
-    width: usize,
-    eps: f32,
+pub(crate) struct Norm {
+    pub(crate) width: usize,
+    pub(crate) eps: f32,
 }
 
 impl Norm {
@@ -209,11 +209,11 @@ impl Norm {
 }
 
 /// Normalises rows.
-struct Normalize<'a, S: Simd> {
-    norm: Norm,
-    vectors: usize,
-    from: &'a [S::F],
-    to: &'a mut [S::F],
+pub(crate) struct Normalize<'a, S: Simd> {
+    pub(crate) norm: Norm,
+    pub(crate) vectors: usize,
+    pub(crate) from: &'a [S::F],
+    pub(crate) to: &'a mut [S::F],
 }
 
 impl<S: Simd> Kernel<S> for Normalize<'_, S> {

@@ -1,0 +1,206 @@
+//! How far each kind of layer is from what the processor could do: for `scripts/bench.sh`, and for whoever makes a kernel
+//! faster.
+
+use std::time::Instant;
+
+use astromae::{
+    EngineError, Model,
+    engine::PIXELS,
+    fold::{self, Network as Folded},
+};
+
+use crate::{
+    InstructionSet, NAME,
+    attention::Attention,
+    branch::Tokens,
+    linear::Linear,
+    math::Activation,
+    network::{BATCH, MICRO_BATCH, Network},
+    simd::{Choice, Kernel, Simd},
+    transformer::{Block, Norm, Normalize},
+};
+
+/// All layers of a kind, on one thread.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer {
+    /// What it is.
+    pub name: &'static str,
+    /// Multiplications and additions for each galaxy, counted as for a general layer of the same shape.
+    pub operations: f64,
+    /// Seconds for each galaxy.
+    pub seconds: f64,
+}
+
+/// Multiplications and additions a second that one thread can do at best: independent ones, on values in registers.
+pub fn peak(instructions: InstructionSet) -> f64 {
+    instructions.choose(Peak).unwrap_or(0.0)
+}
+
+/// Times each kind of layer of a model, with weights and activations where they are in a real run.
+///
+/// # Errors
+/// [`EngineError::Backend`], where the model cannot be folded or the processor has not got the instructions.
+pub fn layers(model: &Model, instructions: InstructionSet) -> Result<Vec<Layer>, EngineError> {
+    let backend = |reason: String| EngineError::Backend { engine: NAME, reason };
+    let folded = Folded::fold(model).map_err(|error| backend(error.to_string()))?;
+    let layers = instructions.choose(Layers { folded: &folded });
+    layers.ok_or_else(|| backend(format!("this processor has no {instructions}")))
+}
+
+struct Peak;
+
+/// Independent sums, enough to hide how long one takes.
+const SUMS: usize = 12;
+
+struct MultiplyAdds<'a, F> {
+    sums: &'a mut [F; SUMS],
+    rounds: usize,
+}
+
+impl<S: Simd> Kernel<S> for MultiplyAdds<'_, S::F> {
+    #[inline(always)]
+    fn run(self, simd: S) {
+        let mut sums = *self.sums;
+        let (factor, term) = (simd.splat(0.999), simd.splat(0.001));
+        for _ in 0..self.rounds {
+            for sum in &mut sums {
+                *sum = simd.fma(*sum, factor, term);
+            }
+        }
+        *self.sums = sums;
+    }
+}
+
+impl Choice for Peak {
+    type Output = f64;
+
+    fn call<S: Simd>(self, simd: S) -> f64 {
+        let rounds = 1_000_000;
+        let mut sums = [simd.splat(0.0); SUMS];
+        let seconds = fastest(|| simd.run(MultiplyAdds { sums: &mut sums, rounds }));
+        std::hint::black_box(sums);
+        (2 * SUMS * S::LANES * rounds) as f64 / seconds
+    }
+}
+
+/// Seconds of the fastest of some runs.
+fn fastest(mut run: impl FnMut()) -> f64 {
+    let seconds = (0..5).map(|_| {
+        let started = Instant::now();
+        run();
+        started.elapsed().as_secs_f64()
+    });
+    seconds.fold(f64::INFINITY, f64::min)
+}
+
+struct Layers<'a> {
+    folded: &'a Folded,
+}
+
+impl Choice for Layers<'_> {
+    type Output = Vec<Layer>;
+
+    fn call<S: Simd>(self, simd: S) -> Vec<Layer> {
+        let folded = self.folded;
+        let network = Network::new(simd, folded);
+        let transformer = &network.transformer;
+        let mut scratch = transformer.scratch(MICRO_BATCH);
+        let images: Vec<f32> = (0..MICRO_BATCH * PIXELS).map(|index| (index % 97) as f32 / 97.0).collect();
+        let mut features = vec![simd.splat(0.0); BATCH * transformer.vectors()];
+        // Real activations, for layers whose time depends on them.
+        transformer.apply(&images, &mut features, &mut scratch);
+
+        let (tokens, vectors) = (transformer.attention.tokens, transformer.vectors());
+        let rows = MICRO_BATCH * tokens;
+        let linear = |of: fn(&fold::Block) -> &fold::Linear| -> f64 {
+            folded.blocks.iter().map(|block| multiply_adds(of(block), tokens)).sum()
+        };
+        let blocks = &transformer.blocks;
+        let each = |mut run: Box<dyn FnMut(&Block<S>) + '_>| fastest(|| blocks.iter().for_each(&mut run)) / MICRO_BATCH as f64;
+        let width = folded.config.embed_dim;
+        let mut layers = Vec::new();
+        let mut add = |name, operations, seconds| layers.push(Layer { name, operations, seconds });
+
+        let norm = Norm { width, eps: transformer.eps };
+        let (mut x, mut inner, mut wide) = (scratch.tokens, scratch.inner, scratch.wide);
+        let seconds = each(Box::new(|_| {
+            for _ in 0..2 {
+                simd.run(Normalize { norm, vectors, from: &x[..rows * vectors], to: &mut inner });
+            }
+        }));
+        add("layer norms", 0.0, seconds);
+        let seconds = each(Box::new(|block| {
+            block.qkv.apply(rows, (&inner, vectors), (&mut wide, block.qkv.vectors()), Activation::Keep);
+        }));
+        add("query, key, value", linear(|block| &block.qkv), seconds);
+        let seconds = each(Box::new(|_| {
+            let (shape, scratch) = (transformer.attention, &mut scratch.attention);
+            simd.run(Attention { shape, galaxies: MICRO_BATCH, qkv: &wide, mixed: &mut inner, scratch });
+        }));
+        add("attention", (blocks.len() * 2 * 2 * tokens * tokens * width) as f64, seconds);
+        let shape = Tokens { galaxies: MICRO_BATCH, grid: folded.config.grid(), vectors };
+        if let Some(scratch) = &mut scratch.branch {
+            let convs = folded.blocks.iter().filter_map(|block| block.conv.as_ref());
+            let operations = convs.map(|(into, out)| conv(into, shape.grid) + conv(out, shape.grid)).sum();
+            let mut copy = x.clone();
+            let seconds = each(Box::new(|block| {
+                block.branch.iter().for_each(|branch| branch.add(shape, &mut copy, scratch));
+            }));
+            add("convolution branch", operations, seconds);
+        }
+        let seconds = each(Box::new(|block| {
+            block.proj.apply(rows, (&inner, transformer.mixed_vectors()), (&mut x, vectors), Activation::Add);
+        }));
+        add("projection", linear(|block| &block.proj), seconds);
+        let seconds = each(Box::new(|block| {
+            block.fc1.apply(rows, (&inner, vectors), (&mut wide, block.fc1.vectors()), Activation::Gelu);
+        }));
+        add("MLP, into, with GELU", linear(|block| &block.fc1), seconds);
+        let seconds = each(Box::new(|block| {
+            block.fc2.apply(rows, (&wide, block.fc1.vectors()), (&mut x, vectors), Activation::Add);
+        }));
+        add("MLP, out of", linear(|block| &block.fc2), seconds);
+
+        let mut scratch = network.inception.scratch();
+        let outputs = network.inception.outputs();
+        let mut maps = vec![0.0; S::LANES * outputs];
+        let seconds =
+            fastest(|| network.inception.apply(&images[..S::LANES * PIXELS], &mut maps, outputs, &mut scratch));
+        let sides = [16, 16, 8, 8, 4];
+        let inception: f64 = folded.inception.iter().zip(sides).map(|(block, side)| inception(block, side)).sum();
+        add("inception", inception + conv(&folded.stem, 16), seconds / S::LANES as f64);
+
+        let last: Vec<(&fold::Linear, &Linear<S>)> = [&folded.hidden, &folded.inception_hidden]
+            .into_iter()
+            .zip([&network.hidden, &network.inception_hidden])
+            .chain(folded.magnitudes.iter().zip(&network.magnitudes))
+            .chain([(&folded.concat, &network.concat), (&folded.out, &network.out)])
+            .collect();
+        let widest = last.iter().map(|(layer, _)| layer.inputs.max(layer.outputs) + 64).max().unwrap_or(0);
+        let input = vec![simd.splat(0.5); BATCH * widest.div_ceil(S::LANES)];
+        let mut output = input.clone();
+        let seconds = fastest(|| {
+            for (_, layer) in &last {
+                let stride = layer.inputs().div_ceil(S::LANES);
+                layer.apply(BATCH, (&input, stride), (&mut output, layer.vectors()), Activation::Relu);
+            }
+        });
+        let operations = last.iter().map(|(layer, _)| multiply_adds(layer, 1)).sum();
+        add("last layers", operations, seconds / BATCH as f64);
+        layers
+    }
+}
+
+fn multiply_adds(layer: &fold::Linear, rows: usize) -> f64 {
+    (2 * layer.inputs * layer.outputs * rows) as f64
+}
+
+fn conv(conv: &fold::Conv, side: usize) -> f64 {
+    (2 * conv.weight.len() * side * side) as f64
+}
+
+fn inception(block: &fold::Inception, side: usize) -> f64 {
+    let larger = std::iter::once(&block.three).chain(&block.five);
+    let larger: f64 = larger.map(|(first, second)| conv(first, side) + conv(second, side)).sum();
+    conv(&block.one, side) + larger + conv(&block.pool, side)
+}
