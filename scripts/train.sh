@@ -7,20 +7,14 @@
 #   scripts/train.sh --self-test        tests of the training itself, a minute
 #   scripts/train.sh --help             epochs, seeds, threads
 #
-# PyTorch goes into a venv of its own, .tools/train-venv: a download of about 3 GB the first time. With a GPU it is used.
+# PyTorch goes into a venv of its own, .tools/pytorch-venv: a download of about 3 GB the first time. With a GPU it is used.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-requirements=scripts/train/requirements.txt
-if ! cmp -s "$requirements" .tools/train-venv/installed.txt; then
-    echo "installing PyTorch into .tools/train-venv (a download of about 3 GB, 5 GB unpacked)" >&2
-    python3 -m venv --clear .tools/train-venv
-    .tools/train-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
-    cp "$requirements" .tools/train-venv/installed.txt
-fi
+./scripts/lib/pytorch_venv.sh
 if [[ ${1:-} == --self-test ]]; then
-    exec .tools/train-venv/bin/python -m unittest discover --start-directory scripts/train
+    exec .tools/pytorch-venv/bin/python -m unittest discover --start-directory scripts/train
 fi
 ./scripts/setup.sh
 cargo build --release --locked --package cosmic >&2
-exec .tools/train-venv/bin/python scripts/train/main.py "$@"
+exec .tools/pytorch-venv/bin/python scripts/train/main.py "$@"

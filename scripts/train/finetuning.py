@@ -14,8 +14,8 @@ import network
 import schedule
 from metrics import metrics
 
-BATCH = 64
-PEAK_RATE = 4e-4
+BATCH = 128
+PEAK_RATE = 6e-4
 # Squared below, absolute above: outliers pull no harder than their distance.
 BETA = 0.02
 
@@ -32,9 +32,9 @@ def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxie
     batch = min(BATCH, len(training))
     per_epoch = len(training) // batch
 
-    def predict(rows: slice | torch.Tensor, seen: torch.Tensor, images: torch.Tensor, galaxies: data.Galaxies):
+    def predict(rows: torch.Tensor, seen: torch.Tensor, images: torch.Tensor, galaxies: data.Galaxies, half=None):
         predicted = network.redshift(
-            model, seen.to(where), images.to(where), galaxies.magnitudes[rows].to(where))
+            model, seen.to(where), images.to(where), galaxies.magnitudes[rows].to(where), half)
         return predicted, galaxies.redshifts[rows].to(where)
 
     def epoch(index: int) -> dict:
@@ -44,7 +44,8 @@ def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxie
         for step, rows in enumerate(data.batches(len(training), batch, generator)):
             orientations = torch.randint(data.ORIENTATIONS, (batch,), generator=generator)
             predicted, wanted = predict(
-                rows, known[rows, orientations], data.orient_each(small[rows], orientations), training)
+                rows, known[rows, orientations], data.orient_each(small[rows], orientations), training,
+                schedule.half())
             value = nn.functional.smooth_l1_loss(predicted, wanted, beta=BETA)
             optimiser.zero_grad()
             value.backward()

@@ -9,6 +9,7 @@ The forms below compute the same from the same parameters, several times faster 
   average; both are linear, so the average may come first, and be computed once.
 """
 
+import contextlib
 import pathlib
 import sys
 
@@ -165,10 +166,14 @@ def pooled(images: torch.Tensor) -> torch.Tensor:
     return functional.avg_pool2d(images, 2)
 
 
-def redshift(model: nn.Module, features: torch.Tensor, small: torch.Tensor, magnitudes: torch.Tensor) -> torch.Tensor:
-    """The network after its transformer, [n]."""
+def redshift(model: nn.Module, features: torch.Tensor, small: torch.Tensor, magnitudes: torch.Tensor,
+             half: torch.autocast | None = None) -> torch.Tensor:
+    """The network after its transformer, [n]. `half` is for what may be computed in fewer bits: magnitudes may not,
+    bfloat16 would round 17.77 to 17.75."""
     branches = model.inception_model
-    v = model.vit_block(model.head(model.fc_norm(features)))
-    y = branches.vis_inception[2:](branches.conv2d_init(small.contiguous(memory_format=torch.channels_last)))
+    small = small.contiguous(memory_format=torch.channels_last)
+    with half or contextlib.nullcontext():
+        v = model.vit_block(model.head(model.fc_norm(features))).float()
+        y = branches.vis_inception[2:](branches.conv2d_init(small)).float()
     m = branches.magnitude_block(magnitudes)
     return model.concat_block(torch.cat((v, y, m), 1)).flatten()
