@@ -12,6 +12,7 @@ import finetuning
 import network
 import pretraining
 import publish
+import unfreezing
 
 # Goes up with every change of these scripts that moves the weights they make.
 VERSION = 1
@@ -29,6 +30,8 @@ def main() -> None:
                         help="more galaxies, for the curve only (default: 1000)")
     parser.add_argument("--pretraining-epochs", type=int, default=50, metavar="N", help="(default: 50)")
     parser.add_argument("--fine-tuning-epochs", type=int, default=25, metavar="N", help="(default: 25)")
+    parser.add_argument("--unfreezing-epochs", type=int, default=3, metavar="N",
+                        help="with the transformer trained too, at a low rate (default: 3)")
     parser.add_argument("--seed", type=int, default=1, help="of the weights and the order of galaxies (default: 1)")
     parser.add_argument("--sky-seed", type=int, default=101, help="of the training sky (default: 101)")
     parser.add_argument("--test-seed", type=int, default=202, help="of the test sky (default: 202)")
@@ -53,6 +56,8 @@ def main() -> None:
     if not arguments.frozen_random:
         pretraining.pretrain(model, training.images, folder, arguments.seed, arguments.pretraining_epochs)
     finetuning.finetune(model, training, validation, folder, arguments.seed, arguments.fine_tuning_epochs)
+    if not arguments.frozen_random and arguments.unfreezing_epochs:
+        unfreezing.unfreeze(model, training, validation, folder, arguments.seed, arguments.unfreezing_epochs)
     curve.draw(folder)
     metrics = publish.publish(model, folder, test, {
         "origin": "trained by scripts/train.sh on a simulated sky; no use on a real one",
@@ -67,10 +72,12 @@ def main() -> None:
 
 
 def recipe(arguments: argparse.Namespace) -> str:
-    tuned = f"the rest trained for {arguments.fine_tuning_epochs} epochs, transformer frozen"
-    if arguments.frozen_random:
-        return f"transformer left random; {tuned}"
-    return f"transformer pre-trained as a masked autoencoder for {arguments.pretraining_epochs} epochs; {tuned}"
+    phases = ["transformer left random" if arguments.frozen_random else
+              f"transformer pre-trained as a masked autoencoder for {arguments.pretraining_epochs} epochs",
+              f"the rest trained for {arguments.fine_tuning_epochs} epochs with the transformer frozen"]
+    if not arguments.frozen_random and arguments.unfreezing_epochs:
+        phases.append(f"all trained for {arguments.unfreezing_epochs} epochs at a low rate")
+    return "; ".join(phases)
 
 
 if __name__ == "__main__":
