@@ -3,9 +3,12 @@
 - Only the visible patches go through the transformer, which is what makes it cheap. They are no map, so the cells'
   3×3 convolutions are 1×1 here and padded with zeros afterwards (ViTAEv2, Zhang et al. 2022): only the centre tap of
   each kernel is trained, the others are zero.
-- The network reads raw nanomaggies, but the loss is over asinh(pixel / sky noise): linear in the noise, logarithmic
-  above it. A loss over raw pixels would see nothing but the brightest galaxies; a patch normalised by itself, as for
-  photographs, would lose the flux and turn empty patches into noise of full weight.
+- The network reads raw nanomaggies, but the loss is over asinh(pixel / ten times the sky noise): linear where noise
+  rules, logarithmic above. A loss over raw pixels would see nothing but the brightest galaxies; one in units of the
+  noise itself is mostly noise, which nothing predicts; and a patch normalised by itself, as for photographs, would lose
+  the flux.
+- Visible patches count in the loss too, if less: redshifts need a patch's own colours to a percent, and nothing else
+  makes a token keep them.
 - The decoder is thrown away.
 """
 
@@ -19,6 +22,8 @@ import network
 import schedule
 
 MASKED = 12
+VISIBLE_WEIGHT = 0.3
+SOFTENING = 10
 BATCH = 256
 PEAK_RATE = 1.5e-3
 WEIGHT_DECAY = 0.05
@@ -37,7 +42,7 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(2))
 
     def forward(self, tokens: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-        """The pixels of the masked patches, which come last in `order` [n, patches]; tokens are of the others."""
+        """The pixels of all patches in their order [n, patches], of which the visible come first, as tokens."""
         tokens = self.enter(self.norm(tokens))
         visible = tokens.shape[1] - 1
         masked = self.mask.expand(len(tokens), order.shape[1] - visible, -1)
@@ -45,7 +50,7 @@ class Decoder(nn.Module):
         x = torch.cat((tokens[:, :1], torch.cat((tokens[:, 1:], masked), 1) + places), 1)
         for block in self.blocks:
             x = block(x)
-        return self.leave(self.last_norm(x[:, 1 + visible:]))
+        return self.leave(self.last_norm(x[:, 1:]))
 
 
 class Block(nn.Module):
@@ -68,16 +73,18 @@ def keep_centre_taps(model: nn.Module) -> None:
                 layer.weight.zero_()[:, :, 1, 1] = 3 * centre
 
 
-def loss(model: nn.Module, decoder: Decoder, images: torch.Tensor, target: torch.Tensor, order: torch.Tensor):
-    """Mean squared error over the masked patches' pixels; order is a permutation of patches per galaxy."""
-    visible = order[:, :-MASKED]
+def loss(model: nn.Module, decoder: Decoder, images: torch.Tensor, target: torch.Tensor,
+         order: torch.Tensor) -> torch.Tensor:
+    """Mean squared error over the masked patches' pixels, and less of the visible ones'; order is a permutation of the
+    patches per galaxy, with the masked ones last."""
+    visible = order.shape[1] - MASKED
     with schedule.half():
-        x = network.embed(model, network.patches(images), visible)
+        x = network.embed(model, network.patches(images), order[:, :visible])
         for block in model.blocks:
             x = network.cell(block, x, network.pointwise)
         predicted = decoder(x, order)
-    wanted = network.select(network.patches(target), order[:, -MASKED:])
-    return (predicted.float() - wanted).square().mean()
+    error = (predicted.float() - network.select(network.patches(target), order)).square()
+    return error[:, visible:].mean() + VISIBLE_WEIGHT * error[:, :visible].mean()
 
 
 def pretrain(model: nn.Module, images: torch.Tensor, folder: Path, seed: int, epochs: int) -> None:
@@ -90,7 +97,7 @@ def pretrain(model: nn.Module, images: torch.Tensor, folder: Path, seed: int, ep
     parameters = [*network.trunk(model), *decoder.parameters()]
     optimiser = torch.optim.AdamW(
         parameters, lr=PEAK_RATE, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY, fused=True)
-    noise = data.noise(images).view(-1, 1, 1)
+    scale = SOFTENING * data.noise(images).view(-1, 1, 1)
     batch = min(BATCH, len(images))
     per_epoch = len(images) // batch
 
@@ -101,7 +108,7 @@ def pretrain(model: nn.Module, images: torch.Tensor, folder: Path, seed: int, ep
             orientations = torch.randint(data.ORIENTATIONS, (batch,), generator=generator)
             order = torch.rand(batch, network.SIDE ** 2, generator=generator).argsort(1).to(where)
             turned = data.orient_each(images[rows], orientations)
-            value = loss(model, decoder, turned.to(where), (turned / noise).asinh().to(where), order)
+            value = loss(model, decoder, turned.to(where), (turned / scale).asinh().to(where), order)
             optimiser.zero_grad()
             value.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
