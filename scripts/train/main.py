@@ -41,7 +41,6 @@ def main() -> None:
         parser.error("--test-seed is that of the training sky: the test would be on galaxies that were trained with")
 
     torch.set_num_threads(arguments.threads)
-    torch.use_deterministic_algorithms(True)
     origin = "frozen-random" if arguments.frozen_random else "pretrained"
     folder = arguments.out / origin
     folder.mkdir(parents=True, exist_ok=True)
