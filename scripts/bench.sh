@@ -6,17 +6,11 @@
 #   scripts/bench.sh --json      and, as its last line, one JSON object
 #   scripts/bench.sh --help      threads, rounds, batch sizes
 #
-# PyTorch goes into a venv of its own, .tools/bench-venv: a download of about 3 GB the first time.
+# PyTorch goes into a venv of its own, .tools/pytorch-venv: a download of about 3 GB the first time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 ./scripts/setup.sh
-requirements=scripts/bench/requirements.txt
-if ! cmp -s "$requirements" .tools/bench-venv/installed.txt; then
-    echo "installing PyTorch into .tools/bench-venv (a download of about 3 GB, 5 GB unpacked)" >&2
-    python3 -m venv --clear .tools/bench-venv
-    .tools/bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
-    cp "$requirements" .tools/bench-venv/installed.txt
-fi
+./scripts/lib/pytorch_venv.sh
 cargo build --release --locked --workspace --examples >&2
-exec .tools/bench-venv/bin/python scripts/bench/bench.py "$@"
+exec .tools/pytorch-venv/bin/python scripts/bench/bench.py "$@"

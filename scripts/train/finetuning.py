@@ -1,0 +1,65 @@
+"""Training of all but the transformer, which stays as it is: image branch, magnitudes, head and what joins them.
+
+An epoch shows each galaxy in one of its eight orientations, the image together with what the transformer said of it.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import data
+import features
+import network
+import schedule
+from metrics import metrics
+
+BATCH = 128
+PEAK_RATE = 6e-4
+# Squared below, absolute above: outliers pull no harder than their distance.
+BETA = 0.02
+
+
+def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxies, folder: Path, seed: int,
+             epochs: int) -> None:
+    where = schedule.device()
+    model.to(where)
+    features.calibrate(model, training.images)
+    known = features.cached(folder / "features.pt", model, training.images, data.ORIENTATIONS)
+    known_validation = features.cached(folder / "features-validation.pt", model, validation.images, 1)[:, 0]
+    small, small_validation = network.pooled(training.images), network.pooled(validation.images)
+    optimiser = torch.optim.AdamW(network.rest(model), lr=PEAK_RATE, fused=True)
+    batch = min(BATCH, len(training))
+    per_epoch = len(training) // batch
+
+    def predict(rows: torch.Tensor, seen: torch.Tensor, images: torch.Tensor, galaxies: data.Galaxies, half=None):
+        predicted = network.redshift(
+            model, seen.to(where), images.to(where), galaxies.magnitudes[rows].to(where), half)
+        return predicted, galaxies.redshifts[rows].to(where)
+
+    def epoch(index: int) -> dict:
+        generator = data.stream(seed, "fine-tuning", index)
+        model.inception_model.train()
+        total = 0.0
+        for step, rows in enumerate(data.batches(len(training), batch, generator)):
+            orientations = torch.randint(data.ORIENTATIONS, (batch,), generator=generator)
+            predicted, wanted = predict(
+                rows, known[rows, orientations], data.orient_each(small[rows], orientations), training,
+                schedule.half())
+            value = nn.functional.smooth_l1_loss(predicted, wanted, beta=BETA)
+            optimiser.zero_grad()
+            value.backward()
+            for group in optimiser.param_groups:
+                group["lr"] = schedule.rate(index * per_epoch + step, epochs * per_epoch, PEAK_RATE, per_epoch // 2)
+            optimiser.step()
+            total += value.item()
+        model.inception_model.eval()
+        with torch.no_grad():
+            results = [predict(rows, known_validation[rows], small_validation[rows], validation)
+                       for rows in torch.arange(len(validation)).split(512)]
+        predicted, wanted = (torch.cat(column).cpu() for column in zip(*results))
+        return {"loss": round(total / per_epoch, 7)} | metrics(predicted, wanted)
+
+    settings = {"phase": "fine-tuning", "seed": seed, "epochs": epochs, "galaxies": len(training)}
+    schedule.run(folder, "fine-tuning", settings, {"model": model}, optimiser, epoch)
+    model.eval()
