@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-./scripts/setup.sh
+./scripts/setup.sh --libtorch
 ./scripts/lib/pytorch_venv.sh
-cargo build --release --locked --workspace --examples >&2
+cargo build --release --locked --workspace --all-features --examples >&2
 exec .tools/pytorch-venv/bin/python scripts/bench/bench.py "$@"

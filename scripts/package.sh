@@ -4,9 +4,9 @@
 #
 #   scripts/package.sh                     with the demo's model
 #   scripts/package.sh --model FILE        with yours (.safetensors, or a checkpoint written by torch.save)
+#   scripts/package.sh --libtorch          with the engine on libtorch beside the native one: a zip three times as large
+#   scripts/package.sh --local             for the local stack on this machine only
 #   scripts/package.sh --no-build          from the binaries that target/release holds already
-#
-# Plain cargo, not `cargo lambda build`: see infra/README.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,12 +14,17 @@ python=.tools/venv/bin/python
 [[ -x $python ]] || { echo "failed to package: $python is not there: run ./scripts/setup.sh first" >&2; exit 1; }
 
 build=true
+packages=(-p initializer -p inference -p summarizer)
 arguments=()
 for argument in "$@"; do
-    if [[ $argument == --no-build ]]; then build=false; else arguments+=("$argument"); fi
+    case $argument in
+        --no-build) build=false ;;
+        --libtorch) packages+=(-p launcher --features inference/tch) ;;
+        *) arguments+=("$argument") ;;
+    esac
 done
 
 if $build; then
-    cargo build --release --locked -p initializer -p inference -p summarizer -p launcher
+    cargo build --release --locked "${packages[@]}"
 fi
 exec "$python" scripts/lib/package.py "${arguments[@]}"

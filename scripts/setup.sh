@@ -1,9 +1,19 @@
 #!/usr/bin/env bash
-# Installs what building and the local stack need, into .tools (which git ignores): libtorch, and a Python venv with
-# moto, the deployment's libraries and cargo-lambda. Runs any number of times; the second time it finds all in place.
-# A LIBTORCH in the environment is used instead of ours.
+# Installs what the local stack and deployment need into .tools, which git ignores: a Python venv with moto, the
+# deployment's libraries and cargo-lambda. Runs any number of times; the second time it finds all in place.
+#
+#   scripts/setup.sh --libtorch    libtorch too, for the engine that the tests compare with; a LIBTORCH in the
+#                                  environment is used instead
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+libtorch=false
+for argument in "$@"; do
+    case $argument in
+        --libtorch) libtorch=true ;;
+        *) echo "usage: scripts/setup.sh [--libtorch]" >&2; exit 2 ;;
+    esac
+done
 
 missing=()
 need() { missing+=("  $1"$'\n'"      $2"); }
@@ -39,6 +49,6 @@ if ! cmp -s "$requirements" .tools/venv/installed.txt || ! .tools/venv/bin/pytho
     .tools/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
     cp "$requirements" .tools/venv/installed.txt
 fi
-if [[ -z ${LIBTORCH:-} ]]; then
+if $libtorch && [[ -z ${LIBTORCH:-} ]]; then
     .tools/venv/bin/python scripts/lib/install_libtorch.py .tools/libtorch
 fi

@@ -9,19 +9,19 @@ cd "$(dirname "$0")/.."
 step() { printf '\n==> %s\n' "$1" >&2; }
 
 step "setting up"
-./scripts/setup.sh
+./scripts/setup.sh --libtorch
 step "formatting"
 cargo fmt --all --check
 step "building"
-cargo build --release --locked
+cargo build --release --locked --workspace --all-features
 step "Rust tests"
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --release --locked --workspace
+    cargo nextest run --release --locked --workspace --all-features
 else
-    cargo test --release --locked --workspace --quiet
+    cargo test --release --locked --workspace --all-features --quiet
 fi
 step "lints"
-cargo clippy --release --locked --workspace --all-targets --quiet -- -D warnings
+cargo clippy --release --locked --workspace --all-features --all-targets --quiet -- -D warnings
 step "end-to-end tests on the local stack"
-./scripts/package.sh --no-build --local
+./scripts/package.sh --local
 .tools/venv/bin/python -m pytest --quiet infra/tests

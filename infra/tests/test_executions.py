@@ -195,7 +195,7 @@ def test_the_published_payload_runs_as_it_is(cosmic):
     ({"model": "demo/partitions/1.pt"}, "BadModel", ["s3://cosmic-demo/demo/partitions/1.pt"]),
     ({"batch_size": "many"}, "BadPayload", ["batch_size", "many"]),
     ({"batchsize": 5}, "BadPayload", ["batchsize", "batch_size"]),
-    ({"engine": "abacus"}, "BadEngine", ["abacus", "tch"]),
+    ({"engine": "abacus"}, "BadEngine", ["abacus", "native"]),
 ])
 def test_bad_input_ends_the_execution_with_a_name_and_the_key(cosmic, change, error, named):
     payload = json.loads((ROOT / "payloads/demo.json").read_text()) | change

@@ -1,8 +1,8 @@
 """Zips the functions for Lambda's provided.al2023 runtime. Run by scripts/package.sh, after the build.
 
-The initializer and the summarizer are one binary each. The inference zip carries libtorch, packed (see
-crates/launcher), and the model; `model.json` describes the model in it and in the initializer's zip, so that a plan
-names the model that ranks will use.
+Each is one binary. The inference zip carries the model too, and, if its binary was built with the engine on libtorch,
+that library, packed (see crates/launcher). `model.json` describes the model in it and in the initializer's zip, so that
+a plan names the model that ranks will use.
 
 The same inputs give the same bytes, on any day: a deployment uploads only what changed.
 
@@ -76,12 +76,10 @@ def package(model: Path, local: bool) -> dict:
     if not model.is_file():
         raise Refused(f"there is no model {model}: name one with --model FILE")
     release = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"), "release")
-    binaries = {name: release / name for name in (*FUNCTIONS, "launcher")}
-    for name, binary in binaries.items():
-        if not binary.is_file():
-            raise Refused(f"there is no {binary}: run scripts/package.sh without --no-build")
-
+    binaries = {name: built(release / name) for name in FUNCTIONS}
     libraries = needed_libraries(binaries["inference"], libtorch() / "lib")
+    if libraries:
+        binaries["launcher"] = built(release / "launcher")
     too_new = next(filter(None, map(newer_than_lambda, (*binaries.values(), *libraries))), None)
     if too_new and not local:
         raise Refused(f"{too_new}: build on a system that is no newer, Amazon Linux 2023 or Ubuntu 22.04, "
@@ -92,20 +90,27 @@ def package(model: Path, local: bool) -> dict:
     contents = {
         "initializer": {"bootstrap": binaries["initializer"], "model.json": described},
         "inference": {
-            "bootstrap": binaries["launcher"],
-            "inference": binaries["inference"],
+            "bootstrap": binaries["inference"],
             "model.json": described,
             # Whatever its form: the reader looks at the contents, not at the name.
             "model.safetensors": model,
         },
         "summarizer": {"bootstrap": binaries["summarizer"]},
     }
-    archive = packed(libraries)
-    contents["inference"][archive.name] = archive
+    if libraries:
+        archive = packed(libraries)
+        contents["inference"] |= {
+            "bootstrap": binaries["launcher"], "inference": binaries["inference"], archive.name: archive}
     functions = {name: write_zip(LAMBDA / name / "bootstrap.zip", files) for name, files in contents.items()}
     report = {"functions": functions, "model": description, "local_only": too_new}
     (LAMBDA / "package.json").write_text(json.dumps(report, indent=2) + "\n")
     return report
+
+
+def built(binary: Path) -> Path:
+    if not binary.is_file():
+        raise Refused(f"there is no {binary}: run scripts/package.sh without --no-build")
+    return binary
 
 
 def libtorch() -> Path:

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
+use half::slice::HalfFloatSliceExt;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 use torch_file::{Attribute, Checkpoint, InMemory, LocalFile, RangeRead, TorchFile};
@@ -80,12 +81,12 @@ impl Model {
             end: size,
             source,
         })?;
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         // A safetensors file starts with its header's length and the header, a JSON object.
-        let (mut weights, hyperparameters, metadata) = match bytes.get(8) {
-            Some(b'{') => from_safetensors(&file, &bytes)?,
-            _ => from_torch(&file, bytes, given).await?,
+        let (sha256, parts) = match bytes.get(8) {
+            Some(b'{') => rayon::join(|| sha256(&bytes), || from_safetensors(&file, &bytes)),
+            _ => (sha256(&bytes), from_torch(&file, bytes, given).await),
         };
+        let (mut weights, hyperparameters, metadata) = parts?;
         tidy(&mut weights)?;
         if let Some((name, _)) = weights.iter().find(|(_, tensor)| !tensor.data.iter().all(|value| value.is_finite())) {
             return Err(Error::NotFinite { name: name.clone() });
@@ -130,6 +131,11 @@ impl Model {
     }
 }
 
+/// In hexadecimal.
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 type Parts = (Weights, Hyperparameters, HashMap<String, String>);
 
 fn from_safetensors(file: &str, bytes: &Bytes) -> Result<Parts> {
@@ -152,13 +158,28 @@ fn from_safetensors(file: &str, bytes: &Bytes) -> Result<Parts> {
 }
 
 fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    let two = || bytes.as_chunks::<2>().0.iter();
+    let two = || bytes.as_chunks::<2>().0;
     Some(match dtype {
-        Dtype::F16 => two().map(|chunk| half::f16::from_le_bytes(*chunk).to_f32()).collect(),
-        Dtype::BF16 => two().map(|chunk| half::bf16::from_le_bytes(*chunk).to_f32()).collect(),
+        Dtype::F16 => from_f16(two()),
+        Dtype::BF16 => two().iter().map(|chunk| half::bf16::from_le_bytes(*chunk).to_f32()).collect(),
         Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
         _ => return None,
     })
+}
+
+/// By the processor's own conversion, some values at a time, where it has one: loading a model is part of a cold start.
+fn from_f16(bytes: &[[u8; 2]]) -> Vec<f32> {
+    const STEP: usize = 512;
+    let mut values = vec![0.0; bytes.len()];
+    let mut buffer = [half::f16::ZERO; STEP];
+    for (bytes, values) in bytes.chunks(STEP).zip(values.chunks_mut(STEP)) {
+        let halves = &mut buffer[..bytes.len()];
+        for (half, bytes) in halves.iter_mut().zip(bytes) {
+            *half = half::f16::from_le_bytes(*bytes);
+        }
+        halves.convert_to_f32_slice(values);
+    }
+    values
 }
 
 async fn from_torch(file: &str, bytes: Bytes, given: Option<Hyperparameters>) -> Result<Parts> {

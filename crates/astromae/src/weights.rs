@@ -59,7 +59,15 @@ impl Weights {
         })
     }
 
-    /// Drops a tensor, and says whether it was there.
+    /// Takes a tensor out.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub(crate) fn take(&mut self, name: &str) -> Result<Tensor> {
+        self.remove(name).ok_or_else(|| Error::Missing { name: name.to_owned() })
+    }
+
+    /// Takes a tensor out, if it is there.
     pub(crate) fn remove(&mut self, name: &str) -> Option<Tensor> {
         self.tensors.remove(name)
     }

@@ -51,7 +51,7 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
         .with_context(|| format!("failed to load the model {}", args.model))?;
     let sha256 = model.sha256.clone();
     let (name, threads) = (args.engine, args.threads);
-    let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), &model, threads))
+    let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), model, threads))
         .await?
         .context("failed to start the engine")?;
     let model_name = location.key.rsplit('/').next().unwrap_or(&location.key);

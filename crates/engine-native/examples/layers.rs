@@ -1,39 +1,67 @@
-//! How far each kind of layer is from the processor's peak: `layers MODEL`.
+//! How far each kind of layer is from the processor's peak, on one thread and each instruction set it has: `layers MODEL`.
+//! With `--json`, one JSON object for the instruction set that the engine uses, for `scripts/bench.sh`.
 
 use astromae::Model;
-use engine_native::{InstructionSet, profile};
+use engine_native::{
+    InstructionSet,
+    profile::{self, Layer},
+};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let model = std::env::args().nth(1).ok_or("usage: layers MODEL")?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (model, json) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [model] => (model, false),
+        [model, "--json"] => (model, true),
+        _ => return Err("usage: layers MODEL [--json]".into()),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let model = runtime.block_on(Model::open(&model))?;
-    for instructions in InstructionSet::available() {
-        let peak = profile::peak(instructions);
-        let layers = profile::layers(&model, instructions)?;
-        let total: f64 = layers.iter().map(|layer| layer.seconds).sum();
-        println!("{instructions}, one thread: {:.1} GFLOP/s at best", peak / 1e9);
-        println!("{:<24}{:>16}{:>10}{:>12}{:>12}", "layer", "MFLOP/galaxy", "time", "GFLOP/s", "of peak");
-        for layer in &layers {
-            let speed = layer.operations / layer.seconds;
-            println!(
-                "{:<24}{:>16.2}{:>8.1} %{:>12.1}{:>10.0} %",
-                layer.name,
-                layer.operations / 1e6,
-                100.0 * layer.seconds / total,
-                speed / 1e9,
-                100.0 * speed / peak
-            );
+    let model = runtime.block_on(Model::open(model))?;
+    let sets = InstructionSet::available();
+    for instructions in sets.into_iter().take(if json { 1 } else { usize::MAX }) {
+        let peak = profile::peak(instructions, 1);
+        let layers = profile::layers(model.clone(), instructions)?;
+        if json {
+            print_json(instructions, peak, &layers);
+        } else {
+            print(instructions, peak, &layers);
         }
-        let operations: f64 = layers.iter().map(|layer| layer.operations).sum();
-        println!(
-            "{:<24}{:>16.2}{:>10}{:>12.1}{:>10.0} %   {:.0} galaxies/s\n",
-            "all",
-            operations / 1e6,
-            "",
-            operations / total / 1e9,
-            100.0 * operations / total / peak,
-            1.0 / total
-        );
     }
     Ok(())
+}
+
+fn print_json(instructions: InstructionSet, peak: f64, layers: &[Layer]) {
+    let layers: Vec<_> = layers
+        .iter()
+        .map(|layer| {
+            serde_json::json!({
+                "name": layer.name,
+                "operations": layer.operations,
+                "seconds": layer.seconds,
+                "fraction_of_peak": layer.operations / layer.seconds / peak,
+            })
+        })
+        .collect();
+    println!("{}", serde_json::json!({ "instructions": instructions.to_string(), "peak": peak, "layers": layers }));
+}
+
+fn print(instructions: InstructionSet, peak: f64, layers: &[Layer]) {
+    let total = Layer {
+        name: "all",
+        operations: layers.iter().map(|layer| layer.operations).sum(),
+        seconds: layers.iter().map(|layer| layer.seconds).sum(),
+    };
+    println!("{instructions}: {:.1} GFLOP/s at best", peak / 1e9);
+    println!("{:<22}{:>14}{:>9}{:>10}{:>9}", "layer", "MFLOP/galaxy", "time", "GFLOP/s", "of peak");
+    for layer in layers.iter().chain([&total]) {
+        let speed = layer.operations / layer.seconds;
+        println!(
+            "{:<22}{:>14.2}{:>7.1} %{:>10.1}{:>7.0} %",
+            layer.name,
+            layer.operations / 1e6,
+            100.0 * layer.seconds / total.seconds,
+            speed / 1e9,
+            100.0 * speed / peak
+        );
+    }
+    println!("{:.0} galaxies/s\n", 1.0 / total.seconds);
 }

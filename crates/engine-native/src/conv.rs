@@ -192,3 +192,84 @@ impl<S: Simd> Convolution<'_, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::simd::{Choice, InstructionSet};
+
+    struct Case {
+        conv: fold::Conv,
+        side: usize,
+    }
+
+    impl Choice for Case {
+        type Output = ();
+
+        /// On whole numbers, whose sums are exact in any order.
+        fn call<S: Simd>(self, simd: S) {
+            let Self { conv, side } = self;
+            let (inputs, outputs) = (conv.inputs / conv.groups, conv.outputs / conv.groups);
+            let at = |channels: usize, row: usize, channel: usize, column: usize, lane: usize| {
+                ((row * channels + channel) * side + column) * S::LANES + lane
+            };
+            let mut map = vec![simd.splat(0.0); side * conv.inputs * side];
+            let values: &mut [f32] = bytemuck::cast_slice_mut(&mut map);
+            for (index, value) in values.iter_mut().enumerate() {
+                *value = (index % 13) as f32 - 6.0;
+            }
+            let mut found = vec![simd.splat(0.0); side * conv.outputs * side];
+            for (group, packed) in Conv::groups(simd, &conv).iter().enumerate() {
+                let input = Channels { all: conv.inputs, first: group * inputs };
+                let output = Channels { all: conv.outputs, first: group * outputs };
+                packed.apply(side, (&map, input), (&mut found, output), Activation::Relu);
+            }
+            let (map, found): (&[f32], &[f32]) = (bytemuck::cast_slice(&map), bytemuck::cast_slice(&found));
+            let (kernel, half) = (conv.kernel, conv.kernel / 2);
+            for (row, column) in (0..side).flat_map(|row| (0..side).map(move |column| (row, column))) {
+                for (output, lane) in (0..conv.outputs).flat_map(|output| (0..S::LANES).map(move |lane| (output, lane))) {
+                    let mut sum = conv.bias[output];
+                    for (input, down) in (0..inputs).flat_map(|input| (0..kernel).map(move |down| (input, down))) {
+                        for across in 0..kernel {
+                            let (row, column) = ((row + down).wrapping_sub(half), (column + across).wrapping_sub(half));
+                            if row < side && column < side {
+                                let channel = output / outputs * inputs + input;
+                                let weight = conv.weight[((output * inputs + input) * kernel + down) * kernel + across];
+                                sum += weight * map[at(conv.inputs, row, channel, column, lane)];
+                            }
+                        }
+                    }
+                    let found = found[at(conv.outputs, row, output, column, lane)];
+                    assert_eq!(found, sum.max(0.0), "row {row}, column {column}, output {output}, lane {lane}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #[test]
+        fn every_shape_is_computed_in_full(
+            side in prop::sample::select(vec![1_usize, 2, 4, 8, 16]),
+            kernel in prop::sample::select(vec![1_usize, 3, 5]),
+            groups in 1..4_usize,
+            inputs in 1..6_usize,
+            outputs in 1..10_usize,
+        ) {
+            let whole = |count: usize| (0..count).map(|index| (index % 11) as f32 - 5.0).collect::<Vec<_>>();
+            let conv = fold::Conv {
+                inputs: inputs * groups,
+                outputs: outputs * groups,
+                kernel,
+                groups,
+                weight: whole(outputs * groups * inputs * kernel * kernel),
+                bias: whole(outputs * groups),
+            };
+            for instructions in InstructionSet::available() {
+                instructions.choose(Case { conv: conv.clone(), side }).unwrap();
+            }
+        }
+    }
+}

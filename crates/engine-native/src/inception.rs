@@ -37,7 +37,7 @@ pub(crate) struct Scratch<S: Simd> {
 }
 
 impl<S: Simd> Inception<S> {
-    pub(crate) fn new(simd: S, network: &fold::Network) -> Self {
+    pub(crate) fn new(simd: S, stem: &fold::Conv, blocks: &[fold::Inception]) -> Self {
         let conv = |conv: &fold::Conv| Conv::groups(simd, conv).remove(0);
         let block = |block: &fold::Inception| Block {
             one: conv(&block.one),
@@ -47,7 +47,7 @@ impl<S: Simd> Inception<S> {
                 .collect(),
             pool: conv(&block.pool),
         };
-        Self { simd, stem: conv(&network.stem), blocks: network.inception.iter().map(block).collect() }
+        Self { simd, stem: conv(stem), blocks: blocks.iter().map(block).collect() }
     }
 
     /// Values of a galaxy behind the last block.

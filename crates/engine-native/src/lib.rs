@@ -52,7 +52,7 @@ impl NativeEngine {
     ///
     /// # Errors
     /// [`EngineError::Backend`] for a convolution branch with other kernels than 1×1, 3×3 and 5×5.
-    pub fn new(model: &Model, threads: Option<usize>) -> Result<Self, EngineError> {
+    pub fn new(model: Model, threads: Option<usize>) -> Result<Self, EngineError> {
         let fastest = InstructionSet::available().into_iter().next().unwrap_or(InstructionSet::Portable);
         Self::with_instructions(model, threads, fastest)
     }
@@ -62,7 +62,7 @@ impl NativeEngine {
     /// # Errors
     /// Those of [`Self::new`], and where the processor has not got the instructions.
     pub fn with_instructions(
-        model: &Model,
+        model: Model,
         threads: Option<usize>,
         instructions: InstructionSet,
     ) -> Result<Self, EngineError> {
@@ -78,20 +78,21 @@ impl NativeEngine {
             .thread_name(|index| format!("native-{index}"))
             .build()
             .map_err(|error| backend(error.to_string()))?;
-        let folded = fold::Network::fold(model).map_err(|error| backend(error.to_string()))?;
-        let workers = instructions
-            .choose(MakeWorkers { network: &folded, count: threads.current_num_threads() })
+        let folded = threads.install(|| fold::Network::fold(model)).map_err(|error| backend(error.to_string()))?;
+        let count = threads.current_num_threads();
+        let workers = threads
+            .install(|| instructions.choose(MakeWorkers { network: folded, count }))
             .ok_or_else(|| backend(format!("this processor has no {instructions}")))?;
         Ok(Self { instructions, workers: workers.into_iter().map(Mutex::new).collect(), threads })
     }
 }
 
-struct MakeWorkers<'a> {
-    network: &'a fold::Network,
+struct MakeWorkers {
+    network: fold::Network,
     count: usize,
 }
 
-impl Choice for MakeWorkers<'_> {
+impl Choice for MakeWorkers {
     type Output = Vec<Box<dyn Predict>>;
 
     fn call<S: Simd>(self, simd: S) -> Self::Output {

@@ -6,6 +6,7 @@
 //! the other rows, nor on how many they are.
 
 use astromae::fold;
+use rayon::prelude::*;
 
 use crate::{
     math::Activation,
@@ -24,17 +25,20 @@ pub(crate) struct Linear<S: Simd> {
 }
 
 impl<S: Simd> Linear<S> {
+    /// Packs a layer, on the cores of the thread pool it is called in.
     pub(crate) fn new(simd: S, layer: &fold::Linear) -> Self {
         let vectors = layer.outputs.div_ceil(S::LANES);
         let mut panels = vec![simd.splat(0.0); vectors * layer.inputs];
-        let values: &mut [f32] = bytemuck::cast_slice_mut(&mut panels);
-        for (output, weights) in layer.weight.chunks_exact(layer.inputs).enumerate() {
-            let (first, step) = place(layer.inputs, vectors, output / S::LANES);
-            let lane = output % S::LANES;
-            for (input, weight) in weights.iter().enumerate() {
-                values[(first + input * step) * S::LANES + lane] = *weight;
+        let rows = layer.weight.par_chunks(PANEL * S::LANES * layer.inputs);
+        rows.zip(panels.par_chunks_mut(PANEL * layer.inputs)).for_each(|(rows, panel)| {
+            let width = panel.len() / layer.inputs * S::LANES;
+            let inputs = bytemuck::cast_slice_mut::<_, f32>(panel).chunks_exact_mut(width);
+            for (input, values) in inputs.enumerate() {
+                for (value, row) in values.iter_mut().zip(rows.chunks_exact(layer.inputs)) {
+                    *value = row[input];
+                }
             }
-        }
+        });
         let mut bias = vec![simd.splat(0.0); vectors];
         bytemuck::cast_slice_mut::<_, f32>(&mut bias)[..layer.outputs].copy_from_slice(&layer.bias);
         Self { simd, inputs: layer.inputs, panels, bias }
@@ -203,5 +207,58 @@ impl<S: Simd> Product<'_, S> {
             }
         }
         sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::simd::{Choice, InstructionSet};
+
+    struct Case {
+        layer: fold::Linear,
+        rows: usize,
+    }
+
+    impl Choice for Case {
+        type Output = ();
+
+        /// On whole numbers, whose sums are exact in any order.
+        fn call<S: Simd>(self, simd: S) {
+            let Self { layer, rows } = self;
+            let packed = Linear::new(simd, &layer);
+            let stride = layer.inputs.div_ceil(S::LANES) + 1;
+            let mut input = vec![simd.splat(0.0); rows * stride];
+            let values: &mut [f32] = bytemuck::cast_slice_mut(&mut input);
+            for (index, value) in values.iter_mut().enumerate() {
+                *value = (index % 7) as f32 - 3.0;
+            }
+            let mut output = vec![simd.splat(1.0); rows * packed.vectors()];
+            packed.apply(rows, (&input, stride), (&mut output, packed.vectors()), Activation::Add);
+            let (input, output): (&[f32], &[f32]) = (bytemuck::cast_slice(&input), bytemuck::cast_slice(&output));
+            for (row, found) in output.chunks_exact(packed.vectors() * S::LANES).enumerate() {
+                let input = &input[row * stride * S::LANES..][..layer.inputs];
+                for (index, found) in found.iter().enumerate() {
+                    let expected = layer.bias.get(index).map_or(1.0, |bias| {
+                        let weights = &layer.weight[index * layer.inputs..][..layer.inputs];
+                        1.0 + bias + weights.iter().zip(input).map(|(weight, value)| weight * value).sum::<f32>()
+                    });
+                    assert_eq!(*found, expected, "row {row}, output {index}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_shape_is_computed_in_full(inputs in 1..40_usize, outputs in 1..120_usize, rows in 0..20_usize) {
+            let whole = |count: usize| (0..count).map(|index| (index % 11) as f32 - 5.0).collect::<Vec<_>>();
+            let layer = fold::Linear { inputs, outputs, weight: whole(inputs * outputs), bias: whole(outputs) };
+            for instructions in InstructionSet::available() {
+                instructions.choose(Case { layer: layer.clone(), rows }).unwrap();
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The whole network on one instruction set.
 
-use std::sync::Arc;
+use std::{mem::take, sync::Arc};
 
 use astromae::{
     engine::{BANDS, PIXELS},
@@ -33,29 +33,71 @@ pub(crate) trait Predict: Send {
 pub(crate) struct Network<S: Simd> {
     simd: S,
     pub(crate) transformer: Transformer<S>,
-    pub(crate) hidden: Linear<S>,
+    pub(crate) hidden: Perceptron<S>,
     pub(crate) inception: Inception<S>,
-    pub(crate) inception_hidden: Linear<S>,
-    pub(crate) magnitudes: Vec<Linear<S>>,
-    pub(crate) concat: Linear<S>,
-    pub(crate) out: Linear<S>,
+    pub(crate) inception_hidden: Perceptron<S>,
+    pub(crate) magnitude: Perceptron<S>,
+    pub(crate) concat: Perceptron<S>,
 }
 
 impl<S: Simd> Network<S> {
-    pub(crate) fn new(simd: S, network: &fold::Network) -> Self {
-        let linear = |layer: &fold::Linear| Linear::new(simd, layer);
-        let branches = [&network.hidden, &network.inception_hidden].into_iter().chain(network.magnitudes.last());
-        let branches: Vec<usize> = branches.map(|branch| branch.outputs).collect();
+    /// Packs the weights, and lets go of each layer's as soon as it has them.
+    pub(crate) fn new(simd: S, mut network: fold::Network) -> Self {
+        // The branches' outputs are side by side, each in whole vectors.
+        let outputs = |layers: &Vec<fold::Linear>| layers.last().map_or(0, |last| last.outputs);
+        let branches = [&network.hidden, &network.inception_hidden, &network.magnitude].map(outputs);
+        let concat = take(&mut network.concat).into_iter().enumerate().map(|(index, layer)| match index {
+            0 => pad_inputs::<S>(&layer, &branches),
+            _ => layer,
+        });
         Self {
             simd,
+            concat: Perceptron::new(simd, concat),
+            hidden: Perceptron::new(simd, take(&mut network.hidden)),
+            inception_hidden: Perceptron::new(simd, take(&mut network.inception_hidden)),
+            magnitude: Perceptron::new(simd, take(&mut network.magnitude)),
+            inception: Inception::new(simd, &network.stem, &network.inception),
             transformer: Transformer::new(simd, network),
-            hidden: linear(&network.hidden),
-            inception: Inception::new(simd, network),
-            inception_hidden: linear(&network.inception_hidden),
-            magnitudes: network.magnitudes.iter().map(linear).collect(),
-            concat: linear(&pad_inputs::<S>(&network.concat, &branches)),
-            out: linear(&network.out),
         }
+    }
+
+    fn joined_vectors(&self) -> usize {
+        self.hidden.vectors() + self.inception_hidden.vectors() + self.magnitude.vectors()
+    }
+}
+
+/// Linear layers with ReLU between them.
+pub(crate) struct Perceptron<S: Simd>(pub(crate) Vec<Linear<S>>);
+
+impl<S: Simd> Perceptron<S> {
+    fn new(simd: S, layers: impl IntoIterator<Item = fold::Linear>) -> Self {
+        Self(layers.into_iter().map(|layer| Linear::new(simd, &layer)).collect())
+    }
+
+    /// Vectors of a row of the result.
+    fn vectors(&self) -> usize {
+        self.0.last().map_or(0, Linear::vectors)
+    }
+
+    /// Computes `rows` rows. Strides are in vectors; `inner` is for what is between two layers.
+    fn apply(
+        &self,
+        rows: usize,
+        (input, input_stride): (&[S::F], usize),
+        output: (&mut [S::F], usize),
+        [inner, next]: &mut [Vec<S::F>; 2],
+    ) {
+        let Some((last, first)) = self.0.split_last() else { return };
+        let (mut from, mut to) = (inner, next);
+        let mut stride = input_stride;
+        for (index, layer) in first.iter().enumerate() {
+            let source = if index == 0 { input } else { from.as_slice() };
+            layer.apply(rows, (source, stride), (to, layer.vectors()), Activation::Relu);
+            stride = layer.vectors();
+            std::mem::swap(&mut from, &mut to);
+        }
+        let source = if first.is_empty() { input } else { from.as_slice() };
+        last.apply(rows, (source, stride), output, Activation::Keep);
     }
 }
 
@@ -68,35 +110,31 @@ pub(crate) struct Worker<S: Simd> {
     tokens: Vec<S::F>,
     /// What goes into `inception_hidden`.
     maps: Vec<S::F>,
-    /// Two layers of the magnitude branch, in turns.
-    magnitudes: [Vec<S::F>; 2],
+    /// What goes into `magnitude`.
+    magnitudes: Vec<S::F>,
+    /// What is between the layers of a perceptron.
+    inner: [Vec<S::F>; 2],
     /// The branches' outputs side by side.
     joined: Vec<S::F>,
-    concat: Vec<S::F>,
     redshifts: Vec<S::F>,
 }
 
 impl<S: Simd> Worker<S> {
     pub(crate) fn new(network: Arc<Network<S>>) -> Self {
         let rows = |vectors: usize| vec![network.simd.splat(0.0); BATCH * vectors];
-        let widest = network.magnitudes.iter().map(Linear::vectors).max().unwrap_or(0);
+        let perceptrons = [&network.hidden, &network.inception_hidden, &network.magnitude, &network.concat];
+        let widest = perceptrons.into_iter().flat_map(|perceptron| &perceptron.0).map(Linear::vectors).max().unwrap_or(0);
         Self {
             transformer: network.transformer.scratch(MICRO_BATCH),
             inception: network.inception.scratch(),
             tokens: rows(network.transformer.vectors()),
             maps: rows(network.inception.outputs().div_ceil(S::LANES)),
-            magnitudes: [rows(widest), rows(widest)],
+            magnitudes: rows(BANDS.div_ceil(S::LANES)),
+            inner: [rows(widest), rows(widest)],
             joined: rows(network.joined_vectors()),
-            concat: rows(network.concat.vectors()),
-            redshifts: rows(network.out.vectors()),
+            redshifts: rows(network.concat.vectors()),
             network,
         }
-    }
-}
-
-impl<S: Simd> Network<S> {
-    fn joined_vectors(&self) -> usize {
-        self.hidden.vectors() + self.inception_hidden.vectors() + self.magnitudes.last().map_or(0, Linear::vectors)
     }
 }
 
@@ -113,34 +151,24 @@ impl<S: Simd> Predict for Worker<S> {
             let maps: &mut [f32] = bytemuck::cast_slice_mut(maps);
             network.inception.apply(images, maps, maps_stride * S::LANES, &mut self.inception);
         }
-        let joined = network.joined_vectors();
-        network.hidden.apply(count, (&self.tokens, stride), (&mut self.joined, joined), Activation::Relu);
-        let mut first = network.hidden.vectors();
-        let output = (&mut self.joined[first..], joined);
-        network.inception_hidden.apply(count, (&self.maps, maps_stride), output, Activation::Relu);
-        first += network.inception_hidden.vectors();
-
-        let [from, to] = &mut self.magnitudes;
-        let values: &mut [f32] = bytemuck::cast_slice_mut(from);
-        for (row, magnitudes) in values.chunks_mut(S::LANES.max(8)).zip(magnitudes.chunks_exact(BANDS)) {
+        let magnitudes_stride = BANDS.div_ceil(S::LANES);
+        let rows: &mut [f32] = bytemuck::cast_slice_mut(&mut self.magnitudes);
+        for (row, magnitudes) in rows.chunks_exact_mut(magnitudes_stride * S::LANES).zip(magnitudes.chunks_exact(BANDS)) {
             row[..BANDS].copy_from_slice(magnitudes);
         }
-        let mut stride = S::LANES.max(8) / S::LANES;
-        for (index, layer) in network.magnitudes.iter().enumerate() {
-            if index + 1 == network.magnitudes.len() {
-                layer.apply(count, (from, stride), (&mut self.joined[first..], joined), Activation::Relu);
-            } else {
-                layer.apply(count, (from, stride), (to, layer.vectors()), Activation::Relu);
-                stride = layer.vectors();
-                std::mem::swap(from, to);
-            }
+        let (joined, inner) = (network.joined_vectors(), &mut self.inner);
+        let mut first = 0;
+        for (perceptron, input, stride) in [
+            (&network.hidden, &self.tokens, stride),
+            (&network.inception_hidden, &self.maps, maps_stride),
+            (&network.magnitude, &self.magnitudes, magnitudes_stride),
+        ] {
+            perceptron.apply(count, (input, stride), (&mut self.joined[first..], joined), inner);
+            first += perceptron.vectors();
         }
-        let concat = network.concat.vectors();
-        network.concat.apply(count, (&self.joined, joined), (&mut self.concat, concat), Activation::Relu);
-        let out = network.out.vectors();
-        network.out.apply(count, (&self.concat, concat), (&mut self.redshifts, out), Activation::Keep);
+        network.concat.apply(count, (&self.joined, joined), (&mut self.redshifts, network.concat.vectors()), inner);
         let found: &[f32] = bytemuck::cast_slice(&self.redshifts);
-        for (redshift, found) in redshifts.iter_mut().zip(found.chunks_exact(out * S::LANES)) {
+        for (redshift, found) in redshifts.iter_mut().zip(found.chunks_exact(network.concat.vectors() * S::LANES)) {
             *redshift = found[0];
         }
     }

@@ -31,16 +31,19 @@ pub struct Layer {
     pub seconds: f64,
 }
 
-/// Multiplications and additions a second that one thread can do at best: independent ones, on values in registers.
-pub fn peak(instructions: InstructionSet) -> f64 {
-    instructions.choose(Peak).unwrap_or(0.0)
+/// Multiplications and additions a second that so many threads do at best: independent ones, on values in registers.
+pub fn peak(instructions: InstructionSet, threads: usize) -> f64 {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| instructions.choose(Peak))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).sum()
+    })
 }
 
 /// Times each kind of layer of a model, with weights and activations where they are in a real run.
 ///
 /// # Errors
 /// [`EngineError::Backend`], where the model cannot be folded or the processor has not got the instructions.
-pub fn layers(model: &Model, instructions: InstructionSet) -> Result<Vec<Layer>, EngineError> {
+pub fn layers(model: Model, instructions: InstructionSet) -> Result<Vec<Layer>, EngineError> {
     let backend = |reason: String| EngineError::Backend { engine: NAME, reason };
     let folded = Folded::fold(model).map_err(|error| backend(error.to_string()))?;
     let layers = instructions.choose(Layers { folded: &folded });
@@ -102,7 +105,7 @@ impl Choice for Layers<'_> {
 
     fn call<S: Simd>(self, simd: S) -> Vec<Layer> {
         let folded = self.folded;
-        let network = Network::new(simd, folded);
+        let network = Network::new(simd, folded.clone());
         let transformer = &network.transformer;
         let mut scratch = transformer.scratch(MICRO_BATCH);
         let images: Vec<f32> = (0..MICRO_BATCH * PIXELS).map(|index| (index % 97) as f32 / 97.0).collect();
@@ -170,12 +173,14 @@ impl Choice for Layers<'_> {
         let inception: f64 = folded.inception.iter().zip(sides).map(|(block, side)| inception(block, side)).sum();
         add("inception", inception + conv(&folded.stem, 16), seconds / S::LANES as f64);
 
-        let last: Vec<(&fold::Linear, &Linear<S>)> = [&folded.hidden, &folded.inception_hidden]
-            .into_iter()
-            .zip([&network.hidden, &network.inception_hidden])
-            .chain(folded.magnitudes.iter().zip(&network.magnitudes))
-            .chain([(&folded.concat, &network.concat), (&folded.out, &network.out)])
-            .collect();
+        let perceptrons = [
+            (&folded.hidden, &network.hidden),
+            (&folded.inception_hidden, &network.inception_hidden),
+            (&folded.magnitude, &network.magnitude),
+            (&folded.concat, &network.concat),
+        ];
+        let last: Vec<(&fold::Linear, &Linear<S>)> =
+            perceptrons.into_iter().flat_map(|(folded, packed)| folded.iter().zip(&packed.0)).collect();
         let widest = last.iter().map(|(layer, _)| layer.inputs.max(layer.outputs) + 64).max().unwrap_or(0);
         let input = vec![simd.splat(0.5); BATCH * widest.div_ceil(S::LANES)];
         let mut output = input.clone();

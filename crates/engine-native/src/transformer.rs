@@ -52,13 +52,13 @@ pub(crate) struct Scratch<S: Simd> {
 }
 
 impl<S: Simd> Transformer<S> {
-    pub(crate) fn new(simd: S, network: &fold::Network) -> Self {
+    pub(crate) fn new(simd: S, network: fold::Network) -> Self {
         let config = &network.config;
         let width = config.embed_dim;
         let heads = config.hyperparameters.num_heads;
         let attention = attention::Shape { tokens: 1 + config.patches(), heads, head_dim: width / heads };
         let head_sizes = vec![attention.head_dim; 3 * heads];
-        let block = |block: &fold::Block| Block {
+        let block = |block: fold::Block| Block {
             qkv: Linear::new(simd, &pad_outputs::<S>(&block.qkv, &head_sizes)),
             proj: Linear::new(simd, &pad_inputs::<S>(&block.proj, &head_sizes[..heads])),
             branch: block.conv.as_ref().map(|convs| Branch::new(simd, convs)),
@@ -74,7 +74,7 @@ impl<S: Simd> Transformer<S> {
             patch: Linear::new(simd, &network.patch),
             positions: network.positions.chunks_exact(width).flat_map(|token| vectors(simd, token)).collect(),
             class_token: vectors(simd, &network.class_token),
-            blocks: network.blocks.iter().map(block).collect(),
+            blocks: network.blocks.into_iter().map(block).collect(),
         }
     }
 

@@ -42,7 +42,7 @@ impl TchEngine {
     ///
     /// # Errors
     /// [`EngineError::Backend`], with what libtorch says.
-    pub fn new(model: &Model, threads: Option<usize>) -> Result<Self, EngineError> {
+    pub fn new(model: Model, threads: Option<usize>) -> Result<Self, EngineError> {
         let backend = |reason: String| EngineError::Backend { engine: NAME, reason };
         let folded = Network::fold(model).map_err(|error| backend(error.to_string()))?;
         let network = TchNetwork::new(&folded).map_err(|error| backend(error.to_string()))?;

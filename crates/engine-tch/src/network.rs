@@ -44,13 +44,12 @@ pub(crate) struct TchNetwork {
     heads: i64,
     eps: f64,
     blocks: Vec<Block>,
-    hidden: Linear,
+    hidden: Perceptron,
     stem: Linear,
     inception: Vec<Inception>,
-    inception_hidden: Linear,
-    magnitudes: Vec<Linear>,
-    concat: Linear,
-    out: Linear,
+    inception_hidden: Perceptron,
+    magnitude: Perceptron,
+    concat: Perceptron,
 }
 
 impl TchNetwork {
@@ -65,13 +64,12 @@ impl TchNetwork {
             heads: config.hyperparameters.num_heads as i64,
             eps: config.hyperparameters.layer_norm_eps,
             blocks: network.blocks.iter().map(|block| Block::new(block, config.grid())).collect::<Result<_>>()?,
-            hidden: Linear::new(&network.hidden)?,
+            hidden: Perceptron::new(&network.hidden)?,
             stem: Linear::pointwise(&[&network.stem])?,
             inception: network.inception.iter().map(Inception::new).collect::<Result<_>>()?,
-            inception_hidden: Linear::new(&network.inception_hidden)?,
-            magnitudes: network.magnitudes.iter().map(Linear::new).collect::<Result<_>>()?,
-            concat: Linear::new(&network.concat)?,
-            out: Linear::new(&network.out)?,
+            inception_hidden: Perceptron::new(&network.inception_hidden)?,
+            magnitude: Perceptron::new(&network.magnitude)?,
+            concat: Perceptron::new(&network.concat)?,
         })
     }
 
@@ -83,9 +81,8 @@ impl TchNetwork {
         let magnitudes = Tensor::f_from_slice(magnitudes)?.f_view([count, 5])?;
         let v = self.transformer(&images)?;
         let y = self.inception(&images)?;
-        let m = self.magnitudes.iter().try_fold(magnitudes, |m, layer| layer.forward(&m)?.f_relu_())?;
-        let joined = Tensor::f_cat(&[v, y, m], 1)?;
-        let z = self.out.forward(&self.concat.forward(&joined)?.f_relu_()?)?;
+        let m = self.magnitude.forward(magnitudes)?;
+        let z = self.concat.forward(Tensor::f_cat(&[v, y, m], 1)?)?;
         z.f_view([count])?.f_copy_data(redshifts, redshifts.len())
     }
 
@@ -106,7 +103,7 @@ impl TchNetwork {
             x = block.forward(x, self.heads, self.eps)?;
         }
         let mean = x.f_narrow(1, 1, grid * grid)?.f_mean_dim(1_i64, false, Kind::Float)?;
-        self.hidden.forward(&normalize(&mean, self.eps)?)?.f_relu_()
+        self.hidden.forward(normalize(&mean, self.eps)?)
     }
 
     fn inception(&self, images: &Tensor) -> Result<Tensor> {
@@ -122,7 +119,7 @@ impl TchNetwork {
         }
         // Flattened as the published network does it: channels first.
         let flat = map.f_permute([0, 3, 1, 2])?.f_reshape([map.size()[0], -1])?;
-        self.inception_hidden.forward(&flat)?.f_relu_()
+        self.inception_hidden.forward(flat)
     }
 }
 
@@ -183,6 +180,26 @@ impl Linear {
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.f_linear(&self.weight, Some(&*self.bias))
+    }
+}
+
+/// Linear layers with ReLU between them.
+#[derive(Clone)]
+struct Perceptron(Vec<Linear>);
+
+impl Perceptron {
+    fn new(layers: &[fold::Linear]) -> Result<Self> {
+        layers.iter().map(Linear::new).collect::<Result<_>>().map(Self)
+    }
+
+    fn forward(&self, mut x: Tensor) -> Result<Tensor> {
+        for (index, layer) in self.0.iter().enumerate() {
+            if index > 0 {
+                let _ = x.f_relu_()?;
+            }
+            x = layer.forward(&x)?;
+        }
+        Ok(x)
     }
 }
 

@@ -19,7 +19,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 async fn engine(threads: usize) -> TchEngine {
-    TchEngine::new(&Model::open(fixture("module.pt")).await.unwrap(), Some(threads)).unwrap()
+    TchEngine::new(Model::open(fixture("module.pt")).await.unwrap(), Some(threads)).unwrap()
 }
 
 /// Images, magnitudes, and the redshifts that PyTorch gives.

@@ -1,5 +1,5 @@
 //! Time and peak memory of one rank, as the function runs it, for `scripts/bench.sh`:
-//! `rank FOLDER MODEL BATCH_SIZE THREADS` plans the one partition of a local folder, runs its rank and prints the mark.
+//! `rank FOLDER MODEL ENGINE BATCH_SIZE THREADS` plans the one partition of a local folder, runs its rank and prints the mark.
 
 use std::{
     fs::{canonicalize, create_dir},
@@ -19,8 +19,8 @@ use pipeline::{
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, model, batch_size, threads] = arguments.as_slice() else {
-        bail!("usage: rank FOLDER MODEL BATCH_SIZE THREADS");
+    let [folder, model, engine, batch_size, threads] = arguments.as_slice() else {
+        bail!("usage: rank FOLDER MODEL ENGINE BATCH_SIZE THREADS");
     };
     let threads = threads.parse()?;
     let engines = EngineCache::new(
@@ -37,7 +37,8 @@ async fn main() -> Result<()> {
     let stores = LocalStore::new(work.path());
 
     let payload = serde_json::json!({
-        "bucket": "bucket", "prefix": "partitions", "result_path": "run", "model": "model", "batch_size": batch_size
+        "bucket": "bucket", "prefix": "partitions", "result_path": "run", "model": "model", "engine": engine,
+        "batch_size": batch_size
     });
     let planned = initialize(&stores, &InitializeEvent { payload, execution: "bench".into() }, None).await?;
     ensure!(planned.world_size == 1, "{folder} has {} partitions, and this measures one", planned.world_size);

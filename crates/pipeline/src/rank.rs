@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Makes an engine of a model; the first argument is the name the payload asks for.
-pub type LoadEngine = dyn Fn(Option<&str>, &Model) -> Result<Arc<dyn Engine>> + Send + Sync;
+pub type LoadEngine = dyn Fn(Option<&str>, Model) -> Result<Arc<dyn Engine>> + Send + Sync;
 
 /// The engine of the last run, kept while the process lives: a warm Lambda loads no model.
 pub struct EngineCache {
@@ -76,7 +76,7 @@ impl EngineCache {
                 ),
             ));
         }
-        let engine = (self.load)(asked, &model)?;
+        let engine = (self.load)(asked, model)?;
         *last = Some(Loaded {
             sha256: planned.sha256.clone(),
             asked: asked.map(str::to_owned),

@@ -1,25 +1,25 @@
-//! Galaxies per second of the native engine, for `scripts/bench.sh`:
-//! `throughput MODEL THREADS`, then a batch size per line on standard input; answers with seconds per batch, one line each.
+//! Galaxies per second of an engine, for `scripts/bench.sh`: `throughput ENGINE MODEL THREADS`, then a batch size per
+//! line on standard input; answers with seconds per batch, one line each. The first answer is the seconds from the
+//! model's file to the first redshift.
 //!
-//! It waits for each line, so that the bench can take turns with another engine on the same cores.
+//! It waits for each line, so that the bench can take turns with other engines on the same cores.
 
 use std::{io::BufRead, time::Instant};
 
 use astromae::{
-    Engine, Model,
+    Model,
     engine::{BANDS, PIXELS},
 };
-use engine_native::NativeEngine;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args = std::env::args().skip(1);
-    let (Some(model), Some(threads)) = (args.next(), args.next()) else {
-        return Err("usage: throughput MODEL THREADS".into());
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [engine, model, threads] = arguments.as_slice() else {
+        return Err("usage: throughput ENGINE MODEL THREADS".into());
     };
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let model = runtime.block_on(Model::open(&model))?;
-    let engine = NativeEngine::new(&model, Some(threads.parse()?))?;
+    let engine = engines::load(Some(engine), model, Some(threads.parse()?))?;
     engine.predict(&[0.1; PIXELS], &[18.0; BANDS])?;
     println!("{:.3}", started.elapsed().as_secs_f64());
     for line in std::io::stdin().lock().lines() {
