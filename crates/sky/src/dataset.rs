@@ -3,9 +3,9 @@
 use std::{ops::Range, path::Path};
 
 use rayon::prelude::*;
-use torch_file::{DatasetWriter, Redshifts};
+use torch_file::{DatasetWriter, Redshifts, Result};
 
-use crate::{Galaxy, Result};
+use crate::Galaxy;
 
 /// Galaxies that are made while as many before them are written: 20 MB.
 const CHUNK: u64 = 1024;
@@ -20,15 +20,15 @@ struct Columns {
 
 impl Columns {
     /// Makes the galaxies of these indices, on all cores.
-    fn make(indices: Range<u64>, galaxy: &(impl Fn(u64) -> Result<Galaxy> + Sync)) -> Result<Self> {
-        let galaxies: Vec<Galaxy> = indices.into_par_iter().map(galaxy).collect::<Result<_>>()?;
+    fn make(indices: Range<u64>, galaxy: &(impl Fn(u64) -> Galaxy + Sync)) -> Self {
+        let galaxies: Vec<Galaxy> = indices.into_par_iter().map(galaxy).collect();
         let mut columns = Self::default();
         for galaxy in galaxies {
             columns.images.extend(galaxy.images);
             columns.magnitudes.extend(galaxy.object.magnitudes);
             columns.redshifts.push(galaxy.object.redshift);
         }
-        Ok(columns)
+        columns
     }
 }
 
@@ -36,11 +36,11 @@ impl Columns {
 /// `progress` is told the number of those that are written.
 ///
 /// # Errors
-/// What `galaxy` says; [`crate::Error::Write`] where the disk does not take them.
+/// [`torch_file::Error::Write`] where the disk does not take them.
 pub fn write(
     path: impl AsRef<Path>,
     indices: Range<u64>,
-    galaxy: impl Fn(u64) -> Result<Galaxy> + Sync,
+    galaxy: impl Fn(u64) -> Galaxy + Sync,
     progress: impl Fn(u64) + Sync,
 ) -> Result<()> {
     let mut writer = DatasetWriter::create(path, indices.end - indices.start, Redshifts::F32)?;
@@ -52,10 +52,10 @@ pub fn write(
         let write = || writer.write(&ready.images, &ready.magnitudes, Some(&ready.redshifts));
         let (made, written) = rayon::join(|| Columns::make(making, &galaxy), write);
         written?;
-        progress(next - indices.start - (made.as_ref().map_or(0, |made| made.redshifts.len() as u64)));
-        ready = made?;
+        ready = made;
+        progress(next - indices.start - ready.redshifts.len() as u64);
         if ready.redshifts.is_empty() {
-            return Ok(writer.finish()?);
+            return writer.finish();
         }
     }
 }

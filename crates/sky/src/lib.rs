@@ -14,14 +14,14 @@
 //! - `population` draws galaxies, `main_sample` most redshifts and luminosities among them;
 //!   `spectra` gives their colours and `cosmology` their distances.
 //! - `render` makes images and `instrument` observes them.
-//! - `observed` completes galaxies whose magnitudes and redshift are given.
+//! - [`Photometry`] is what a galaxy may be given by; the rest of it is drawn.
 //! - [`write`] makes data sets.
 
 mod cosmology;
 mod dataset;
 mod instrument;
 mod main_sample;
-mod observed;
+mod photometry;
 mod population;
 mod random;
 mod render;
@@ -30,6 +30,7 @@ mod tables;
 
 pub use dataset::write;
 pub use instrument::Conditions;
+pub use photometry::{Photometry, PhotometryError};
 pub use population::{Component, Object, Sample, Shape};
 
 use crate::{
@@ -38,40 +39,6 @@ use crate::{
     random::{Domain, Stream},
     render::Renderer,
 };
-
-/// Why there is no galaxy, or no data set.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// No galaxy of the population can be there.
-    #[error("redshift {redshift} is not between {least} and {most}, where the spectra are known")]
-    Redshift {
-        /// The redshift.
-        redshift: f64,
-        /// The least that there may be.
-        least: f64,
-        /// The greatest.
-        most: f64,
-    },
-    /// No galaxy has such a magnitude.
-    #[error("magnitude {magnitude} in {band} is not between {least} and {most}: leave out rows without a measurement")]
-    Magnitude {
-        /// u, g, r, i or z.
-        band: char,
-        /// The magnitude.
-        magnitude: f64,
-        /// The least that there may be.
-        least: f64,
-        /// The greatest.
-        most: f64,
-    },
-    /// Writing failed.
-    #[error(transparent)]
-    Write(#[from] torch_file::Error),
-}
-
-/// [`std::result::Result`] with this crate's [`Error`].
-pub type Result<T> = std::result::Result<T, Error>;
 
 /// A galaxy and its images.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,18 +74,12 @@ impl Sky {
         self.photograph(object, stream)
     }
 
-    /// A galaxy with these magnitudes (u g r i z) and this redshift, such as a row of a real catalogue. What they leave
-    /// open is drawn from the population, given them, by seed and index.
-    ///
-    /// Magnitudes are taken as dereddened, AB and Pogson's; the image's flux in each band is theirs, reddened. SDSS's own
-    /// asinh magnitudes may be given: down to 22 in u, g, r and i and 20.5 in z, they differ by less than 0.015.
-    ///
-    /// # Errors
-    /// [`Error::Redshift`] and [`Error::Magnitude`] where no galaxy can be like that.
-    pub fn observed(&self, index: u64, magnitudes: [f64; 5], redshift: f64) -> Result<Galaxy> {
+    /// A galaxy with this photometry. What it leaves open is drawn from the population, given it, by seed and index; the
+    /// image's flux in each band is that of the magnitude, with a Galactic reddening.
+    pub fn observed(&self, index: u64, photometry: &Photometry) -> Galaxy {
         let mut stream = Stream::new(Domain::Observed, self.seed, index);
-        let object = observed::complete(&self.population, &mut stream, magnitudes, redshift)?;
-        Ok(self.photograph(object, stream))
+        let object = photometry::complete(&self.population, &mut stream, photometry);
+        self.photograph(object, stream)
     }
 
     fn draw(&self, index: u64) -> (Object, Stream) {
