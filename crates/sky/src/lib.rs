@@ -9,7 +9,7 @@
 //!
 //! A galaxy depends on the sky's seed and its own index, and on nothing else: each has its own stream of random numbers
 //! ([ChaCha8](chacha20)), so that any part of a sky can be made anywhere, alone. It does not depend on the machine either:
-//! sums and products of IEEE 754 are exact, and [`libm`] does the rest.
+//! IEEE 754 says how sums, products and roots are rounded, and [`libm`] does the rest.
 //!
 //! - `population` draws galaxies, `main_sample` most redshifts and luminosities among them;
 //!   `spectra` gives their colours and `cosmology` their distances.
