@@ -12,6 +12,7 @@ mod location;
 mod logs;
 mod output;
 mod run;
+mod simulate;
 mod size;
 mod split;
 
@@ -62,6 +63,8 @@ struct Global {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Make galaxies with known redshifts: a simulated sky, or images for a catalogue.
+    Simulate(simulate::SimulateArgs),
     /// Show what is in a torch.save or safetensors file, without executing it.
     Inspect(inspect::InspectArgs),
     /// Cut a data set into partitions 1.pt, 2.pt … of about a size.
@@ -85,6 +88,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     let printer = Printer { json: global.json };
     let outcome = match command {
+        Command::Simulate(args) => simulate::simulate(args, &global, printer).await,
         Command::Inspect(args) => inspect::inspect(args, &global, printer).await,
         Command::Split(args) => split::split(args, &global, printer).await,
         Command::Convert(args) => convert::convert(args, &global, printer).await,

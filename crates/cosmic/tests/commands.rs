@@ -6,10 +6,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use assert_cmd::Command;
 use serde_json::Value;
+use torch_file::{Dataset, InMemory};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -232,4 +234,63 @@ fn the_published_classes_redshifts_are_reproduced() {
     assert_eq!(found.len(), expected.len());
     let largest = found.iter().zip(&expected).map(|(found, expected)| (found - expected).abs()).fold(0.0, f32::max);
     assert!(largest < 1e-4, "{largest}");
+}
+
+/// The tensors of a data set, byte by byte.
+fn rows(file: &Path) -> torch_file::Rows {
+    let bytes = fs::read(file).unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let dataset = Dataset::open(Arc::new(InMemory::new("sky.pt", bytes))).await.unwrap();
+        dataset.read(0..dataset.rows()).await.unwrap()
+    })
+}
+
+#[test]
+fn simulate_makes_the_same_galaxies_whole_or_in_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, part, preview] = ["sky.pt", "part.pt", "sky.png"].map(|name| folder.path().join(name));
+    let sky = ["simulate", "--seed", "7", "--json"];
+    let made = ["--count", "30", "--out", text(&whole), "--preview", text(&preview)];
+    let printed = json(&[&sky[..], &made].concat());
+    assert_eq!((&printed["galaxies"], &printed["out"]["bytes"]), (&30.into(), &(30 * 20524).into()));
+    assert!(fs::read(&preview).unwrap().starts_with(b"\x89PNG"));
+    json(&[&sky[..], &["--first", "10", "--count", "3", "--out", text(&part)]].concat());
+    let (whole, part) = (rows(&whole), rows(&part));
+    assert_eq!(part.redshifts.unwrap()[..], whole.redshifts.unwrap()[10..13]);
+    assert!(part.images == whole.images[10 * 5120..13 * 5120] && part.magnitudes == whole.magnitudes[50..65]);
+
+    for usage in [
+        &["simulate", "--count", "3"][..],
+        &["simulate", "--out", "a.pt"],
+        &["simulate", "--count", "0", "--out", "a.pt"],
+        &["simulate", "--catalogue", "a.csv", "--first", "3", "--out", "a.pt"],
+    ] {
+        assert_eq!(cosmic(usage).0, 2, "{usage:?}");
+    }
+}
+
+#[test]
+fn simulate_takes_magnitudes_and_redshifts_of_a_catalogue_and_names_the_lines_it_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let [catalogue, out] = ["real.csv", "real.pt"].map(|name| folder.path().join(name));
+    let simulate = ["simulate", "--catalogue", text(&catalogue), "--out", text(&out)];
+    fs::write(&catalogue, "id,redshift, u,g,r,i,z\n7,0.11,19.1,17.6,16.8,16.4,16.1\n8,0.07,18,17,16.5,16.2,16\n")
+        .unwrap();
+    assert!(done(&simulate).contains("real.pt: 2 galaxies"));
+    let rows = rows(&out);
+    assert_eq!(rows.magnitudes, [19.1, 17.6, 16.8, 16.4, 16.1, 18.0, 17.0, 16.5, 16.2, 16.0]);
+    assert_eq!(rows.redshifts.unwrap(), [0.11_f32, 0.07].map(f64::from));
+
+    for (contents, named) in [
+        ("u,g,r,i,z\n18,17,16.5,16.2,16\n", "no column redshift"),
+        ("u,g,r,i,z,redshift\n18,17,16.5,16.2,16,0.1\n18,17,16.5,16.2,-9999,0.1\n", "line 3: magnitude -9999 in z"),
+        ("u,g,r,i,z,redshift\n18,17,16.5,16.2,16,3.1\n", "line 2: redshift 3.1"),
+        ("u,g,r,i,z,redshift\n18,17,?,16.2,16,0.1\n", "line 2: r is \"?\""),
+        ("u,g,r,i,z,redshift\n18,17,16.5\n", "line: 2"),
+        ("u,g,r,i,z,redshift\n", "no rows"),
+    ] {
+        fs::write(&catalogue, contents).unwrap();
+        let (code, _, stderr) = cosmic(&simulate);
+        assert!(code == 1 && stderr.contains("real.csv") && stderr.contains(named), "{stderr}");
+    }
 }

@@ -7,6 +7,7 @@
 //! but no engine, so the functions that only plan and merge do not carry one.
 
 pub mod catalogue;
+pub mod contact_sheet;
 pub mod cost;
 pub mod error;
 pub mod events;

@@ -33,13 +33,13 @@ const RED: RGBColor = RGBColor(200, 30, 30);
 pub struct PlotError(String);
 
 impl PlotError {
-    fn of(error: impl std::fmt::Display) -> Self {
+    pub(crate) fn of(error: impl std::fmt::Display) -> Self {
         Self(error.to_string())
     }
 }
 
-type Result<T> = std::result::Result<T, PlotError>;
-type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+pub(crate) type Result<T> = std::result::Result<T, PlotError>;
+pub(crate) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Draws redshifts of at least one galaxy, and gives the PNG's bytes. The same data give the same bytes.
@@ -47,7 +47,7 @@ type Chart<'a, 'b> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoord
 /// # Errors
 /// [`PlotError`], which no data can cause.
 pub fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &str) -> Result<Vec<u8>> {
-    render(|root| {
+    render(SIZE, &WHITE, |root| {
         let pairs: Vec<(f64, f64)> = z_spec.iter().zip(z_phot).map(|(spec, phot)| (*spec, f64::from(*phot))).collect();
         let range = redshift_range(&pairs);
         heading(root, title, &format!("{} galaxies with spectroscopic redshift", thousands(metrics.n)))?;
@@ -100,7 +100,7 @@ pub fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &str) -> R
 /// [`PlotError`], which no data can cause.
 pub fn draw_distribution(z_phot: &[f32], title: &str) -> Result<Vec<u8>> {
     const BINS: usize = 60;
-    render(|root| {
+    render(SIZE, &WHITE, |root| {
         heading(
             root,
             title,
@@ -126,21 +126,25 @@ pub fn draw_distribution(z_phot: &[f32], title: &str) -> Result<Vec<u8>> {
     })
 }
 
-/// Draws on white and encodes.
-fn render(drawing: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<Vec<u8>> {
+/// Draws on paper of this size and colour, and encodes.
+pub(crate) fn render(
+    size: (u32, u32),
+    paper: &RGBColor,
+    drawing: impl FnOnce(&Area<'_>) -> Result<()>,
+) -> Result<Vec<u8>> {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     if !REGISTERED.get_or_init(|| register_font(FONT, FontStyle::Normal, FONT_BYTES).is_ok()) {
         return Err(PlotError("the font cannot be read".into()));
     }
-    let mut pixels = vec![255; SIZE.0 as usize * SIZE.1 as usize * 3];
+    let mut pixels = vec![255; size.0 as usize * size.1 as usize * 3];
     {
-        let root = BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area();
-        root.fill(&WHITE).map_err(PlotError::of)?;
+        let root = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
+        root.fill(paper).map_err(PlotError::of)?;
         drawing(&root)?;
         root.present().map_err(PlotError::of)?;
     }
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, SIZE.0, SIZE.1);
+    let mut encoder = png::Encoder::new(&mut bytes, size.0, size.1);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     let mut writer = encoder.write_header().map_err(PlotError::of)?;
@@ -197,7 +201,7 @@ fn corner(chart: &Chart<'_, '_>) -> (Range<i32>, Range<i32>) {
     (x, y)
 }
 
-fn text(
+pub(crate) fn text(
     root: &Area<'_>,
     what: &str,
     size: i32,

@@ -1,0 +1,175 @@
+//! `cosmic simulate`: galaxies of a simulated sky, or images for the rows of a real catalogue.
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+use clap::{ArgGroup, Args};
+use pipeline::contact_sheet::{self, Tile};
+use serde::Serialize;
+use sky::{Galaxy, Photometry, Sky};
+
+use crate::{
+    Global, Outcome,
+    output::{Printer, bytes, progress_bar},
+};
+
+/// Galaxies on a contact sheet.
+const PREVIEWED: u64 = 60;
+/// Of a galaxy in a file.
+const BYTES_PER_GALAXY: u64 = 5 * 32 * 32 * 4 + 5 * 8 + 4;
+/// What a catalogue must have.
+const COLUMNS: [&str; 6] = ["u", "g", "r", "i", "z", "redshift"];
+
+#[derive(Args)]
+#[command(
+    group = ArgGroup::new("galaxies").required(true).args(["count", "catalogue"]),
+    group = ArgGroup::new("written").required(true).multiple(true).args(["out", "preview"])
+)]
+pub(crate) struct SimulateArgs {
+    /// Number of galaxies.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    count: Option<u64>,
+    /// Index of the first one: a part of a sky has the same galaxies as the whole.
+    #[arg(long, value_name = "INDEX", default_value_t = 0, conflicts_with = "catalogue",
+          value_parser = clap::value_parser!(u64).range(0..=1_000_000_000_000))]
+    first: u64,
+    /// Instead of a sky of its own, make images for the rows of this CSV file: columns u, g, r, i, z (AB magnitudes,
+    /// dereddened, as SDSS's dered_*) and redshift; others may be there. What they leave open, such as a galaxy's size, is
+    /// drawn as galaxies of these colours and this luminosity have it.
+    #[arg(long, value_name = "FILE")]
+    catalogue: Option<PathBuf>,
+    /// Number that everything random follows from.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// The data set to write, in the published format.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// A picture of the first 60 galaxies, by redshift.
+    #[arg(long, value_name = "PNG")]
+    preview: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    galaxies: u64,
+    seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    out: Option<Written>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preview: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Written {
+    file: String,
+    bytes: u64,
+    seconds: f64,
+    galaxies_per_second: f64,
+}
+
+pub(crate) async fn simulate(args: SimulateArgs, _: &Global, printer: Printer) -> Result<Outcome> {
+    let report = tokio::task::spawn_blocking(move || make(&args)).await??;
+    printer.print(&report, |report| {
+        let out = report.out.as_ref().map(|written| {
+            let Written { file, bytes: size, galaxies_per_second, .. } = written;
+            format!("{file}: {} galaxies, {}, {galaxies_per_second:.0} a second\n", report.galaxies, bytes(*size))
+        });
+        let preview = report
+            .preview
+            .as_ref()
+            .map(|file| format!("{file}: a picture of the first {}\n", report.galaxies.min(PREVIEWED)));
+        [out, preview].into_iter().flatten().collect()
+    })?;
+    Ok(Outcome::Done)
+}
+
+fn make(args: &SimulateArgs) -> Result<Report> {
+    let sky = Sky::new(args.seed);
+    let rows = args.catalogue.as_deref().map(read).transpose()?;
+    let (indices, galaxy): (Range<u64>, Box<dyn Fn(u64) -> Galaxy + Sync + '_>) = match &rows {
+        Some(rows) => (0..rows.len() as u64, Box::new(|index| sky.observed(index, &rows[index as usize]))),
+        None => {
+            let count = args.count.unwrap_or(0);
+            (args.first..args.first + count, Box::new(|index| sky.galaxy(index)))
+        }
+    };
+    let galaxies = indices.end - indices.start;
+    let out = args.out.as_deref().map(|file| write(file, indices.clone(), &galaxy)).transpose()?;
+    if let Some(file) = &args.preview {
+        let what = match &args.catalogue {
+            Some(catalogue) => format!("Galaxies of {}", catalogue.display()),
+            None => "A simulated sky".to_owned(),
+        };
+        let picture = preview(indices, &galaxy, &what, args.seed)?;
+        std::fs::write(file, picture).with_context(|| format!("failed to write {}", file.display()))?;
+    }
+    let preview = args.preview.as_ref().map(|file| file.display().to_string());
+    Ok(Report { galaxies, seed: args.seed, out, preview })
+}
+
+fn write(file: &Path, indices: Range<u64>, galaxy: &(impl Fn(u64) -> Galaxy + Sync)) -> Result<Written> {
+    let count = indices.end - indices.start;
+    let bar = progress_bar("{bar:40} {human_pos}/{human_len} galaxies, {per_sec:0}, {eta} left");
+    bar.set_length(count);
+    let start = Instant::now();
+    sky::write(file, indices, galaxy, |written| bar.set_position(written))?;
+    let seconds = start.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    Ok(Written {
+        file: file.display().to_string(),
+        bytes: count * BYTES_PER_GALAXY,
+        seconds,
+        galaxies_per_second: count as f64 / seconds,
+    })
+}
+
+fn preview(indices: Range<u64>, galaxy: &impl Fn(u64) -> Galaxy, what: &str, seed: u64) -> Result<Vec<u8>> {
+    let mut galaxies: Vec<Galaxy> = indices.take(PREVIEWED as usize).map(galaxy).collect();
+    galaxies.sort_by(|a, b| a.object.redshift.total_cmp(&b.object.redshift));
+    let tiles: Vec<Tile<'_>> =
+        galaxies.iter().map(|Galaxy { object, images }| Tile { images, redshift: object.redshift }).collect();
+    let subtitle = format!(
+        "the first {} by redshift, seed {seed}; i, r and g as red, green and blue, 12.7 arcsec wide",
+        tiles.len()
+    );
+    Ok(contact_sheet::draw(&tiles, what, &subtitle)?)
+}
+
+/// Reads the rows of a catalogue.
+fn read(file: &Path) -> Result<Vec<Photometry>> {
+    let name = file.display();
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_path(file)
+        .with_context(|| format!("failed to read {name}"))?;
+    let header = reader.headers().with_context(|| format!("failed to read the header of {name}"))?.clone();
+    let mut places = [0; COLUMNS.len()];
+    for (place, column) in places.iter_mut().zip(COLUMNS) {
+        let Some(found) = header.iter().position(|name| name == column) else {
+            let found = header.iter().collect::<Vec<_>>().join(", ");
+            bail!("{name} has no column {column}: its first line must name {}, and is {found}", COLUMNS.join(", "));
+        };
+        *place = found;
+    }
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.with_context(|| format!("failed to read {name}"))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let mut values = [0.0; COLUMNS.len()];
+        for ((value, place), column) in values.iter_mut().zip(places).zip(COLUMNS) {
+            let text = &record[place];
+            *value = text.parse().with_context(|| format!("{name}, line {line}: {column} is {text:?}, no number"))?;
+        }
+        let [u, g, r, i, z, redshift] = values;
+        let row = Photometry::new([u, g, r, i, z], redshift).with_context(|| format!("{name}, line {line}"))?;
+        rows.push(row);
+    }
+    if rows.is_empty() {
+        bail!("{name} has no rows");
+    }
+    Ok(rows)
+}

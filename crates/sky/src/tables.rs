@@ -1,0 +1,23 @@
+//! The tables in `data/`, which are part of the program, and interpolation in tables.
+
+/// Rows of numbers of a table that `data/make.py` wrote: below comments (`#`) and a header.
+#[expect(clippy::expect_used, reason = "the tables are part of the program, and any test reads them")]
+pub(crate) fn rows<const COLUMNS: usize>(table: &str) -> Vec<[f64; COLUMNS]> {
+    table
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .skip(1)
+        .map(|line| {
+            let numbers: Vec<f64> = line.split(',').map(|cell| cell.parse().expect("a number")).collect();
+            numbers.try_into().expect("a row has a cell for each column")
+        })
+        .collect()
+}
+
+/// The interval among `steps` equal ones that a position is in, and how far along it; positions beyond the table's ends
+/// are taken to its ends.
+pub(crate) fn between(position: f64, steps: usize) -> (usize, f64) {
+    let position = position.clamp(0.0, steps as f64);
+    let step = (position as usize).min(steps - 1);
+    (step, position - step as f64)
+}
