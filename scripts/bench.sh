@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Measures, in one run on one machine: galaxies per second of the libtorch engine beside the published forward pass in
-# PyTorch eager, on the same threads and in turns, and the peak memory of one rank on a 100 MB and a 1 GB partition.
+# Measures, in one run on one machine and in turns: galaxies per second of the native and the libtorch engine beside the
+# published forward pass in PyTorch eager, ONNX Runtime and OpenVINO, on the same threads; the processor's
+# multiply-add peak; each layer of the native engine beside it; loading; and the memory of one rank on 100 MB and 1 GB.
 #
-#   scripts/bench.sh             a table
+#   scripts/bench.sh             tables, and out/bench/bench.png
 #   scripts/bench.sh --json      and, as its last line, one JSON object
 #   scripts/bench.sh --help      threads, rounds, batch sizes
 #
-# PyTorch goes into a venv of its own, .tools/pytorch-venv: a download of about 3 GB the first time.
+# The others go into a venv of their own, .tools/pytorch-venv: a download of about 3 GB the first time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

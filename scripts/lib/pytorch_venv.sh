@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs PyTorch into .tools/pytorch-venv, for scripts/bench.sh and scripts/train.sh. Does nothing the second time.
+# Installs PyTorch and the bench's other runtimes into .tools/pytorch-venv, for scripts/bench.sh and scripts/train.sh. Does nothing the second time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -73,7 +73,7 @@ fn infer_measures_a_folder_and_says_what_made_the_result() {
     assert!(printed["MAE"].as_f64().unwrap() < 1e-6, "{printed}");
     assert_eq!(printed["counts"]["rows"], 24);
     assert_eq!((&printed["complete"], &printed["made_by"]["model"]), (&true.into(), &"module.pt".into()));
-    assert!(printed["made_by"]["engine"].as_str().unwrap().contains("libtorch 2.13.0"));
+    assert!(printed["made_by"]["engine"].as_str().unwrap().starts_with("native ("));
     let written: Value = serde_json::from_slice(&fs::read(out.join("Results.json")).unwrap()).unwrap();
     assert_eq!(written, printed);
     assert!(fs::read(out.join("inference.png")).unwrap().starts_with(b"\x89PNG"));

@@ -229,7 +229,8 @@ mod tests {
             let (map, found): (&[f32], &[f32]) = (bytemuck::cast_slice(&map), bytemuck::cast_slice(&found));
             let (kernel, half) = (conv.kernel, conv.kernel / 2);
             for (row, column) in (0..side).flat_map(|row| (0..side).map(move |column| (row, column))) {
-                for (output, lane) in (0..conv.outputs).flat_map(|output| (0..S::LANES).map(move |lane| (output, lane))) {
+                for (output, lane) in (0..conv.outputs).flat_map(|output| (0..S::LANES).map(move |lane| (output, lane)))
+                {
                     let mut sum = conv.bias[output];
                     for (input, down) in (0..inputs).flat_map(|input| (0..kernel).map(move |down| (input, down))) {
                         for across in 0..kernel {

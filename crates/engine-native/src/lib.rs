@@ -70,7 +70,10 @@ impl NativeEngine {
         if let Some(branch) = model.config.conv_branch
             && ![1, 3, 5].contains(&branch.kernel)
         {
-            return Err(backend(format!("a convolution branch with kernels of {0}×{0}: it has 1, 3 and 5", branch.kernel)));
+            return Err(backend(format!(
+                "a convolution branch with kernels of {0}×{0}: it has 1, 3 and 5",
+                branch.kernel
+            )));
         }
         let threads = rayon::ThreadPoolBuilder::new()
             // 0 is rayon's word for one a core.

@@ -85,12 +85,7 @@ pub(crate) fn place(inputs: usize, vectors: usize, vector: usize) -> (usize, usi
 /// A layer whose inputs come in parts of these sizes, each padded to whole vectors with what is to be ignored.
 pub(crate) fn pad_inputs<S: Simd>(layer: &fold::Linear, sizes: &[usize]) -> fold::Linear {
     let weight: Vec<f32> = layer.weight.chunks_exact(layer.inputs).flat_map(|row| pad::<S>(row, sizes, 1)).collect();
-    fold::Linear {
-        inputs: weight.len() / layer.outputs,
-        outputs: layer.outputs,
-        weight,
-        bias: layer.bias.clone(),
-    }
+    fold::Linear { inputs: weight.len() / layer.outputs, outputs: layer.outputs, weight, bias: layer.bias.clone() }
 }
 
 /// A layer whose outputs go out in parts of these sizes, each padded to whole vectors with zeros.

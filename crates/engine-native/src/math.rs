@@ -82,11 +82,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::F) -> S::F {
     // ln 2 in two parts, the first of which is exact in products with n.
     let r = simd.fma(n, simd.splat(-0.693_359_4), x);
     let r = simd.fma(n, simd.splat(2.121_944_4e-4), r);
-    let tail = polynomial(
-        simd,
-        r,
-        [1.987_569_2e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1],
-    );
+    let tail = polynomial(simd, r, [1.987_569_2e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1]);
     let sum = simd.fma(simd.mul(r, r), tail, simd.add(r, simd.splat(1.0)));
     simd.mul(sum, simd.pow2(n))
 }
@@ -100,21 +96,10 @@ fn erf<S: Simd>(simd: S, x: S::F) -> S::F {
     let over = polynomial(
         simd,
         square,
-        [
-            -2.726_142_3e-10,
-            2.770_681_4e-8,
-            -2.101_024e-6,
-            -5.692_506_3e-5,
-            -7.349_906e-4,
-            -2.954_6e-3,
-            -1.609_603_3e-2,
-        ],
+        [-2.726_142_3e-10, 2.770_681_4e-8, -2.101_024e-6, -5.692_506_3e-5, -7.349_906e-4, -2.954_6e-3, -1.609_603_3e-2],
     );
-    let under = polynomial(
-        simd,
-        square,
-        [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2],
-    );
+    let under =
+        polynomial(simd, square, [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2]);
     simd.div(simd.mul(x, over), under)
 }
 
@@ -235,8 +220,9 @@ mod tests {
             instructions.choose(On { function: Silu, values: &mut values }).unwrap();
             instructions.choose(On { function: Gelu, values: &mut gelus }).unwrap();
             for values in [values, gelus] {
-                assert!(values[0].is_nan() && values[1] == 1e30 && values[3] == 0.0, "{instructions}: {values:?}");
-                assert!((-1e23..=0.0).contains(&values[2]), "{instructions}: {values:?}");
+                let [nan, large, negative, zero] = [values[0], values[1] / 1e30, values[2] / 1e30, values[3]];
+                assert!(nan.is_nan() && (large - 1.0).abs() < 1e-6 && zero == 0.0, "{instructions}: {values:?}");
+                assert!((-1e-6..=0.0).contains(&negative), "{instructions}: {values:?}");
             }
         }
     }

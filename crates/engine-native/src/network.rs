@@ -123,7 +123,8 @@ impl<S: Simd> Worker<S> {
     pub(crate) fn new(network: Arc<Network<S>>) -> Self {
         let rows = |vectors: usize| vec![network.simd.splat(0.0); BATCH * vectors];
         let perceptrons = [&network.hidden, &network.inception_hidden, &network.magnitude, &network.concat];
-        let widest = perceptrons.into_iter().flat_map(|perceptron| &perceptron.0).map(Linear::vectors).max().unwrap_or(0);
+        let widest =
+            perceptrons.into_iter().flat_map(|perceptron| &perceptron.0).map(Linear::vectors).max().unwrap_or(0);
         Self {
             transformer: network.transformer.scratch(MICRO_BATCH),
             inception: network.inception.scratch(),
@@ -153,7 +154,8 @@ impl<S: Simd> Predict for Worker<S> {
         }
         let magnitudes_stride = BANDS.div_ceil(S::LANES);
         let rows: &mut [f32] = bytemuck::cast_slice_mut(&mut self.magnitudes);
-        for (row, magnitudes) in rows.chunks_exact_mut(magnitudes_stride * S::LANES).zip(magnitudes.chunks_exact(BANDS)) {
+        for (row, magnitudes) in rows.chunks_exact_mut(magnitudes_stride * S::LANES).zip(magnitudes.chunks_exact(BANDS))
+        {
             row[..BANDS].copy_from_slice(magnitudes);
         }
         let (joined, inner) = (network.joined_vectors(), &mut self.inner);

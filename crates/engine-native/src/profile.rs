@@ -119,7 +119,8 @@ impl Choice for Layers<'_> {
             folded.blocks.iter().map(|block| multiply_adds(of(block), tokens)).sum()
         };
         let blocks = &transformer.blocks;
-        let each = |mut run: Box<dyn FnMut(&Block<S>) + '_>| fastest(|| blocks.iter().for_each(&mut run)) / MICRO_BATCH as f64;
+        let each =
+            |mut run: Box<dyn FnMut(&Block<S>) + '_>| fastest(|| blocks.iter().for_each(&mut run)) / MICRO_BATCH as f64;
         let width = folded.config.embed_dim;
         let mut layers = Vec::new();
         let mut add = |name, operations, seconds| layers.push(Layer { name, operations, seconds });

@@ -117,7 +117,13 @@ impl<S: Simd> Transformer<S> {
         }
         let norm = Norm { width: self.width, eps: self.eps };
         let tokens = &scratch.tokens[..galaxies * self.attention.tokens * self.vectors()];
-        self.simd.run(Mean { vectors: self.vectors(), tokens: self.attention.tokens, norm, from: tokens, to: features });
+        self.simd.run(Mean {
+            vectors: self.vectors(),
+            tokens: self.attention.tokens,
+            norm,
+            from: tokens,
+            to: features,
+        });
     }
 
     fn embed(&self, images: &[f32], scratch: &mut Scratch<S>) {

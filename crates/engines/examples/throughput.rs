@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let images: Vec<f32> = (0..batch * PIXELS).map(|index| (index % 97) as f32 / 97.0).collect();
         let magnitudes: Vec<f32> = (0..batch * BANDS).map(|index| 16.0 + (index % 13) as f32 / 4.0).collect();
         engine.predict(&images, &magnitudes)?;
-        let repeats = (512 / batch).max(1);
+        let repeats = (256 / batch).max(1);
         let started = Instant::now();
         for _ in 0..repeats {
             engine.predict(&images, &magnitudes)?;

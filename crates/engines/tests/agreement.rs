@@ -26,9 +26,8 @@ async fn galaxies(path: &str) -> (Vec<f32>, Vec<f32>) {
 }
 
 async fn assert_agreement(model: Model, (images, magnitudes): (Vec<f32>, Vec<f32>)) {
-    let redshifts = |name: &str| {
-        engines::load(Some(name), model.clone(), Some(2)).unwrap().predict(&images, &magnitudes).unwrap()
-    };
+    let redshifts =
+        |name: &str| engines::load(Some(name), model.clone(), Some(2)).unwrap().predict(&images, &magnitudes).unwrap();
     let (native, tch) = (redshifts("native"), redshifts("tch"));
     assert_eq!(native.len(), images.len() / PIXELS);
     assert_eq!(native.len(), magnitudes.len() / BANDS);
