@@ -22,6 +22,11 @@ else
 fi
 step "lints"
 cargo clippy --release --locked --workspace --all-features --all-targets --quiet -- -D warnings
+step "end-to-end tests on the local stack, with libtorch in the zip"
+./scripts/package.sh --no-build --local
+.tools/venv/bin/python -m pytest --quiet infra/tests/test_libtorch.py
 step "end-to-end tests on the local stack"
-./scripts/package.sh --local
-.tools/venv/bin/python -m pytest --quiet infra/tests
+# As users build it, but with the dependencies of the build above.
+cargo build --release --locked --workspace
+./scripts/package.sh --no-build --local
+.tools/venv/bin/python -m pytest --quiet infra/tests --ignore infra/tests/test_libtorch.py

@@ -82,7 +82,7 @@ def test_logs_join_ranks_with_their_invocations_and_the_cost_adds_up(cosmic, dem
     assert sorted(invocation["rank"] for invocation in ranks) == list(range(6))
     cold = sum(invocation["init_ms"] is not None for invocation in ranks)
     assert 1 <= cold <= 4, "max_concurrency is 4: the later ranks find a warm function"
-    assert all(0 < invocation["used_mb"] < 900 for invocation in ranks)
+    assert all(0 < invocation["used_mb"] < 300 for invocation in ranks)
     for invocation in logs["invocations"]:
         assert invocation["billed_ms"] >= invocation["duration_ms"] + (invocation["init_ms"] or 0)
 
@@ -113,13 +113,13 @@ def test_any_world_size_and_this_machine_alone_give_the_same_redshifts(cosmic, d
     assert shared.report["results"]["counts"]["ranks"] == 8
     found = catalogue(cosmic, "shared")
     assert rows(found) == rows(reference)
-    assert (found["z_phot"] - reference["z_phot"]).abs().max() < 1e-5
+    assert found["z_phot"].equals(reference["z_phot"])
 
     cosmic.stack.cosmic("infer", "--data", f"s3://{cosmic.bucket}/demo/partitions",
                         "--model", DEMO / "model.safetensors", "--out", tmp_path)
     local = pandas.read_parquet(tmp_path / "predictions.parquet")
     assert rows(local) == rows(reference)
-    assert (local["z_phot"] - reference["z_phot"]).abs().max() < 1e-5
+    assert local["z_phot"].equals(reference["z_phot"])
 
 
 def test_a_world_size_above_the_number_of_rows_is_a_rank_per_row(cosmic):
@@ -220,7 +220,7 @@ def test_split_partitions_are_the_same_galaxies(cosmic, demo):
     reference = reference[reference["source_file"].str.endswith("/2.pt")].reset_index(drop=True)
     found = catalogue(cosmic, "cut-results")
     assert list(found["z_spec"]) == list(reference["z_spec"])
-    assert (found["z_phot"] - reference["z_phot"]).abs().max() < 1e-5
+    assert found["z_phot"].equals(reference["z_phot"])
 
 
 def test_a_deployment_without_changes_changes_nothing(cosmic):

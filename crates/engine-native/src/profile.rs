@@ -96,6 +96,11 @@ fn fastest(mut run: impl FnMut()) -> f64 {
     seconds.fold(f64::INFINITY, f64::min)
 }
 
+/// Seconds for a galaxy in all blocks, in the order they are run in: their weights come from where they then are.
+fn each<S: Simd>(blocks: &[Block<S>], mut run: impl FnMut(&Block<S>)) -> f64 {
+    fastest(|| blocks.iter().for_each(&mut run)) / MICRO_BATCH as f64
+}
+
 struct Layers<'a> {
     folded: &'a Folded,
 }
@@ -119,50 +124,48 @@ impl Choice for Layers<'_> {
             folded.blocks.iter().map(|block| multiply_adds(of(block), tokens)).sum()
         };
         let blocks = &transformer.blocks;
-        let each =
-            |mut run: Box<dyn FnMut(&Block<S>) + '_>| fastest(|| blocks.iter().for_each(&mut run)) / MICRO_BATCH as f64;
         let width = folded.config.embed_dim;
         let mut layers = Vec::new();
         let mut add = |name, operations, seconds| layers.push(Layer { name, operations, seconds });
 
         let norm = Norm { width, eps: transformer.eps };
         let (mut x, mut inner, mut wide) = (scratch.tokens, scratch.inner, scratch.wide);
-        let seconds = each(Box::new(|_| {
+        let seconds = each(blocks, |_| {
             for _ in 0..2 {
                 simd.run(Normalize { norm, vectors, from: &x[..rows * vectors], to: &mut inner });
             }
-        }));
+        });
         add("layer norms", 0.0, seconds);
-        let seconds = each(Box::new(|block| {
+        let seconds = each(blocks, |block| {
             block.qkv.apply(rows, (&inner, vectors), (&mut wide, block.qkv.vectors()), Activation::Keep);
-        }));
+        });
         add("query, key, value", linear(|block| &block.qkv), seconds);
-        let seconds = each(Box::new(|_| {
+        let seconds = each(blocks, |_| {
             let (shape, scratch) = (transformer.attention, &mut scratch.attention);
             simd.run(Attention { shape, galaxies: MICRO_BATCH, qkv: &wide, mixed: &mut inner, scratch });
-        }));
+        });
         add("attention", (blocks.len() * 2 * 2 * tokens * tokens * width) as f64, seconds);
         let shape = Tokens { galaxies: MICRO_BATCH, grid: folded.config.grid(), vectors };
         if let Some(scratch) = &mut scratch.branch {
             let convs = folded.blocks.iter().filter_map(|block| block.conv.as_ref());
             let operations = convs.map(|(into, out)| conv(into, shape.grid) + conv(out, shape.grid)).sum();
             let mut copy = x.clone();
-            let seconds = each(Box::new(|block| {
+            let seconds = each(blocks, |block| {
                 block.branch.iter().for_each(|branch| branch.add(shape, &mut copy, scratch));
-            }));
+            });
             add("convolution branch", operations, seconds);
         }
-        let seconds = each(Box::new(|block| {
+        let seconds = each(blocks, |block| {
             block.proj.apply(rows, (&inner, transformer.mixed_vectors()), (&mut x, vectors), Activation::Add);
-        }));
+        });
         add("projection", linear(|block| &block.proj), seconds);
-        let seconds = each(Box::new(|block| {
+        let seconds = each(blocks, |block| {
             block.fc1.apply(rows, (&inner, vectors), (&mut wide, block.fc1.vectors()), Activation::Gelu);
-        }));
+        });
         add("MLP, into, with GELU", linear(|block| &block.fc1), seconds);
-        let seconds = each(Box::new(|block| {
+        let seconds = each(blocks, |block| {
             block.fc2.apply(rows, (&wide, block.fc1.vectors()), (&mut x, vectors), Activation::Add);
-        }));
+        });
         add("MLP, out of", linear(|block| &block.fc2), seconds);
 
         let mut scratch = network.inception.scratch();
