@@ -1,6 +1,10 @@
 """Training of all but the transformer, which stays as it is: image branch, magnitudes, head and what joins them.
 
 An epoch shows each galaxy in one of its eight orientations, the image together with what the transformer said of it.
+
+Raw fluxes have a long tail, so a batch's statistics hang on its brightest galaxy, and running averages of them are not
+what the batch norms were trained with: validation jumps by more than pre-training is worth. From half-way on they are
+fixed to averages over the training set, and the rest of the training is with those.
 """
 
 from pathlib import Path
@@ -18,6 +22,20 @@ BATCH = 128
 PEAK_RATE = 6e-4
 # Squared below, absolute above: outliers pull no harder than their distance.
 BETA = 0.02
+CALIBRATION_BATCH = 512
+
+
+@torch.no_grad()
+def calibrate(model: nn.Module, small: torch.Tensor) -> None:
+    """Sets the image branch's batch norms to the averages of all images' batch statistics."""
+    branch = model.inception_model.train()
+    norms = [module for module in branch.modules() if isinstance(module, nn.BatchNorm2d)]
+    for index, images in enumerate(small.split(CALIBRATION_BATCH)):
+        for norm in norms:
+            norm.momentum = 1 / (index + 1)
+        network.image_branch(model, images.to(schedule.device()))
+    for norm in norms:
+        norm.momentum = 0.1
 
 
 def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxies, folder: Path, seed: int,
@@ -39,7 +57,9 @@ def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxie
 
     def epoch(index: int) -> dict:
         generator = data.stream(seed, "fine-tuning", index)
-        model.inception_model.train()
+        if index == epochs // 2:
+            calibrate(model, small)
+        model.inception_model.train(index < epochs // 2)
         total = 0.0
         for step, rows in enumerate(data.batches(len(training), batch, generator)):
             orientations = torch.randint(data.ORIENTATIONS, (batch,), generator=generator)
