@@ -2,9 +2,8 @@
 
 An epoch shows each galaxy in one of its eight orientations, the image together with what the transformer said of it.
 
-Raw fluxes have a long tail, so a batch's statistics hang on its brightest galaxy, and running averages of them are not
-what the batch norms were trained with: validation jumps by more than pre-training is worth. From half-way on they are
-fixed to averages over the training set, and the rest of the training is with those.
+Its batch norms take each batch's own statistics for the larger part of the epochs, and keep those of the training set
+for the rest, so that what is left of the difference is trained away.
 """
 
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import batch_norms
 import data
 import features
 import network
@@ -22,27 +22,23 @@ BATCH = 128
 PEAK_RATE = 6e-4
 # Squared below, absolute above: outliers pull no harder than their distance.
 BETA = 0.02
-CALIBRATION_BATCH = 512
+SETTLING_BATCHES = 32
+# Of the epochs, from which on batch norms keep their statistics.
+SETTLED_FROM = 0.6
 
 
-@torch.no_grad()
-def calibrate(model: nn.Module, small: torch.Tensor) -> None:
-    """Sets the image branch's batch norms to the averages of all images' batch statistics."""
-    branch = model.inception_model.train()
-    norms = [module for module in branch.modules() if isinstance(module, nn.BatchNorm2d)]
-    for index, images in enumerate(small.split(CALIBRATION_BATCH)):
-        for norm in norms:
-            norm.momentum = 1 / (index + 1)
-        network.image_branch(model, images.to(schedule.device()))
-    for norm in norms:
-        norm.momentum = 0.1
+def settle(model: nn.Module, small: torch.Tensor) -> None:
+    """Sets the statistics of the image branch's batch norms."""
+    norms = [module for module in model.inception_model.modules() if isinstance(module, nn.BatchNorm2d)]
+    batch_norms.settle(norms, lambda batch: network.image_branch(model, batch.to(schedule.device())),
+                       small[: SETTLING_BATCHES * BATCH].split(BATCH))
 
 
 def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxies, folder: Path, seed: int,
              epochs: int) -> None:
     where = schedule.device()
     model.to(where)
-    features.calibrate(model, training.images)
+    features.settle(model, training.images)
     known = features.cached(folder / "features.pt", model, training.images, data.ORIENTATIONS)
     known_validation = features.cached(folder / "features-validation.pt", model, validation.images, 1)[:, 0]
     small, small_validation = network.pooled(training.images), network.pooled(validation.images)
@@ -57,9 +53,8 @@ def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxie
 
     def epoch(index: int) -> dict:
         generator = data.stream(seed, "fine-tuning", index)
-        if index == epochs // 2:
-            calibrate(model, small)
-        model.inception_model.train(index < epochs // 2)
+        settled = index >= SETTLED_FROM * epochs
+        model.inception_model.train(not settled)
         total = 0.0
         for step, rows in enumerate(data.batches(len(training), batch, generator)):
             orientations = torch.randint(data.ORIENTATIONS, (batch,), generator=generator)
@@ -73,6 +68,8 @@ def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxie
                 group["lr"] = schedule.rate(index * per_epoch + step, epochs * per_epoch, PEAK_RATE, per_epoch // 2)
             optimiser.step()
             total += value.item()
+        if not settled:
+            settle(model, small)
         model.inception_model.eval()
         with torch.no_grad():
             results = [predict(rows, known_validation[rows], small_validation[rows], validation)
