@@ -5,30 +5,21 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import batch_norms
 import data
 import network
 import schedule
 
 BATCH = 128
-CALIBRATION_BATCHES = 32
+SETTLING_BATCHES = 32
 
 
-@torch.no_grad()
-def calibrate(model: nn.Module, images: torch.Tensor) -> None:
+def settle(model: nn.Module, images: torch.Tensor) -> None:
     """Sets the transformer's batch-norm statistics to those of whole images: pre-training has left those of masked
     ones, and a random transformer none."""
-    norms = [block.PCM[1] for block in model.blocks]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.train()
-    for index, batch in enumerate(images[: CALIBRATION_BATCHES * BATCH].split(BATCH)):
-        for norm in norms:
-            # Of all batches alike, the mean.
-            norm.momentum = 1 / (index + 1)
-        network.feature(model, batch.to(schedule.device()))
-    for norm in norms:
-        norm.momentum = 0.1
-        norm.eval()
+    batch_norms.settle(
+        [block.PCM[1] for block in model.blocks], lambda batch: network.feature(model, batch.to(schedule.device())),
+        images[: SETTLING_BATCHES * BATCH].split(BATCH))
 
 
 @torch.no_grad()

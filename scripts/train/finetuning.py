@@ -1,6 +1,10 @@
 """Training of all but the transformer, which stays as it is: image branch, magnitudes, head and what joins them.
 
 An epoch shows each galaxy in one of its eight orientations, the image together with what the transformer said of it.
+
+Its batch norms take each batch's own statistics to the end. To keep the training set's for the last epochs, so that
+the difference is trained away, was tried and is worse: bright galaxies, which a batch's own statistics tame, then make
+steps too large, and the loss doubles before it falls again.
 """
 
 from pathlib import Path
@@ -8,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import batch_norms
 import data
 import features
 import network
@@ -18,13 +23,21 @@ BATCH = 128
 PEAK_RATE = 6e-4
 # Squared below, absolute above: outliers pull no harder than their distance.
 BETA = 0.02
+SETTLING_BATCHES = 32
+
+
+def settle(model: nn.Module, small: torch.Tensor) -> None:
+    """Sets the statistics of the image branch's batch norms."""
+    norms = [module for module in model.inception_model.modules() if isinstance(module, nn.BatchNorm2d)]
+    batch_norms.settle(norms, lambda batch: network.image_branch(model, batch.to(schedule.device())),
+                       small[: SETTLING_BATCHES * BATCH].split(BATCH))
 
 
 def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxies, folder: Path, seed: int,
              epochs: int) -> None:
     where = schedule.device()
     model.to(where)
-    features.calibrate(model, training.images)
+    features.settle(model, training.images)
     known = features.cached(folder / "features.pt", model, training.images, data.ORIENTATIONS)
     known_validation = features.cached(folder / "features-validation.pt", model, validation.images, 1)[:, 0]
     small, small_validation = network.pooled(training.images), network.pooled(validation.images)
@@ -53,7 +66,7 @@ def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxie
                 group["lr"] = schedule.rate(index * per_epoch + step, epochs * per_epoch, PEAK_RATE, per_epoch // 2)
             optimiser.step()
             total += value.item()
-        model.inception_model.eval()
+        settle(model, small)
         with torch.no_grad():
             results = [predict(rows, known_validation[rows], small_validation[rows], validation)
                        for rows in torch.arange(len(validation)).split(512)]

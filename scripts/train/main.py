@@ -29,9 +29,9 @@ def main() -> None:
     parser.add_argument("--validation", type=int, default=1000, metavar="N",
                         help="more galaxies, for the curve only (default: 1000)")
     parser.add_argument("--pretraining-epochs", type=int, default=40, metavar="N", help="(default: 40)")
-    parser.add_argument("--fine-tuning-epochs", type=int, default=25, metavar="N", help="(default: 25)")
-    parser.add_argument("--unfreezing-epochs", type=int, default=3, metavar="N",
-                        help="with the transformer trained too, at a low rate (default: 3)")
+    parser.add_argument("--fine-tuning-epochs", type=int, default=30, metavar="N", help="(default: 30)")
+    parser.add_argument("--unfreezing-epochs", type=int, default=5, metavar="N",
+                        help="with the transformer trained too, at a low rate (default: 5)")
     parser.add_argument("--seed", type=int, default=1, help="of the weights and the order of galaxies (default: 1)")
     parser.add_argument("--sky-seed", type=int, default=101, help="of the training sky (default: 101)")
     parser.add_argument("--test-seed", type=int, default=202, help="of the test sky (default: 202)")

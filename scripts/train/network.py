@@ -170,10 +170,13 @@ def redshift(model: nn.Module, features: torch.Tensor, small: torch.Tensor, magn
              half: torch.autocast | None = None) -> torch.Tensor:
     """The network after its transformer, [n]. `half` is for what may be computed in fewer bits: magnitudes may not,
     bfloat16 would round 17.77 to 17.75."""
-    branches = model.inception_model
-    small = small.contiguous(memory_format=torch.channels_last)
     with half or contextlib.nullcontext():
         v = model.vit_block(model.head(model.fc_norm(features))).float()
-        y = branches.vis_inception[2:](branches.conv2d_init(small)).float()
-    m = branches.magnitude_block(magnitudes)
+        y = image_branch(model, small).float()
+    m = model.inception_model.magnitude_block(magnitudes)
     return model.concat_block(torch.cat((v, y, m), 1)).flatten()
+
+
+def image_branch(model: nn.Module, small: torch.Tensor) -> torch.Tensor:
+    layers = model.inception_model
+    return layers.vis_inception[2:](layers.conv2d_init(small.contiguous(memory_format=torch.channels_last)))

@@ -9,6 +9,7 @@ from unittest import mock
 
 import torch
 
+import batch_norms
 import data
 import features
 import finetuning
@@ -78,6 +79,16 @@ class Data(unittest.TestCase):
         redshifts = torch.tensor([0.0, 0.1, 0.2, 0.3])
         found = metrics.metrics(redshifts + 0.01 * (1 + redshifts) * torch.tensor([1, -1, 1, 3]), redshifts)
         self.assertEqual((found["bias"], found["sigma_nmad"]), (0.01, 0.0148))
+
+
+class BatchNorms(unittest.TestCase):
+    def test_one_bright_batch_does_not_set_the_variance(self):
+        norm = torch.nn.BatchNorm2d(1)
+        batch = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1)
+        batch_norms.settle([norm], norm, [batch, batch, 100 * batch])
+        # Unbiased variances of 2, 2 and 20,000.
+        self.assertAlmostEqual(norm.running_var.item(), 2 * 10000 ** (1 / 3), places=2)
+        self.assertEqual((norm.running_mean.item(), norm.training, norm.momentum), (0, False, 0.1))
 
 
 class Resume(unittest.TestCase):
