@@ -13,5 +13,5 @@ cd "$(dirname "$0")/.."
 
 ./scripts/setup.sh --libtorch
 ./scripts/lib/pytorch_venv.sh
-cargo build --release --locked --workspace --all-features --examples >&2
+cargo build --release --locked --workspace --all-features --bins --examples >&2
 exec .tools/pytorch-venv/bin/python scripts/bench/bench.py "$@"

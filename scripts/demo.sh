@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job on this machine: starts the local AWS stack, deploys infra/template.yaml to it, uploads the demo's
-# galaxies and model, runs payloads/demo.json and shows the results, which stay in out/demo.
+# The main job on this machine: starts the local AWS stack, deploys infra/template.yaml to it, simulates some galaxies,
+# uploads them and the model, runs payloads/demo.json and shows the results, which stay in out/demo.
 #
 #   scripts/demo.sh           stops the stack at the end
 #   scripts/demo.sh --keep    leaves it running until Ctrl-C, for cosmic run and cosmic logs of your own
@@ -44,7 +44,11 @@ echo "it listens at $AWS_ENDPOINT_URL" >&2
 
 step "deploying infra/template.yaml"
 ./scripts/deploy.sh --parameter DataBucketName=cosmic-demo
-step "uploading the demo's galaxies and model"
+step "simulating the demo's galaxies"
+rm -rf out/demo/partitions
+.tools/venv/bin/python scripts/lib/demo_sky.py out/demo/partitions
+step "uploading them and the model"
+.tools/venv/bin/python scripts/lib/upload.py out/demo/partitions s3://cosmic-demo/demo/partitions
 .tools/venv/bin/python scripts/lib/upload.py payloads/demo s3://cosmic-demo/demo
 
 step "running payloads/demo.json"

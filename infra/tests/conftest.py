@@ -18,8 +18,10 @@ for name in [name for name in os.environ if name.startswith("AWS_")]:
 os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
 
 ROOT = Path(__file__).resolve().parents[2]
-COSMIC = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/cosmic"
-DEMO = ROOT / "payloads/demo"
+sys.path.insert(0, str(ROOT / "scripts/lib"))
+from demo_sky import COSMIC, PARTITIONS as DEMO_ROWS  # noqa: E402
+
+MODEL = ROOT / "payloads/demo/model.safetensors"
 
 
 class Stack:
@@ -64,12 +66,23 @@ def stack():
 
 
 @pytest.fixture(scope="session")
-def cosmic(stack):
+def demo_sky(tmp_path_factory) -> Path:
+    """The demo's partitions."""
+    assert COSMIC.is_file(), "run scripts/test.sh, which builds first"
+    folder = tmp_path_factory.mktemp("demo-sky")
+    subprocess.run([sys.executable, ROOT / "scripts/lib/demo_sky.py", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cosmic(stack, demo_sky):
     """Cosmic deployed, with its demo's galaxies and model uploaded."""
-    assert (ROOT / "target/lambda/package.json").is_file() and COSMIC.is_file(), "run scripts/test.sh, which builds first"
+    assert (ROOT / "target/lambda/package.json").is_file(), "run scripts/test.sh, which packages first"
     deploy = [sys.executable, ROOT / "infra/deploy.py", "--json"]
     deployed = json.loads(stack.run(*deploy, "--parameter", "DataBucketName=cosmic-demo").stdout)
-    stack.run(sys.executable, ROOT / "scripts/lib/upload.py", DEMO, "s3://cosmic-demo/demo")
+    upload = [sys.executable, ROOT / "scripts/lib/upload.py"]
+    stack.run(*upload, demo_sky, "s3://cosmic-demo/demo/partitions")
+    stack.run(*upload, MODEL.parent, "s3://cosmic-demo/demo")
     return Cosmic(stack, deploy, deployed)
 
 

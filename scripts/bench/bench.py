@@ -15,8 +15,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-
 import picture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,14 +148,14 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def memory(engine: str, threads: int) -> dict:
-    """Time and peak memory of one rank per size, from a local file, with the demo's galaxies over and over."""
+    """Time and peak memory of one rank per size, from a local file of simulated galaxies."""
     print(f"{'one rank, ' + ENGINES[engine]:>20}{'galaxies':>10}{'seconds':>9}{'galaxies/s':>12}{'peak memory':>13}")
     ranks = {}
     for name, size in SIZES.items():
         rows = size // ROW_BYTES
         with tempfile.TemporaryDirectory() as folder:
-            # torch.save wants the whole data set in memory: in a process of its own, which ends.
-            subprocess.run([sys.executable, __file__, "make", str(rows), f"{folder}/1.pt"], check=True)
+            simulate = [EXAMPLES.parent / "cosmic", "simulate", "--count", str(rows), "--out", f"{folder}/1.pt"]
+            subprocess.run(simulate, check=True, stdout=subprocess.DEVNULL)
             command = [EXAMPLES / "rank", folder, MODEL, engine, str(MEMORY_BATCH), str(threads)]
             mark = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         row = {"galaxies": mark["work"]["rows"], "seconds": mark["wall_seconds"], "peak_memory_mb": mark["peak_memory_mb"]}
@@ -170,15 +168,6 @@ def memory(engine: str, threads: int) -> dict:
     return ranks
 
 
-def make(rows: int, path: str) -> None:
-    """Writes a partition of so many galaxies."""
-    files = sorted((ROOT / "payloads/demo/partitions").glob("*.pt"))
-    loaded = [torch.load(file, weights_only=False).tensors for file in files]
-    columns = [torch.cat(column) for column in zip(*loaded)]
-    index = torch.arange(rows) % len(columns[0])
-    torch.save(torch.utils.data.TensorDataset(*(column[index] for column in columns)), path)
-
-
 def cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -188,7 +177,4 @@ def cpu_name() -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["make"]:
-        make(int(sys.argv[2]), sys.argv[3])
-    else:
-        main()
+    main()
