@@ -128,7 +128,8 @@ class Resume(unittest.TestCase):
             folder = pathlib.Path(name)
             for epochs in (1, 2):
                 model = network.initialised("small", sky, seed=1)
-                refused = self.assertRaisesRegex(SystemExit, "other settings") if epochs == 2 else contextlib.nullcontext()
+                refused = (self.assertRaisesRegex(SystemExit, "other settings") if epochs == 2
+                           else contextlib.nullcontext())
                 with refused:
                     pretraining.pretrain(model, sky.images, folder, seed=1, epochs=epochs)
 
