@@ -7,7 +7,7 @@
 #   scripts/train.sh --self-test        tests of the training itself, a minute
 #   scripts/train.sh --help             epochs, seeds, threads
 #
-# PyTorch goes into a venv of its own, .tools/pytorch-venv: a download of about 3 GB the first time. With a GPU it is used.
+# PyTorch goes into a venv of its own, .tools/pytorch-venv: a download of about 3 GB the first time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

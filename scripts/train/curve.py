@@ -8,7 +8,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
-PHASES = ("pretraining", "fine-tuning", "unfreezing")
+PHASES = ("pretraining", "fine-tuning")
 
 
 def draw(folder: Path) -> None:
@@ -19,8 +19,8 @@ def draw(folder: Path) -> None:
     for axis, (phase, rows) in zip(axes, logs.items()):
         axis.plot([row["epoch"] for row in rows], [row["loss"] for row in rows])
         axis.set(title=f"{phase}: loss", xlabel="epoch", yscale="log")
-    nmad = [row["sigma_nmad"] for phase in PHASES[1:] for row in logs.get(phase, [])]
-    axes[-1].plot(range(1, len(nmad) + 1), nmad)
-    axes[-1].set(title="validation: σ NMAD", xlabel="epoch of fine-tuning and after", yscale="log")
+    rows = logs["fine-tuning"]
+    axes[-1].plot([row["epoch"] for row in rows], [row["sigma_nmad"] for row in rows])
+    axes[-1].set(title="validation: σ NMAD", xlabel="epoch", yscale="log")
     figure.savefig(folder / "curve.png", dpi=120)
     pyplot.close(figure)

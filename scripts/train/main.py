@@ -12,7 +12,6 @@ import finetuning
 import network
 import pretraining
 import publish
-import unfreezing
 
 # Goes up with every change of these scripts that moves the weights they make.
 VERSION = 1
@@ -30,8 +29,6 @@ def main() -> None:
                         help="more galaxies, for the curve only (default: 1000)")
     parser.add_argument("--pretraining-epochs", type=int, default=40, metavar="N", help="(default: 40)")
     parser.add_argument("--fine-tuning-epochs", type=int, default=30, metavar="N", help="(default: 30)")
-    parser.add_argument("--unfreezing-epochs", type=int, default=5, metavar="N",
-                        help="with the transformer trained too, at a low rate (default: 5)")
     parser.add_argument("--seed", type=int, default=1, help="of the weights and the order of galaxies (default: 1)")
     parser.add_argument("--sky-seed", type=int, default=101, help="of the training sky (default: 101)")
     parser.add_argument("--test-seed", type=int, default=202, help="of the test sky (default: 202)")
@@ -55,8 +52,6 @@ def main() -> None:
     if not arguments.frozen_random:
         pretraining.pretrain(model, training.images, folder, arguments.seed, arguments.pretraining_epochs)
     finetuning.finetune(model, training, validation, folder, arguments.seed, arguments.fine_tuning_epochs)
-    if not arguments.frozen_random and arguments.unfreezing_epochs:
-        unfreezing.unfreeze(model, training, validation, folder, arguments.seed, arguments.unfreezing_epochs)
     curve.draw(folder)
     metrics = publish.publish(model, folder, test, {
         "origin": "trained by scripts/train.sh on a simulated sky; no use on a real one",
@@ -71,12 +66,10 @@ def main() -> None:
 
 
 def recipe(arguments: argparse.Namespace) -> str:
-    phases = ["transformer left random" if arguments.frozen_random else
-              f"transformer pre-trained as a masked autoencoder for {arguments.pretraining_epochs} epochs",
-              f"the rest trained for {arguments.fine_tuning_epochs} epochs with the transformer frozen"]
-    if not arguments.frozen_random and arguments.unfreezing_epochs:
-        phases.append(f"all trained for {arguments.unfreezing_epochs} epochs at a low rate")
-    return "; ".join(phases)
+    transformer = ("left random" if arguments.frozen_random else
+                   f"pre-trained as a masked autoencoder for {arguments.pretraining_epochs} epochs")
+    return (f"transformer {transformer}; the rest trained for {arguments.fine_tuning_epochs} epochs with the "
+            "transformer frozen")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import metrics
 import network
 import pretraining
 import schedule
-import unfreezing
 
 torch.set_num_threads(1)
 
@@ -97,17 +96,15 @@ class Resume(unittest.TestCase):
         model = network.initialised("small", sky, seed=1)
         pretraining.pretrain(model, sky.images[:32], folder, seed=1, epochs=3)
         finetuning.finetune(model, sky[:32], sky[32:], folder, seed=1, epochs=3)
-        unfreezing.unfreeze(model, sky[:32], sky[32:], folder, seed=1, epochs=2)
         return model.state_dict()
 
     def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(self):
         quiet = contextlib.redirect_stdout(io.StringIO())
         with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as killed, quiet, \
-                mock.patch.object(pretraining, "BATCH", 8), mock.patch.object(finetuning, "BATCH", 8), \
-                mock.patch.object(unfreezing, "BATCH", 8):
+                mock.patch.object(pretraining, "BATCH", 8), mock.patch.object(finetuning, "BATCH", 8):
             expected = self.train(pathlib.Path(whole))
             save = schedule.save
-            for kill_at in (2, 4, 3, 4):
+            for kill_at in (2, 4, 3):
                 saved = []
 
                 def save_or_die(path, content):
@@ -119,9 +116,9 @@ class Resume(unittest.TestCase):
                 with mock.patch.object(schedule, "save", save_or_die), self.assertRaises(KeyboardInterrupt):
                     self.train(pathlib.Path(killed))
             found = self.train(pathlib.Path(killed))
-            for log, epochs in (("pretraining", 3), ("fine-tuning", 3), ("unfreezing", 2)):
+            for log in ("pretraining", "fine-tuning"):
                 rows = (pathlib.Path(killed) / f"{log}.jsonl").read_text().splitlines()
-                self.assertEqual(len(rows), epochs)
+                self.assertEqual(len(rows), 3)
         for name, tensor in expected.items():
             self.assertTrue(torch.equal(found[name], tensor), name)
 
@@ -131,7 +128,8 @@ class Resume(unittest.TestCase):
             folder = pathlib.Path(name)
             for epochs in (1, 2):
                 model = network.initialised("small", sky, seed=1)
-                refused = self.assertRaisesRegex(SystemExit, "other settings") if epochs == 2 else contextlib.nullcontext()
+                refused = (self.assertRaisesRegex(SystemExit, "other settings") if epochs == 2
+                           else contextlib.nullcontext())
                 with refused:
                     pretraining.pretrain(model, sky.images, folder, seed=1, epochs=epochs)
 
