@@ -25,6 +25,8 @@ ROW_BYTES = 5 * 32 * 32 * 4
 # In the units of the published partitions: 100 MB are 100 × 2²⁰ bytes.
 SIZES = {"100 MB": 100 << 20, "1 GB": 1 << 30}
 MEMORY_BATCH = 512
+# As infra/template.yaml has it for the function.
+RANK_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "2"}
 
 ENGINES = {"native": "native", "tch": "libtorch", "openvino": "OpenVINO", "onnxruntime": "ONNX Runtime",
            "pytorch_eager": "PyTorch eager"}
@@ -100,14 +102,17 @@ def throughput(threads: int, rounds: int, batch_sizes: list[int], layers: dict) 
         onnx = Path(folder, "model.onnx")
         runtimes = [sys.executable, Path(__file__).with_name("runtimes.py")]
         subprocess.run([*runtimes, "export", MODEL, onnx], check=True, stdout=subprocess.DEVNULL)
-        engines = {
-            "native": Process(EXAMPLES / "throughput", "native", MODEL, threads),
-            "tch": Process(EXAMPLES / "throughput", "tch", MODEL, threads),
-            "openvino": Process(*runtimes, "openvino", onnx, threads),
-            "onnxruntime": Process(*runtimes, "onnxruntime", onnx, threads),
-            "pytorch_eager": Process(*runtimes, "pytorch", MODEL, threads),
+        commands = {
+            "native": [EXAMPLES / "throughput", "native", MODEL],
+            "tch": [EXAMPLES / "throughput", "tch", MODEL],
+            "openvino": [*runtimes, "openvino", onnx],
+            "onnxruntime": [*runtimes, "onnxruntime", onnx],
+            "pytorch_eager": [*runtimes, "pytorch", MODEL],
         }
-        start = {name: engine.answer() for name, engine in engines.items()}
+        engines, start = {}, {}
+        for name, command in commands.items():
+            engines[name] = Process(*command, threads)
+            start[name] = engines[name].answer()
     peak = Process(EXAMPLES / "peak", threads)
     print(f"{'galaxies/s at batch':>20}" + "".join(f"{name:>15}" for name in ENGINES.values()))
     speeds, ratios, of_peak = {}, {}, {}
@@ -157,7 +162,8 @@ def memory(engine: str, threads: int) -> dict:
             simulate = [EXAMPLES.parent / "cosmic", "simulate", "--count", str(rows), "--out", f"{folder}/1.pt"]
             subprocess.run(simulate, check=True, stdout=subprocess.DEVNULL)
             command = [EXAMPLES / "rank", folder, MODEL, engine, str(MEMORY_BATCH), str(threads)]
-            mark = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+            finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | RANK_ENVIRONMENT)
+            mark = json.loads(finished.stdout)
         row = {"galaxies": mark["work"]["rows"], "seconds": mark["wall_seconds"], "peak_memory_mb": mark["peak_memory_mb"]}
         if row["galaxies"] != rows:
             sys.exit(f"the rank predicted {row['galaxies']} of {rows} galaxies")

@@ -60,8 +60,14 @@ def openvino(model_file: str, threads: int) -> Predict:
 
 
 def export(model_file: str, onnx_file: str) -> None:
+    import logging
+    import warnings
+
     import torch
 
+    # It has much to say of what is not installed and not needed.
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
     images, magnitudes = torch.zeros(2, 5, 32, 32), torch.zeros(2, 5)
     batch = torch.export.Dim("batch")
     torch.onnx.export(network(model_file), (images, magnitudes), onnx_file, dynamo=True, external_data=False,
