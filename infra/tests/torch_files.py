@@ -1,4 +1,4 @@
-"""Variants of a file written by torch.save, made without PyTorch: the zip form is a zip of raw tensors and a pickle."""
+"""Variants of a data set as `cosmic simulate` writes it, made without PyTorch: a zip of raw tensors and a pickle."""
 
 import io
 import struct
@@ -31,8 +31,8 @@ def with_integer_images(file: bytes) -> bytes:
 
 
 def with_narrow_images(file: bytes) -> bytes:
-    # BININT1 32, BININT1 32, TUPLE: the end of the images' shape.
-    return with_pickle(file, b"K\x20K\x20t", b"K\x20K\x10t")
+    # BININT 32, BININT 32, TUPLE: the end of the images' shape.
+    return with_pickle(file, b"J\x20\0\0\0J\x20\0\0\0t", b"J\x20\0\0\0J\x10\0\0\0t")
 
 
 def with_nan_pixel(file: bytes, row: int) -> bytes:
