@@ -25,8 +25,8 @@ ROW_BYTES = 5 * 32 * 32 * 4
 # In the units of the published partitions: 100 MB are 100 × 2²⁰ bytes.
 SIZES = {"100 MB": 100 << 20, "1 GB": 1 << 30}
 MEMORY_BATCH = 512
-# As infra/template.yaml has it for the function.
-RANK_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "2"}
+# As infra/template.yaml has it for the function; crates/launcher takes it away where libtorch is used.
+RANK_ENVIRONMENT = {"native": {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "2"}, "tch": {}}
 
 ENGINES = {"native": "native", "tch": "libtorch", "openvino": "OpenVINO", "onnxruntime": "ONNX Runtime",
            "pytorch_eager": "PyTorch eager"}
@@ -162,7 +162,7 @@ def memory(engine: str, threads: int) -> dict:
             simulate = [EXAMPLES.parent / "cosmic", "simulate", "--count", str(rows), "--out", f"{folder}/1.pt"]
             subprocess.run(simulate, check=True, stdout=subprocess.DEVNULL)
             command = [EXAMPLES / "rank", folder, MODEL, engine, str(MEMORY_BATCH), str(threads)]
-            finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | RANK_ENVIRONMENT)
+            finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | RANK_ENVIRONMENT[engine])
             mark = json.loads(finished.stdout)
         row = {"galaxies": mark["work"]["rows"], "seconds": mark["wall_seconds"], "peak_memory_mb": mark["peak_memory_mb"]}
         if row["galaxies"] != rows:

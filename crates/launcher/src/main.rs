@@ -28,6 +28,9 @@ const HANDLER: &str = "inference";
 /// Where the dynamic linker looks before the paths that stand in a binary.
 const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
 
+/// What infra/template.yaml sets for the native engine. Libtorch allocates in each operation, and would be slowed down.
+const ALLOCATOR_SETTINGS: [&str; 2] = ["MALLOC_MMAP_THRESHOLD_", "MALLOC_ARENA_MAX"];
+
 fn main() -> ExitCode {
     let Err(error) = launch();
     let message = format!("{error:#}");
@@ -61,6 +64,10 @@ fn launch() -> Result<Infallible> {
     let search =
         env::join_paths(search).context("the temporary directory's name has a colon: set TMPDIR to another")?;
     let handler = here.join(HANDLER);
-    let error = Command::new(&handler).env(LIBRARY_PATH, search).exec();
+    let mut command = Command::new(&handler);
+    for setting in ALLOCATOR_SETTINGS {
+        command.env_remove(setting);
+    }
+    let error = command.env(LIBRARY_PATH, search).exec();
     Err(error).with_context(|| format!("failed to start the handler {}", handler.display()))
 }
