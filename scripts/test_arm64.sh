@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The native engine's and the sky's tests on 64-bit Arm, emulated by qemu: NEON, and galaxies that are the same to the last
+# bit on another architecture. Skips itself, and says so, where the tools are missing.
+#
+#   scripts/test_arm64.sh
+#   RUSTC=/usr/bin/rustc scripts/test_arm64.sh    with another compiler than cargo's own
+#
+# It needs the standard library for the target (`rustup target add aarch64-unknown-linux-gnu`), a linker and qemu
+# (`sudo apt install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user`). Debian has a compiler with both standard
+# libraries too: `sudo dpkg --add-architecture arm64 && sudo apt update &&
+# sudo apt install rustc-web libstd-rust-web-dev libstd-rust-web-dev:arm64`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=aarch64-unknown-linux-gnu
+skip() { echo "skipped: $1 (see the top of scripts/test_arm64.sh)" >&2; exit 0; }
+library=$("${RUSTC:-rustc}" --print target-libdir --target $target)
+compgen -G "$library/libstd-*.rlib" >/dev/null || skip "there is no standard library for $target in $library"
+command -v aarch64-linux-gnu-gcc >/dev/null || skip "there is no aarch64-linux-gnu-gcc"
+command -v qemu-aarch64 >/dev/null || skip "there is no qemu-aarch64"
+
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
+exec cargo test --release --locked --target $target -p engine-native -p sky
