@@ -16,5 +16,5 @@ if [[ ${1:-} == --self-test ]]; then
     exec .tools/pytorch-venv/bin/python -m unittest discover --start-directory scripts/train
 fi
 ./scripts/setup.sh
-cargo build --release --locked --package cosmic >&2
+cargo build --release --locked >&2
 exec .tools/pytorch-venv/bin/python scripts/train/main.py "$@"
