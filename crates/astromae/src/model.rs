@@ -96,7 +96,7 @@ impl Model {
     }
 
     /// The network as a safetensors file, with its configuration and `metadata` in the header. The same model gives
-    /// the same bytes.
+    /// the same tensors, byte for byte; the header's entries come in any order.
     ///
     /// # Errors
     /// [`Error::Safetensors`], for sizes no real network has.
