@@ -51,7 +51,7 @@ def onnxruntime(model_file: str, threads: int) -> Predict:
 
 
 def openvino(model_file: str, threads: int) -> Predict:
-    """Compiled for throughput is no faster here, and slower for small batches; in f32, as all others."""
+    """As it comes, which is for latency; in f32, as all others."""
     import openvino
 
     compiled = openvino.Core().compile_model(

@@ -15,8 +15,8 @@ use crate::{
     transformer::{self, Transformer},
 };
 
-/// Galaxies that go through the transformer together: their activations stay in the second cache. Measured best
-/// between 8 and 64 (`scripts/bench.sh`). A multiple of every vector's lanes.
+/// Galaxies that go through the transformer together: the widest of their activations are 0.8 MB, for the second cache.
+/// A multiple of every vector's lanes. Other numbers have not been measured.
 pub(crate) const MICRO_BATCH: usize = 16;
 
 /// Galaxies that go through the last layers together. Each of their many weights is used once for each galaxy: with
