@@ -38,8 +38,10 @@ pub enum EngineError {
     },
 }
 
+/// Pixels along a side of an image.
+pub const SIDE: usize = torch_file::SIDE as usize;
 /// Values of a galaxy's image.
-pub const PIXELS: usize = (torch_file::BANDS * torch_file::SIDE * torch_file::SIDE) as usize;
+pub const PIXELS: usize = BANDS * SIDE * SIDE;
 /// Values of a galaxy's magnitudes.
 pub const BANDS: usize = torch_file::BANDS as usize;
 

@@ -7,14 +7,14 @@
 //! They are not: it would save 2.9 % of the multiplications, and cost a fifth of a second of products of large matrices
 //! whenever a model is loaded, which pays for itself after some 10,000 galaxies: more than most ranks have.
 
-use ndarray::ArrayView2;
+use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::{
     Result,
     config::{Config, INCEPTION_BLOCKS, inception_branches},
     model::Model,
-    weights::Weights,
+    weights::{Tensor, Weights},
 };
 
 /// `y = W x + b`.
@@ -123,100 +123,154 @@ pub struct Network {
 }
 
 impl Network {
-    /// Folds a model, on the cores of the thread pool it is called in. Layers that stay as they are are not copied.
+    /// Folds a model, on the cores of the thread pool it is called in. Weights are changed where they are: loading a model
+    /// is part of a cold start, and touching new memory is most of it.
     ///
     /// # Errors
     /// [`crate::Error::Missing`]; a [`Model`] that was read has all its tensors.
     pub fn fold(model: Model) -> Result<Self> {
         let Model { config, mut weights, .. } = model;
         let width = config.embed_dim;
-        let blocks = (0..config.depth).into_par_iter().map(|block| fold_block(&config, &weights, block));
+        let blocks = (0..config.depth).map(|block| weights.take_all(&format!("blocks.{block}."))).collect::<Vec<_>>();
+        let blocks = blocks.into_par_iter().enumerate().map(|(block, mut own)| fold_block(&config, &mut own, block));
         let blocks = blocks.collect::<Result<_>>()?;
-        let inception = INCEPTION_BLOCKS.iter().map(|block| fold_inception(&config, &weights, *block));
+        let inception = INCEPTION_BLOCKS.iter().map(|block| fold_inception(&config, &mut weights, *block));
         let inception = inception.collect::<Result<_>>()?;
-        let head = linear(&weights, "head")?.after_norm(&weights, "fc_norm")?;
-        let hidden = linear(&weights, "vit_block.0")?.after(&head).narrow();
-        let stem = conv(&weights, "inception_model.vis_inception.0", 1)?.narrow();
+        let head = linear(&mut weights, "head")?.after_norm(&mut weights, "fc_norm")?;
+        let hidden = linear(&mut weights, "vit_block.0")?.after(&head);
         let positions = weights.take("pos_embed")?.data;
         let class_token = weights.take("cls_token")?.data;
         let mut perceptron = |name: &str, layers: &[usize]| {
-            layers.iter().map(|layer| take_linear(&mut weights, &format!("{name}.{layer}"))).collect::<Result<Vec<_>>>()
+            layers.iter().map(|layer| linear(&mut weights, &format!("{name}.{layer}"))).collect::<Result<Vec<_>>>()
         };
         Ok(Self {
             hidden: [hidden].into_iter().chain(perceptron("vit_block", &[2])?).collect(),
             inception_hidden: perceptron("inception_model.vis_inception", &[10, 12])?,
             magnitude: perceptron("inception_model.magnitude_block", &[0, 2, 4, 6, 8])?,
             concat: perceptron("concat_block", &[0, 2])?,
-            patch: take_linear(&mut weights, "patch_embed.proj")?,
+            patch: linear(&mut weights, "patch_embed.proj")?,
             class_token: class_token.iter().zip(&positions).map(|(token, position)| token + position).collect(),
             positions: positions[width..].to_vec(),
             blocks,
-            stem,
+            stem: conv(&mut weights, "inception_model.vis_inception.0", 1)?,
             inception,
             config,
         })
     }
 }
 
-/// A layer that nothing is folded into.
-fn take_linear(weights: &mut Weights, name: &str) -> Result<Linear> {
-    let weight = weights.take(&format!("{name}.weight"))?;
-    let bias = weights.take(&format!("{name}.bias"))?.data;
-    let outputs = weight.shape[0];
-    // A convolution over whole patches is a linear layer over their values.
-    let inputs = weight.shape[1..].iter().product();
-    Ok(Linear { inputs, outputs, weight: weight.data, bias })
-}
-
-fn fold_block(config: &Config, weights: &Weights, block: usize) -> Result<Block> {
+fn fold_block(config: &Config, weights: &mut Weights, block: usize) -> Result<Block> {
     let at = |name: &str| format!("blocks.{block}.{name}");
     let width = config.embed_dim;
-    let mut qkv = linear_without_bias(weights, &at("attn.qkv.weight"))?;
-    qkv.bias[..width].copy_from_slice(&wide(&weights.get(&at("attn.q_bias"))?.data));
-    qkv.bias[2 * width..].copy_from_slice(&wide(&weights.get(&at("attn.v_bias"))?.data));
-    let mut qkv = qkv.after_norm(weights, &at("norm1"))?;
+    let weight = weights.take(&at("attn.qkv.weight"))?;
+    let mut bias = weights.take(&at("attn.q_bias"))?.data;
+    // Keys have none.
+    bias.resize(2 * width, 0.0);
+    bias.extend(weights.take(&at("attn.v_bias"))?.data);
+    let mut qkv = Linear::of(weight, bias).after_norm(weights, &at("norm1"))?;
     let scale = ((width / config.hyperparameters.num_heads) as f64).powf(-0.5);
-    qkv.weight[..width * width].iter_mut().for_each(|value| *value *= scale);
-    qkv.bias[..width].iter_mut().for_each(|value| *value *= scale);
+    for value in qkv.weight[..width * width].iter_mut().chain(&mut qkv.bias[..width]) {
+        *value = (f64::from(*value) * scale) as f32;
+    }
     let branch = config.conv_branch.as_ref();
-    let conv = branch.map(|branch| {
+    let branch = branch.map(|branch| {
         let into = conv(weights, &at("PCM.0"), branch.groups)?.then_norm(config, weights, &at("PCM.1"))?;
-        let out = conv(weights, &at("PCM.3"), branch.groups_out)?;
-        Ok::<_, crate::Error>((into.narrow(), out.narrow()))
+        Ok::<_, crate::Error>((into, conv(weights, &at("PCM.3"), branch.groups_out)?))
     });
     Ok(Block {
-        qkv: qkv.narrow(),
-        proj: linear(weights, &at("attn.proj"))?.narrow(),
-        conv: conv.transpose()?,
-        fc1: linear(weights, &at("mlp.fc1"))?.after_norm(weights, &at("norm2"))?.narrow(),
-        fc2: linear(weights, &at("mlp.fc2"))?.narrow(),
+        qkv,
+        proj: linear(weights, &at("attn.proj"))?,
+        conv: branch.transpose()?,
+        fc1: linear(weights, &at("mlp.fc1"))?.after_norm(weights, &at("norm2"))?,
+        fc2: linear(weights, &at("mlp.fc2"))?,
     })
 }
 
-fn fold_inception(config: &Config, weights: &Weights, block: usize) -> Result<Inception> {
-    let layer = |branch: &str| {
-        let at = format!("inception_model.vis_inception.{block}.{branch}");
-        let conv = conv(weights, &format!("{at}.conv"), 1)?;
-        Ok::<_, crate::Error>(conv.then_norm(config, weights, &format!("{at}.bn"))?.narrow())
-    };
+fn fold_inception(config: &Config, weights: &mut Weights, block: usize) -> Result<Inception> {
     let with_five = inception_branches(weights, block).iter().any(|(branch, _)| *branch == "branch3.1");
+    let mut layer = |branch: &str| {
+        let at = format!("inception_model.vis_inception.{block}.{branch}");
+        conv(weights, &format!("{at}.conv"), 1)?.then_norm(config, weights, &format!("{at}.bn"))
+    };
     let five = with_five.then(|| Ok::<_, crate::Error>((layer("branch3.0")?, layer("branch3.1")?)));
     Ok(Inception {
+        five: five.transpose()?,
         one: layer("branch1")?,
         three: (layer("branch2.0")?, layer("branch2.1")?),
-        five: five.transpose()?,
         pool: layer("branch4.1")?,
     })
 }
 
-/// A layer whose weights are being folded; `inputs` are per group.
-struct WideConv {
-    inputs: usize,
-    outputs: usize,
-    kernel: usize,
-    groups: usize,
-    weight: Vec<f64>,
-    bias: Vec<f64>,
+fn linear(weights: &mut Weights, name: &str) -> Result<Linear> {
+    Ok(Linear::of(weights.take(&format!("{name}.weight"))?, weights.take(&format!("{name}.bias"))?.data))
+}
+
+fn conv(weights: &mut Weights, name: &str, groups: usize) -> Result<Conv> {
+    let Tensor { shape, data } = weights.take(&format!("{name}.weight"))?;
+    Ok(Conv {
+        inputs: shape[1] * groups,
+        outputs: shape[0],
+        kernel: shape[2],
+        groups,
+        weight: data,
+        bias: weights.take(&format!("{name}.bias"))?.data,
+    })
+}
+
+impl Conv {
+    /// The convolution followed by a batch norm: `(y - mean) / sqrt(var + eps) · gamma + beta`.
+    fn then_norm(mut self, config: &Config, weights: &mut Weights, name: &str) -> Result<Self> {
+        let mut part = |part: &str| Ok::<_, crate::Error>(wide(&weights.take(&format!("{name}.{part}"))?.data));
+        let (gamma, beta) = (part("weight")?, part("bias")?);
+        let (mean, variance) = (part("running_mean")?, part("running_var")?);
+        let per_output = self.weight.len() / self.outputs;
+        for (output, weights) in self.weight.chunks_exact_mut(per_output).enumerate() {
+            let scale = gamma[output] / (variance[output] + config.hyperparameters.batch_norm_eps).sqrt();
+            weights.iter_mut().for_each(|value| *value = (f64::from(*value) * scale) as f32);
+            let bias = &mut self.bias[output];
+            *bias = ((f64::from(*bias) - mean[output]) * scale + beta[output]) as f32;
+        }
+        Ok(self)
+    }
+}
+
+impl Linear {
+    /// A convolution over whole patches is one too, over their values.
+    fn of(weight: Tensor, bias: Vec<f32>) -> Self {
+        let (outputs, inputs) = (weight.shape[0], weight.shape[1..].iter().product());
+        Self { inputs, outputs, weight: weight.data, bias }
+    }
+
+    /// This layer behind a norm's affine part: `W (γ x + β) + b`.
+    fn after_norm(mut self, weights: &mut Weights, name: &str) -> Result<Self> {
+        let gamma = weights.take(&format!("{name}.weight"))?.data;
+        let beta = weights.take(&format!("{name}.bias"))?.data;
+        for (row, bias) in self.weight.chunks_exact_mut(self.inputs).zip(&mut self.bias) {
+            *bias = (f64::from(*bias) + dot(row, &beta)) as f32;
+            row.iter_mut().zip(&gamma).for_each(|(weight, gamma)| *weight *= gamma);
+        }
+        Ok(self)
+    }
+
+    /// This layer behind another linear one, as one: `W (V x + c) + b`.
+    fn after(&self, first: &Self) -> Self {
+        let rows = self.weight.chunks_exact(self.inputs).zip(&self.bias);
+        Self {
+            inputs: first.inputs,
+            outputs: self.outputs,
+            bias: rows.map(|(row, bias)| (f64::from(*bias) + dot(row, &first.bias)) as f32).collect(),
+            weight: narrow(self.matrix().dot(&first.matrix()).into_raw_vec_and_offset().0),
+        }
+    }
+
+    #[expect(clippy::expect_used, reason = "the length is outputs × inputs wherever one is made")]
+    fn matrix(&self) -> Array2<f64> {
+        Array2::from_shape_vec((self.outputs, self.inputs), wide(&self.weight)).expect("outputs × inputs values")
+    }
+}
+
+fn dot(one: &[f32], other: &[f32]) -> f64 {
+    one.iter().zip(other).map(|(one, other)| f64::from(*one) * f64::from(*other)).sum()
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -225,105 +279,4 @@ fn wide(values: &[f32]) -> Vec<f64> {
 
 fn narrow(values: Vec<f64>) -> Vec<f32> {
     values.into_iter().map(|value| value as f32).collect()
-}
-
-fn linear_without_bias(weights: &Weights, name: &str) -> Result<WideLinear> {
-    let tensor = weights.get(name)?;
-    let (inputs, outputs) = (tensor.shape[1], tensor.shape[0]);
-    Ok(WideLinear { inputs, outputs, weight: wide(&tensor.data), bias: vec![0.0; outputs] })
-}
-
-fn linear(weights: &Weights, name: &str) -> Result<WideLinear> {
-    let bias = wide(&weights.get(&format!("{name}.bias"))?.data);
-    Ok(WideLinear { bias, ..linear_without_bias(weights, &format!("{name}.weight"))? })
-}
-
-fn conv(weights: &Weights, name: &str, groups: usize) -> Result<WideConv> {
-    let tensor = weights.get(&format!("{name}.weight"))?;
-    Ok(WideConv {
-        inputs: tensor.shape[1],
-        outputs: tensor.shape[0],
-        kernel: tensor.shape[2],
-        groups,
-        weight: wide(&tensor.data),
-        bias: wide(&weights.get(&format!("{name}.bias"))?.data),
-    })
-}
-
-impl WideConv {
-    /// The convolution followed by a batch norm: `(y - mean) / sqrt(var + eps) · gamma + beta`.
-    fn then_norm(mut self, config: &Config, weights: &Weights, name: &str) -> Result<Self> {
-        let part = |part: &str| Ok::<_, crate::Error>(wide(&weights.get(&format!("{name}.{part}"))?.data));
-        let (gamma, beta) = (part("weight")?, part("bias")?);
-        let (mean, variance) = (part("running_mean")?, part("running_var")?);
-        let per_output = self.weight.len() / self.outputs;
-        for output in 0..self.outputs {
-            let scale = gamma[output] / (variance[output] + config.hyperparameters.batch_norm_eps).sqrt();
-            let own = output * per_output..(output + 1) * per_output;
-            self.weight[own].iter_mut().for_each(|value| *value *= scale);
-            self.bias[output] = (self.bias[output] - mean[output]) * scale + beta[output];
-        }
-        Ok(self)
-    }
-
-    fn narrow(self) -> Conv {
-        Conv {
-            inputs: self.inputs * self.groups,
-            outputs: self.outputs,
-            kernel: self.kernel,
-            groups: self.groups,
-            weight: narrow(self.weight),
-            bias: narrow(self.bias),
-        }
-    }
-}
-
-/// A linear layer being folded.
-struct WideLinear {
-    inputs: usize,
-    outputs: usize,
-    weight: Vec<f64>,
-    bias: Vec<f64>,
-}
-
-impl WideLinear {
-    fn row(&self, output: usize) -> &[f64] {
-        &self.weight[output * self.inputs..(output + 1) * self.inputs]
-    }
-
-    /// This layer behind a norm's affine part: `W (γ x + β) + b`.
-    fn after_norm(mut self, weights: &Weights, name: &str) -> Result<Self> {
-        let gamma = wide(&weights.get(&format!("{name}.weight"))?.data);
-        let beta = wide(&weights.get(&format!("{name}.bias"))?.data);
-        for output in 0..self.outputs {
-            self.bias[output] += self.row(output).iter().zip(&beta).map(|(weight, beta)| weight * beta).sum::<f64>();
-        }
-        for (index, value) in self.weight.iter_mut().enumerate() {
-            *value *= gamma[index % self.inputs];
-        }
-        Ok(self)
-    }
-
-    /// This layer behind another linear one, as one: `W (V x + c) + b`.
-    fn after(&self, first: &Self) -> Self {
-        let bias = (0..self.outputs).map(|output| {
-            self.bias[output] + self.row(output).iter().zip(&first.bias).map(|(w, c)| w * c).sum::<f64>()
-        });
-        let weight = self.matrix().dot(&first.matrix());
-        Self {
-            inputs: first.inputs,
-            outputs: self.outputs,
-            bias: bias.collect(),
-            weight: weight.into_raw_vec_and_offset().0,
-        }
-    }
-
-    #[expect(clippy::expect_used, reason = "the length is outputs × inputs wherever one is made")]
-    fn matrix(&self) -> ArrayView2<'_, f64> {
-        ArrayView2::from_shape((self.outputs, self.inputs), &self.weight).expect("outputs × inputs values")
-    }
-
-    fn narrow(self) -> Linear {
-        Linear { inputs: self.inputs, outputs: self.outputs, weight: narrow(self.weight), bias: narrow(self.bias) }
-    }
 }

@@ -4,6 +4,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use half::slice::HalfFloatSliceExt;
+use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 use torch_file::{Attribute, Checkpoint, InMemory, LocalFile, RangeRead, TorchFile};
@@ -11,7 +12,7 @@ use torch_file::{Attribute, Checkpoint, InMemory, LocalFile, RangeRead, TorchFil
 use crate::{
     Error, Result,
     config::{Config, Hyperparameters, INCEPTION_BLOCKS, inception_branches},
-    weights::Weights,
+    weights::{Tensor, Weights},
 };
 
 /// Key of the configuration in a safetensors file's metadata.
@@ -88,7 +89,7 @@ impl Model {
         };
         let (mut weights, hyperparameters, metadata) = parts?;
         tidy(&mut weights)?;
-        if let Some((name, _)) = weights.iter().find(|(_, tensor)| !tensor.data.iter().all(|value| value.is_finite())) {
+        if let Some((name, _)) = weights.par_iter().find_first(|(_, tensor)| !are_finite(&tensor.data)) {
             return Err(Error::NotFinite { name: name.clone() });
         }
         let config = Config::of(&weights, hyperparameters)?;
@@ -145,16 +146,18 @@ fn from_safetensors(file: &str, bytes: &Bytes) -> Result<Parts> {
     let missing = |reason: String| Error::Metadata { file: file.to_owned(), reason };
     let config = metadata.remove(METADATA_KEY).ok_or_else(|| missing("there is none".into()))?;
     let hyperparameters = serde_json::from_str(&config).map_err(|error| missing(error.to_string()))?;
-    let mut weights = Weights::default();
-    for (name, view) in SafeTensors::deserialize(bytes).map_err(failed)?.tensors() {
-        let data = decode(view.dtype(), view.data()).ok_or_else(|| Error::Shape {
-            name: name.clone(),
-            found: view.shape().to_vec(),
-            expected: format!("values of type F16, BF16 or F32 instead of {:?}", view.dtype()),
-        })?;
-        weights.insert(name, view.shape().to_vec(), data);
-    }
-    Ok((weights, hyperparameters, metadata))
+    let tensors = SafeTensors::deserialize(bytes).map_err(failed)?.tensors();
+    let tensors = tensors.into_par_iter().map(|(name, view)| {
+        let shape = view.shape().to_vec();
+        match decode(view.dtype(), view.data()) {
+            Some(data) => Ok((name, Tensor { shape, data })),
+            None => {
+                let expected = format!("values of type F16, BF16 or F32 instead of {:?}", view.dtype());
+                Err(Error::Shape { name, found: shape, expected })
+            }
+        }
+    });
+    Ok((tensors.collect::<Result<_>>()?, hyperparameters, metadata))
 }
 
 fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
@@ -165,6 +168,11 @@ fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
         Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
         _ => return None,
     })
+}
+
+/// Without stopping at the first that is not, so that it takes some values at a time.
+fn are_finite(values: &[f32]) -> bool {
+    values.iter().fold(true, |all, value| all & value.is_finite())
 }
 
 /// By the processor's own conversion, some values at a time, where it has one: loading a model is part of a cold start.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, btree_map};
 
+use rayon::prelude::*;
+
 use crate::{Error, Result};
 
 /// One tensor, row-major.
@@ -44,6 +46,11 @@ impl Weights {
         self.tensors.iter()
     }
 
+    /// All tensors, by name, on all cores.
+    pub(crate) fn par_iter(&self) -> rayon::collections::btree_map::Iter<'_, String, Tensor> {
+        self.tensors.par_iter()
+    }
+
     /// Number of values.
     pub fn parameters(&self) -> usize {
         self.tensors.values().map(|tensor| tensor.data.len()).sum()
@@ -72,7 +79,18 @@ impl Weights {
         self.tensors.remove(name)
     }
 
+    /// Takes out all tensors whose names start so.
+    pub(crate) fn take_all(&mut self, prefix: &str) -> Self {
+        Self { tensors: self.tensors.extract_if(.., |name, _| name.starts_with(prefix)).collect() }
+    }
+
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.tensors.retain(|name, _| keep(name));
+    }
+}
+
+impl FromParallelIterator<(String, Tensor)> for Weights {
+    fn from_par_iter<I: IntoParallelIterator<Item = (String, Tensor)>>(tensors: I) -> Self {
+        Self { tensors: tensors.into_par_iter().collect() }
     }
 }

@@ -1,9 +1,13 @@
 //! Self-attention among a galaxy's tokens, fused: scores, softmax and mixture of one head stay in the nearest cache.
+//!
+//! Each token that asks has a lane, so that softmax goes over the tokens that answer lane by lane.
+
+use bytemuck::zeroed_vec;
 
 use crate::{
     linear::{Product, place},
     math::{Activation, exp},
-    simd::{Kernel, Simd},
+    simd::{Kernel, Simd, transpose},
 };
 
 /// Dimensions. A head's query, key and value are padded with zeros to whole vectors.
@@ -29,30 +33,27 @@ impl Shape {
 
 /// Where one head is worked on.
 pub(crate) struct Scratch<S: Simd> {
-    /// Keys as the panels of a product, `[head_dim, tokens]`.
-    keys: Vec<S::F>,
-    /// Values as the panels of a product, `[tokens, head_dim]`.
-    values: Vec<S::F>,
-    /// `[tokens, tokens]`.
+    /// As many vectors as they have lanes.
+    square: Vec<S::F>,
+    /// Queries as the panels of a product, `[head_dim, tokens]`.
+    queries: Vec<S::F>,
+    /// `[keys, queries]`.
     scores: Vec<S::F>,
-    /// Zero for each token, −∞ for the padding.
-    mask: Vec<S::F>,
+    /// One over the sum of each query's scores.
+    shares: Vec<S::F>,
     /// Zeros.
     no_bias: Vec<S::F>,
 }
 
 impl<S: Simd> Scratch<S> {
-    pub(crate) fn new(simd: S, shape: Shape) -> Self {
-        let (head, tokens) = (shape.head_vectors::<S>(), shape.token_vectors::<S>());
-        let zeros = |length: usize| vec![simd.splat(0.0); length];
-        let mut mask = zeros(tokens);
-        bytemuck::cast_slice_mut::<_, f32>(&mut mask)[shape.tokens..].fill(f32::NEG_INFINITY);
+    pub(crate) fn new(shape: Shape) -> Self {
+        let tokens = shape.token_vectors::<S>();
         Self {
-            keys: zeros(shape.head_dim * tokens),
-            values: zeros(shape.tokens * head),
-            scores: zeros(shape.tokens * tokens),
-            mask,
-            no_bias: zeros(head),
+            square: zeroed_vec(S::LANES),
+            queries: zeroed_vec(shape.head_dim * tokens),
+            scores: zeroed_vec(shape.tokens * tokens),
+            shares: zeroed_vec(tokens),
+            no_bias: zeroed_vec(tokens),
         }
     }
 }
@@ -77,80 +78,122 @@ impl<S: Simd> Kernel<S> for Attention<'_, S> {
         let galaxies = qkv.chunks_exact(tokens * 3 * width).zip(mixed.chunks_exact_mut(tokens * width)).take(galaxies);
         for (qkv, mixed) in galaxies {
             for first in (0..width).step_by(head) {
-                attend(simd, shape, qkv, (first, width), mixed, scratch);
+                Head { shape, qkv, first, width }.attend(simd, mixed, scratch);
             }
         }
     }
 }
 
 /// One head of one galaxy, whose vectors start at `first` of `width`.
-#[inline(always)]
-fn attend<S: Simd>(
-    simd: S,
+#[derive(Clone, Copy)]
+struct Head<'a, S: Simd> {
     shape: Shape,
-    qkv: &[S::F],
-    (first, width): (usize, usize),
-    mixed: &mut [S::F],
-    scratch: &mut Scratch<S>,
-) {
-    let (tokens, head) = (shape.tokens, shape.head_vectors::<S>());
-    let token_vectors = shape.token_vectors::<S>();
-    let keys: &mut [f32] = bytemuck::cast_slice_mut(&mut scratch.keys);
-    for (token, qkv) in qkv.chunks_exact(3 * width).enumerate() {
-        let key: &[f32] = bytemuck::cast_slice(&qkv[width + first..][..head]);
-        let (start, step) = place(shape.head_dim, token_vectors, token / S::LANES);
-        let lane = token % S::LANES;
-        for (dimension, value) in key[..shape.head_dim].iter().enumerate() {
-            keys[(start + dimension * step) * S::LANES + lane] = *value;
-        }
-        for vector in 0..head {
-            let (start, step) = place(tokens, head, vector);
-            scratch.values[start + token * step] = qkv[2 * width + first + vector];
-        }
-    }
-    Product {
-        inputs: shape.head_dim,
-        panels: &scratch.keys,
-        bias: &scratch.mask,
-        rows: tokens,
-        input: bytemuck::cast_slice(&qkv[first..]),
-        input_stride: 3 * width * S::LANES,
-        output: &mut scratch.scores,
-        output_stride: token_vectors,
-        activation: Activation::Keep,
-    }
-    .compute(simd);
-    for scores in scratch.scores.chunks_exact_mut(token_vectors) {
-        softmax(simd, scores);
-    }
-    Product {
-        inputs: tokens,
-        panels: &scratch.values,
-        bias: &scratch.no_bias,
-        rows: tokens,
-        input: bytemuck::cast_slice(&scratch.scores),
-        input_stride: token_vectors * S::LANES,
-        output: &mut mixed[first..],
-        output_stride: width,
-        activation: Activation::Keep,
-    }
-    .compute(simd);
+    qkv: &'a [S::F],
+    first: usize,
+    width: usize,
 }
 
+impl<S: Simd> Head<'_, S> {
+    #[inline(always)]
+    fn attend(self, simd: S, mixed: &mut [S::F], scratch: &mut Scratch<S>) {
+        self.bring_in_queries(simd, scratch);
+        let queries = self.shape.token_vectors::<S>();
+        Product {
+            inputs: self.shape.head_dim,
+            panels: &scratch.queries,
+            bias: &scratch.no_bias,
+            rows: self.shape.tokens,
+            input: bytemuck::cast_slice(&self.qkv[self.width + self.first..]),
+            input_stride: 3 * self.width * S::LANES,
+            output: &mut scratch.scores,
+            output_stride: queries,
+            activation: Activation::Keep,
+        }
+        .compute(simd);
+        for vector in 0..queries {
+            scratch.shares[vector] = softmax(simd, &mut scratch.scores[vector..], queries);
+        }
+        self.mix(simd, mixed, scratch);
+    }
+
+    /// Transposes the queries.
+    #[inline(always)]
+    fn bring_in_queries(self, simd: S, scratch: &mut Scratch<S>) {
+        let Shape { tokens, head_dim, .. } = self.shape;
+        let stride = 3 * self.width;
+        for token_vector in 0..self.shape.token_vectors::<S>() {
+            let tokens = token_vector * S::LANES..tokens.min((token_vector + 1) * S::LANES);
+            let (start, step) = place(head_dim, self.shape.token_vectors::<S>(), token_vector);
+            for vector in 0..self.shape.head_vectors::<S>() {
+                // As the tokens of the published network are one more than fill vectors, one is often alone.
+                if tokens.len() == S::LANES {
+                    for (row, token) in scratch.square.iter_mut().zip(tokens.clone()) {
+                        *row = self.qkv[token * stride + self.first + vector];
+                    }
+                    transpose(simd, &mut scratch.square);
+                    let dimensions = S::LANES.min(head_dim - vector * S::LANES);
+                    for (dimension, column) in scratch.square[..dimensions].iter().enumerate() {
+                        scratch.queries[start + (vector * S::LANES + dimension) * step] = *column;
+                    }
+                }
+            }
+            if tokens.len() < S::LANES {
+                let queries: &mut [f32] = bytemuck::cast_slice_mut(&mut scratch.queries);
+                for (lane, token) in tokens.enumerate() {
+                    let query: &[f32] = bytemuck::cast_slice(&self.qkv[token * stride + self.first..]);
+                    for (dimension, value) in query[..head_dim].iter().enumerate() {
+                        queries[(start + dimension * step) * S::LANES + lane] = *value;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sums of the values, each with its score, for each query.
+    #[inline(always)]
+    fn mix(self, simd: S, mixed: &mut [S::F], scratch: &Scratch<S>) {
+        let mut query = 0;
+        while query + 8 <= self.shape.tokens {
+            self.mix_for::<8>(simd, query, mixed, scratch);
+            query += 8;
+        }
+        while query < self.shape.tokens {
+            self.mix_for::<1>(simd, query, mixed, scratch);
+            query += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn mix_for<const Q: usize>(self, simd: S, query: usize, mixed: &mut [S::F], scratch: &Scratch<S>) {
+        let scores: &[f32] = bytemuck::cast_slice(&scratch.scores);
+        let scores = scores.chunks_exact(self.shape.token_vectors::<S>() * S::LANES);
+        let shares: &[f32] = &bytemuck::cast_slice(&scratch.shares)[query..query + Q];
+        for vector in 0..self.shape.head_vectors::<S>() {
+            let mut sums = [simd.splat(0.0); Q];
+            let values = self.qkv[2 * self.width + self.first + vector..].iter().step_by(3 * self.width);
+            for (scores, value) in scores.clone().zip(values) {
+                for (sum, score) in sums.iter_mut().zip(&scores[query..query + Q]) {
+                    *sum = simd.fma(simd.splat(*score), *value, *sum);
+                }
+            }
+            for (index, (sum, share)) in sums.iter().zip(shares).enumerate() {
+                mixed[(query + index) * self.width + self.first + vector] = simd.mul(*sum, simd.splat(*share));
+            }
+        }
+    }
+}
+
+/// Exponentials of a column of scores, less the largest of them; one over their sum.
 #[inline(always)]
-fn softmax<S: Simd>(simd: S, scores: &mut [S::F]) {
+fn softmax<S: Simd>(simd: S, scores: &mut [S::F], stride: usize) -> S::F {
     let mut largest = simd.splat(f32::NEG_INFINITY);
-    for score in scores.iter() {
+    for score in scores.iter().step_by(stride) {
         largest = simd.max(largest, *score);
     }
-    let largest = simd.splat(simd.largest(largest));
     let mut sum = simd.splat(0.0);
-    for score in scores.iter_mut() {
+    for score in scores.iter_mut().step_by(stride) {
         *score = exp(simd, simd.sub(*score, largest));
         sum = simd.add(sum, *score);
     }
-    let share = simd.splat(1.0 / simd.sum(sum));
-    for score in scores {
-        *score = simd.mul(*score, share);
-    }
+    simd.div(simd.splat(1.0), sum)
 }

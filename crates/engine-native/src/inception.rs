@@ -1,18 +1,17 @@
 //! The inception network, with a galaxy in each lane.
 
 use astromae::{
-    engine::{BANDS, PIXELS},
+    engine::{BANDS, PIXELS, SIDE},
     fold,
 };
+
+use bytemuck::zeroed_vec;
 
 use crate::{
     conv::{Channels, Conv},
     math::Activation,
     simd::{Kernel, Simd},
 };
-
-/// Side of the images.
-const SIDE: usize = (PIXELS / BANDS).isqrt();
 
 /// The network up to its linear layers.
 pub(crate) struct Inception<S: Simd> {
@@ -58,7 +57,7 @@ impl<S: Simd> Inception<S> {
 
     pub(crate) fn scratch(&self) -> Scratch<S> {
         let channels = self.blocks.iter().map(Block::outputs).chain([BANDS, self.stem.outputs()]).max();
-        let maps = || vec![self.simd.splat(0.0); channels.unwrap_or(0) * (SIDE / 2) * (SIDE / 2)];
+        let maps = || zeroed_vec(channels.unwrap_or(0) * (SIDE / 2) * (SIDE / 2));
         Scratch { map: maps(), next: maps(), inner: maps() }
     }
 

@@ -100,7 +100,7 @@ impl Choice for MakeWorkers {
 
     fn call<S: Simd>(self, simd: S) -> Self::Output {
         let network = Arc::new(Network::new(simd, self.network));
-        (0..self.count).map(|_| Box::new(Worker::new(network.clone())) as Box<dyn Predict>).collect()
+        (0..self.count).into_par_iter().map(|_| Box::new(Worker::new(network.clone())) as Box<dyn Predict>).collect()
     }
 }
 
@@ -116,8 +116,9 @@ impl Engine for NativeEngine {
 
     fn predict(&self, images: &[f32], magnitudes: &[f32]) -> Result<Vec<f32>, EngineError> {
         let count = galaxies(images, magnitudes)?;
-        // A small batch is shared out evenly among the cores.
-        let share = count.div_ceil(self.threads.current_num_threads()).clamp(1, BATCH);
+        // Shared out evenly among the cores, each of which takes as few shares as it can.
+        let cores = self.threads.current_num_threads();
+        let share = count.div_ceil(cores * count.div_ceil(cores * BATCH).max(1)).max(1);
         let mut redshifts = vec![0.0; count];
         self.threads.install(|| {
             images

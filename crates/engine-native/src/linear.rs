@@ -6,11 +6,12 @@
 //! the other rows, nor on how many they are.
 
 use astromae::fold;
+use bytemuck::zeroed_vec;
 use rayon::prelude::*;
 
 use crate::{
     math::Activation,
-    simd::{Kernel, Simd},
+    simd::{Kernel, MOST_LANES, Simd, transpose},
 };
 
 /// Vectors of outputs side by side.
@@ -28,18 +29,12 @@ impl<S: Simd> Linear<S> {
     /// Packs a layer, on the cores of the thread pool it is called in.
     pub(crate) fn new(simd: S, layer: &fold::Linear) -> Self {
         let vectors = layer.outputs.div_ceil(S::LANES);
-        let mut panels = vec![simd.splat(0.0); vectors * layer.inputs];
+        let mut panels = zeroed_vec(vectors * layer.inputs);
         let rows = layer.weight.par_chunks(PANEL * S::LANES * layer.inputs);
         rows.zip(panels.par_chunks_mut(PANEL * layer.inputs)).for_each(|(rows, panel)| {
-            let width = panel.len() / layer.inputs * S::LANES;
-            let inputs = bytemuck::cast_slice_mut::<_, f32>(panel).chunks_exact_mut(width);
-            for (input, values) in inputs.enumerate() {
-                for (value, row) in values.iter_mut().zip(rows.chunks_exact(layer.inputs)) {
-                    *value = row[input];
-                }
-            }
+            simd.run(Pack { inputs: layer.inputs, rows, panel });
         });
-        let mut bias = vec![simd.splat(0.0); vectors];
+        let mut bias = zeroed_vec(vectors);
         bytemuck::cast_slice_mut::<_, f32>(&mut bias)[..layer.outputs].copy_from_slice(&layer.bias);
         Self { simd, inputs: layer.inputs, panels, bias }
     }
@@ -82,26 +77,70 @@ pub(crate) fn place(inputs: usize, vectors: usize, vector: usize) -> (usize, usi
     (first * inputs + vector % PANEL, PANEL.min(vectors - first))
 }
 
+/// The weights of one panel.
+struct Pack<'a, S: Simd> {
+    inputs: usize,
+    /// As many rows as the panel has outputs, or fewer, for the last one.
+    rows: &'a [f32],
+    panel: &'a mut [S::F],
+}
+
+impl<S: Simd> Kernel<S> for Pack<'_, S> {
+    #[inline(always)]
+    fn run(self, simd: S) {
+        let Self { inputs, rows, panel } = self;
+        let vectors = panel.len() / inputs;
+        for (vector, rows) in rows.chunks(S::LANES * inputs).enumerate() {
+            let full = rows.len() == S::LANES * inputs;
+            // Squares are transposed, and what is left goes value by value.
+            let squares = if full { inputs - inputs % S::LANES } else { 0 };
+            for first in (0..squares).step_by(S::LANES) {
+                let mut square = [simd.splat(0.0); MOST_LANES];
+                let square = &mut square[..S::LANES];
+                let values: &mut [f32] = bytemuck::cast_slice_mut(square);
+                for (values, row) in values.chunks_exact_mut(S::LANES).zip(rows.chunks_exact(inputs)) {
+                    values.copy_from_slice(&row[first..first + S::LANES]);
+                }
+                transpose(simd, square);
+                for (input, weights) in square.iter().enumerate() {
+                    panel[(first + input) * vectors + vector] = *weights;
+                }
+            }
+            let values: &mut [f32] = bytemuck::cast_slice_mut(panel);
+            for (lane, row) in rows.chunks_exact(inputs).enumerate() {
+                for (input, weight) in row.iter().enumerate().skip(squares) {
+                    values[(input * vectors + vector) * S::LANES + lane] = *weight;
+                }
+            }
+        }
+    }
+}
+
 /// A layer whose inputs come in parts of these sizes, each padded to whole vectors with what is to be ignored.
-pub(crate) fn pad_inputs<S: Simd>(layer: &fold::Linear, sizes: &[usize]) -> fold::Linear {
-    let weight: Vec<f32> = layer.weight.chunks_exact(layer.inputs).flat_map(|row| pad::<S>(row, sizes, 1)).collect();
-    fold::Linear { inputs: weight.len() / layer.outputs, outputs: layer.outputs, weight, bias: layer.bias.clone() }
+pub(crate) fn pad_inputs<S: Simd>(layer: fold::Linear, sizes: &[usize]) -> fold::Linear {
+    if sizes.iter().all(|size| size.is_multiple_of(S::LANES)) {
+        return layer;
+    }
+    let mut weight = Vec::with_capacity(layer.weight.len() + layer.outputs * sizes.len() * S::LANES);
+    for row in layer.weight.chunks_exact(layer.inputs) {
+        weight.extend(pad::<S>(row, sizes, 1));
+    }
+    fold::Linear { inputs: weight.len() / layer.outputs, weight, ..layer }
 }
 
 /// A layer whose outputs go out in parts of these sizes, each padded to whole vectors with zeros.
-pub(crate) fn pad_outputs<S: Simd>(layer: &fold::Linear, sizes: &[usize]) -> fold::Linear {
-    let bias = pad::<S>(&layer.bias, sizes, 1);
-    fold::Linear {
-        inputs: layer.inputs,
-        outputs: bias.len(),
-        weight: pad::<S>(&layer.weight, sizes, layer.inputs),
-        bias,
+pub(crate) fn pad_outputs<S: Simd>(layer: fold::Linear, sizes: &[usize]) -> fold::Linear {
+    if sizes.iter().all(|size| size.is_multiple_of(S::LANES)) {
+        return layer;
     }
+    let bias = pad::<S>(&layer.bias, sizes, 1);
+    let weight = pad::<S>(&layer.weight, sizes, layer.inputs);
+    fold::Linear { inputs: layer.inputs, outputs: bias.len(), weight, bias }
 }
 
 /// Parts of rows of `width` values, each with rows of zeros behind it.
 fn pad<S: Simd>(mut rows: &[f32], sizes: &[usize], width: usize) -> Vec<f32> {
-    let mut padded = Vec::new();
+    let mut padded = Vec::with_capacity(rows.len() + sizes.len() * S::LANES * width);
     for size in sizes {
         let (part, rest) = rows.split_at(size * width);
         padded.extend_from_slice(part);

@@ -1,9 +1,11 @@
 //! The transformer, on the tokens of a micro-batch of galaxies: `[galaxies, 1 + patches, width]`, the class token first.
 
 use astromae::{
-    engine::{BANDS, PIXELS},
+    engine::{BANDS, PIXELS, SIDE},
     fold,
 };
+
+use bytemuck::zeroed_vec;
 
 use crate::{
     attention::{self, Attention},
@@ -12,9 +14,6 @@ use crate::{
     math::Activation,
     simd::{Kernel, Simd},
 };
-
-/// Side of the images.
-const SIDE: usize = (PIXELS / BANDS).isqrt();
 
 /// The transformer up to the mean of its tokens.
 pub(crate) struct Transformer<S: Simd> {
@@ -59,8 +58,8 @@ impl<S: Simd> Transformer<S> {
         let attention = attention::Shape { tokens: 1 + config.patches(), heads, head_dim: width / heads };
         let head_sizes = vec![attention.head_dim; 3 * heads];
         let block = |block: fold::Block| Block {
-            qkv: Linear::new(simd, &pad_outputs::<S>(&block.qkv, &head_sizes)),
-            proj: Linear::new(simd, &pad_inputs::<S>(&block.proj, &head_sizes[..heads])),
+            qkv: Linear::new(simd, &pad_outputs::<S>(block.qkv, &head_sizes)),
+            proj: Linear::new(simd, &pad_inputs::<S>(block.proj, &head_sizes[..heads])),
             branch: block.conv.as_ref().map(|convs| Branch::new(simd, convs)),
             fc1: Linear::new(simd, &block.fc1),
             fc2: Linear::new(simd, &block.fc2),
@@ -72,8 +71,8 @@ impl<S: Simd> Transformer<S> {
             eps: config.hyperparameters.layer_norm_eps as f32,
             attention,
             patch: Linear::new(simd, &network.patch),
-            positions: network.positions.chunks_exact(width).flat_map(|token| vectors(simd, token)).collect(),
-            class_token: vectors(simd, &network.class_token),
+            positions: network.positions.chunks_exact(width).flat_map(vectors::<S>).collect(),
+            class_token: vectors::<S>(&network.class_token),
             blocks: network.blocks.into_iter().map(block).collect(),
         }
     }
@@ -85,14 +84,13 @@ impl<S: Simd> Transformer<S> {
 
     pub(crate) fn scratch(&self, galaxies: usize) -> Scratch<S> {
         let rows = galaxies * self.attention.tokens;
-        let vectors = |count: usize| vec![self.simd.splat(0.0); count];
         let widest = self.blocks.iter().flat_map(|block| [block.qkv.vectors(), block.fc1.vectors()]).max();
         let patches = self.grid * self.grid * self.patch_vectors();
         Scratch {
-            tokens: vectors(rows * self.vectors()),
-            inner: vectors(rows * self.vectors().max(self.mixed_vectors())),
-            wide: vectors((rows * widest.unwrap_or(0)).max(galaxies * patches)),
-            attention: attention::Scratch::new(self.simd, self.attention),
+            tokens: zeroed_vec(rows * self.vectors()),
+            inner: zeroed_vec(rows * self.vectors().max(self.mixed_vectors())),
+            wide: zeroed_vec((rows * widest.unwrap_or(0)).max(galaxies * patches)),
+            attention: attention::Scratch::new(self.attention),
             branch: self.blocks.iter().find_map(|block| block.branch.as_ref()).map(|branch| branch.scratch(self.grid)),
         }
     }
@@ -163,8 +161,8 @@ impl<S: Simd> Transformer<S> {
 }
 
 /// Values as whole vectors, with zeros behind.
-fn vectors<S: Simd>(simd: S, values: &[f32]) -> Vec<S::F> {
-    let mut vectors = vec![simd.splat(0.0); values.len().div_ceil(S::LANES)];
+fn vectors<S: Simd>(values: &[f32]) -> Vec<S::F> {
+    let mut vectors = zeroed_vec(values.len().div_ceil(S::LANES));
     bytemuck::cast_slice_mut(&mut vectors)[..values.len()].copy_from_slice(values);
     vectors
 }

@@ -32,6 +32,6 @@ impl Simd for Neon {
         pow2(n: float32x4_t) -> float32x4_t =
             vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127))));
         sum(a: float32x4_t) -> f32 = vaddvq_f32(a);
-        largest(a: float32x4_t) -> f32 = vmaxvq_f32(a);
+        zip(a: float32x4_t, b: float32x4_t) -> [float32x4_t; 2] = [vzip1q_f32(a, b), vzip2q_f32(a, b)];
     }
 }

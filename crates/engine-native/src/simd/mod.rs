@@ -73,10 +73,33 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn pow2(self, n: Self::F) -> Self::F;
     /// Sum of the lanes, always in the same order.
     fn sum(self, a: Self::F) -> f32;
-    /// Largest lane.
-    fn largest(self, a: Self::F) -> f32;
+    /// The lanes of both in turns, a₀ b₀ a₁ b₁ …: the lower halves', then the upper halves'.
+    fn zip(self, a: Self::F, b: Self::F) -> [Self::F; 2];
     /// Runs a kernel compiled for this instruction set.
     fn run<K: Kernel<Self>>(self, kernel: K);
+}
+
+/// Lanes of the widest vectors.
+pub(crate) const MOST_LANES: usize = 16;
+
+/// Transposes a square: as many vectors as each has lanes.
+#[inline(always)]
+pub(crate) fn transpose<S: Simd>(simd: S, square: &mut [S::F]) {
+    let half = S::LANES / 2;
+    let mut from = [simd.splat(0.0); MOST_LANES];
+    from[..S::LANES].copy_from_slice(square);
+    let mut to = from;
+    // Each round doubles the values of a column that lie side by side.
+    let mut together = 1;
+    while together < S::LANES {
+        for index in 0..half {
+            let [lower, upper] = simd.zip(from[index], from[index + half]);
+            (to[2 * index], to[2 * index + 1]) = (lower, upper);
+        }
+        from = to;
+        together *= 2;
+    }
+    square.copy_from_slice(&from[..S::LANES]);
 }
 
 /// A loop over vectors. Its `run`, and all that it calls, must be `#[inline(always)]`.
@@ -184,7 +207,13 @@ mod tests {
             expect(simd.pow2(vector(&[0.0, 3.0, -126.0, 127.0])), [1.0, 8.0, f32::MIN_POSITIVE, 2_f32.powi(127)]);
             let counted: Vec<f32> = (1..=S::LANES).map(|lane| lane as f32).collect();
             assert_eq!(simd.sum(vector(&counted)), (S::LANES * (S::LANES + 1) / 2) as f32);
-            assert_eq!(simd.largest(vector(&counted)), S::LANES as f32);
+            let mut square: Vec<S::F> =
+                (0..S::LANES).map(|row| simd.add(vector(&counted), simd.splat(100.0 * row as f32))).collect();
+            transpose(simd, &mut square);
+            for (row, vector) in square.into_iter().enumerate() {
+                let column: Vec<f32> = (0..S::LANES).map(|column| (1 + row + 100 * column) as f32).collect();
+                assert_eq!(lanes(vector), column);
+            }
             let nan = simd.splat(f32::NAN);
             for spoilt in [simd.min(a, nan), simd.max(a, nan), simd.round(nan), simd.fma(a, nan, b)] {
                 assert!(lanes(spoilt).iter().all(|lane| lane.is_nan()));

@@ -16,7 +16,7 @@ const LANES: usize = 4;
 pub(crate) struct Lanes([f32; LANES]);
 
 #[inline(always)]
-fn zip(a: Lanes, b: Lanes, operation: impl Fn(f32, f32) -> f32) -> Lanes {
+fn each(a: Lanes, b: Lanes, operation: impl Fn(f32, f32) -> f32) -> Lanes {
     Lanes(std::array::from_fn(|lane| operation(a.0[lane], b.0[lane])))
 }
 
@@ -32,22 +32,22 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn add(self, a: Lanes, b: Lanes) -> Lanes {
-        zip(a, b, |a, b| a + b)
+        each(a, b, |a, b| a + b)
     }
 
     #[inline(always)]
     fn sub(self, a: Lanes, b: Lanes) -> Lanes {
-        zip(a, b, |a, b| a - b)
+        each(a, b, |a, b| a - b)
     }
 
     #[inline(always)]
     fn mul(self, a: Lanes, b: Lanes) -> Lanes {
-        zip(a, b, |a, b| a * b)
+        each(a, b, |a, b| a * b)
     }
 
     #[inline(always)]
     fn div(self, a: Lanes, b: Lanes) -> Lanes {
-        zip(a, b, |a, b| a / b)
+        each(a, b, |a, b| a / b)
     }
 
     /// Rounds twice: a fused one is a slow function where the processor has none.
@@ -58,12 +58,12 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn min(self, a: Lanes, b: Lanes) -> Lanes {
-        zip(a, b, |a, b| if a < b { a } else { b })
+        each(a, b, |a, b| if a < b { a } else { b })
     }
 
     #[inline(always)]
     fn max(self, a: Lanes, b: Lanes) -> Lanes {
-        zip(a, b, |a, b| if a > b { a } else { b })
+        each(a, b, |a, b| if a > b { a } else { b })
     }
 
     #[inline(always)]
@@ -84,8 +84,9 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn largest(self, a: Lanes) -> f32 {
-        a.0.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    fn zip(self, a: Lanes, b: Lanes) -> [Lanes; 2] {
+        let (a, b) = (a.0, b.0);
+        [Lanes([a[0], b[0], a[1], b[1]]), Lanes([a[2], b[2], a[3], b[3]])]
     }
 
     fn run<K: Kernel<Self>>(self, kernel: K) {
