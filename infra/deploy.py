@@ -202,6 +202,7 @@ def deploy(account: Account, name: str, parameters: dict[str, str], dry_run: boo
     if unknown:
         raise Refused(f"the template has no parameter {', '.join(sorted(unknown))} "
                       f"(known: {', '.join(template['Parameters'])})")
+    take_architecture_of_zips(parameters)
     refuse_local_zips_on_aws(account)
     stack = describe(account, name)
     check_bucket(account, name, stack, parameters)
@@ -226,8 +227,17 @@ def deploy(account: Account, name: str, parameters: dict[str, str], dry_run: boo
     return {"stack": name, "changes": changes, "outputs": outputs}
 
 
+def take_architecture_of_zips(parameters: dict[str, str]) -> None:
+    if not PACKAGED.is_file():
+        raise Refused(f"there is no {PACKAGED}: run ./scripts/package.sh first")
+    architecture = json.loads(PACKAGED.read_text())["architecture"]
+    if parameters.setdefault("Architecture", architecture) != architecture:
+        raise Refused(f"the zips are built for {architecture}, not for {parameters['Architecture']}: "
+                      "run ./scripts/package.sh again, with --arm64 or without")
+
+
 def refuse_local_zips_on_aws(account: Account) -> None:
-    if account.is_aws and PACKAGED.is_file():
+    if account.is_aws:
         reason = json.loads(PACKAGED.read_text())["local_only"]
         if reason:
             raise Refused(f"these zips are for the local stack only: {reason}: see infra/README.md")

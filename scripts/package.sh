@@ -2,10 +2,11 @@
 # Makes the functions' zips: target/lambda/{initializer,inference,summarizer}/bootstrap.zip, where `cargo lambda`
 # and infra/template.yaml look for them. Needs scripts/setup.sh to have run.
 #
-#   scripts/package.sh                     with the demo's model
-#   scripts/package.sh --model FILE        with yours (.safetensors, or a checkpoint written by torch.save)
+#   scripts/package.sh                     for AWS, built by cargo-lambda with zig, against an older C library than Lambda's
+#   scripts/package.sh --arm64             for AWS's own processors, which cost a fifth less per second
+#   scripts/package.sh --model FILE        with your model (.safetensors, or a checkpoint written by torch.save)
+#   scripts/package.sh --local             for the local stack on this machine only, built by cargo alone
 #   scripts/package.sh --libtorch          with the engine on libtorch beside the native one: a zip three times as large
-#   scripts/package.sh --local             for the local stack on this machine only
 #   scripts/package.sh --no-build          from the binaries that target/release holds already, whatever engines those have
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,19 +14,27 @@ cd "$(dirname "$0")/.."
 python=.tools/venv/bin/python
 [[ -x $python ]] || { echo "failed to package: $python is not there: run ./scripts/setup.sh first" >&2; exit 1; }
 
-build=true
-# What scripts/demo.sh builds too, so that nothing is built twice.
-selection=()
+build=for_lambda
+target=x86_64-unknown-linux-gnu
 arguments=()
 for argument in "$@"; do
     case $argument in
-        --no-build) build=false ;;
-        --libtorch) selection=(--workspace --features inference/tch) ;;
+        --arm64) target=aarch64-unknown-linux-gnu ;;
+        --libtorch) build=with_libtorch ;;
+        --no-build) build=nothing ;;
+        --local) [[ $build != for_lambda ]] || build=for_this_machine; arguments+=("$argument") ;;
         *) arguments+=("$argument") ;;
     esac
 done
 
-if $build; then
-    cargo build --release --locked "${selection[@]}"
-fi
+case $build in
+    for_lambda)
+        # Our own profile rather than cargo-lambda's: what is tested is what is deployed.
+        PATH="$PWD/.tools/venv/bin:$PATH" cargo lambda build --target $target --release --locked --disable-optimizations \
+            --package initializer --package inference --package summarizer --lambda-dir target/cargo-lambda
+        arguments+=(--cargo-lambda target/cargo-lambda) ;;
+    # What scripts/demo.sh builds too, so that nothing is built twice.
+    for_this_machine) cargo build --release --locked ;;
+    with_libtorch) cargo build --release --locked --workspace --features inference/tch ;;
+esac
 exec "$python" scripts/lib/package.py "${arguments[@]}"

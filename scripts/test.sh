@@ -26,7 +26,8 @@ step "end-to-end tests on the local stack, with libtorch in the zip"
 ./scripts/package.sh --no-build --local
 .tools/venv/bin/python -m pytest --quiet infra/tests/test_libtorch.py
 step "end-to-end tests on the local stack"
-# As users build it, but with the dependencies of the build above.
-cargo build --release --locked --workspace
-./scripts/package.sh --no-build --local
+# The zips that are deployed to AWS, for this machine's kind of processor.
+arm64=()
+[[ $(uname -m) != aarch64 ]] || arm64=(--arm64)
+./scripts/package.sh "${arm64[@]}"
 .tools/venv/bin/python -m pytest --quiet infra/tests --ignore infra/tests/test_libtorch.py

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The native engine's and the sky's tests on 64-bit Arm, emulated by qemu: NEON, and galaxies that are the same to the last
-# bit on another architecture. Skips itself, and says so, where the tools are missing.
+# Tests on 64-bit Arm, emulated by qemu. The native engine's and the sky's: NEON, and galaxies that are the same to the last
+# bit on another architecture. Then the functions, cross-built as for AWS, in an execution on the local stack. Skips
+# itself, and says so, where the tools are missing. It leaves the zips in target/lambda built for arm64.
 #
 #   scripts/test_arm64.sh
 #   RUSTC=/usr/bin/rustc scripts/test_arm64.sh    with another compiler than cargo's own
@@ -19,7 +20,19 @@ compgen -G "$library/libstd-*.rlib" >/dev/null || skip "there is no standard lib
 command -v aarch64-linux-gnu-gcc >/dev/null || skip "there is no aarch64-linux-gnu-gcc"
 command -v qemu-aarch64 >/dev/null || skip "there is no qemu-aarch64"
 
+step() { printf '\n==> %s\n' "$1" >&2; }
+# The cross compiler's C library, and no other one: an arm64 libc6 that is installed too would be mixed with it.
+export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu QEMU_SET_ENV=LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib"
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=qemu-aarch64
+
+step "setting up"
+./scripts/setup.sh
+step "Rust tests"
 # Without the examples in comments, which Rust's own rustdoc would compile, whatever RUSTC says.
-exec cargo test --release --locked --target $target --lib --tests -p engine-native -p sky
+cargo test --release --locked --target $target --lib --tests -p engine-native -p sky
+step "an execution on the local stack"
+# The command line and the simulated sky are this machine's.
+RUSTC= cargo build --release --locked
+./scripts/package.sh --arm64
+.tools/venv/bin/python -m pytest --quiet infra/tests/test_arm64.py

@@ -12,6 +12,7 @@ import io
 import json
 import math
 import os
+import platform
 import queue
 import shutil
 import signal
@@ -33,6 +34,10 @@ RESPONSE_LIMIT = 6 * 1024 * 1024 + 100
 LOG_TAIL = 4096
 # Lambda's own limit on initialization before the first invocation.
 INIT_SECONDS = 10.0
+# The ELF header's e_machine, and the name that Lambda and that Linux have for it.
+MACHINES = {62: ("x86_64", "x86_64"), 183: ("arm64", "aarch64")}
+# Passed on to qemu, which runs what is built for another processor.
+QEMU_VARIABLES = ("QEMU_LD_PREFIX", "QEMU_SET_ENV")
 
 
 @dataclass
@@ -93,9 +98,14 @@ class Environment:
         self.api.daemon_threads = True
         threading.Thread(target=self.api.serve_forever, daemon=True).start()
         self.started = time.monotonic()
-        self.process = subprocess.Popen(
-            [self.folder / "bootstrap"], cwd=self.folder, env=self.variables(temporary, endpoint),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            self.process = subprocess.Popen(
+                entrypoint(self.folder / "bootstrap", function.architectures), cwd=self.folder,
+                env=self.variables(temporary, endpoint), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, start_new_session=True)
+        except OSError as failure:
+            self.process = subprocess.Popen(["false"], stdout=subprocess.PIPE, start_new_session=True)
+            self.init_error = error("Runtime.InvalidEntrypoint", f"RequestId: {self.id} Error: {failure}")
         threading.Thread(target=self.follow, daemon=True).start()
 
     def variables(self, temporary: Path, endpoint: str) -> dict[str, str]:
@@ -120,6 +130,7 @@ class Environment:
             "TMPDIR": str(temporary),
             "TZ": ":UTC",
             "_HANDLER": function.handler or "",
+            **{name: os.environ[name] for name in QEMU_VARIABLES if name in os.environ},
             **{key: str(value) for key, value in (function.environment_vars or {}).items()},
         }
 
@@ -209,6 +220,23 @@ class Environment:
         self.api.shutdown()
         self.api.server_close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def entrypoint(bootstrap: Path, architectures: list[str]) -> list[Path | str]:
+    """The command that runs a function; OSError where its architecture is neither its bootstrap's nor to be had."""
+    with open(bootstrap, "rb") as file:
+        header = file.read(20)
+    if not header.startswith(b"\x7fELF"):
+        return [bootstrap]
+    lambdas, linuxs = MACHINES.get(int.from_bytes(header[18:20], "little"), ("unknown", "unknown"))
+    if lambdas not in architectures:
+        raise OSError(f"exec format error: the bootstrap is for {lambdas}, the function for {' '.join(architectures)}")
+    if linuxs == platform.machine():
+        return [bootstrap]
+    emulator = shutil.which(f"qemu-{linuxs}")
+    if emulator is None:
+        raise OSError(f"the bootstrap is for {lambdas}, this machine is {platform.machine()}, and there is no qemu-{linuxs}")
+    return [emulator, bootstrap]
 
 
 def unpack(code: bytes, folder: Path) -> None:

@@ -8,6 +8,7 @@ import functools
 import json
 
 import moto.stepfunctions.models as stepfunctions
+from moto.awslambda.models import LambdaFunction
 from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import Change, ChangeSet, CloudFormationBackend, Stack
 from moto.cloudformation.parsing import resource_class_from_type
@@ -55,6 +56,7 @@ def install() -> None:
     # What is no change makes a change set that failed; moto refuses the request.
     CloudFormationResponse._validate_different_update = lambda *_: None
     install_state_machines()
+    install_architectures()
 
 
 def expand(template: dict) -> dict:
@@ -106,6 +108,21 @@ def execute_change_set(backend: CloudFormationBackend, change_set_name: str, sta
 
 def reason(error: Exception) -> str:
     return getattr(error, "message", None) or str(error) or type(error).__name__
+
+
+def install_architectures() -> None:
+    """Lets CloudFormation tell functions their architecture, which moto leaves out."""
+    def with_architectures(method):
+        def wrapped(cls, *args, **kwargs):
+            # By position at creation, by name at an update.
+            properties = next(value for value in (*args, *kwargs.values()) if isinstance(value, dict))["Properties"]
+            function = method.__func__(cls, *args, **kwargs)
+            function.architectures = properties.get("Architectures", ["x86_64"])
+            return function
+        return classmethod(wrapped)
+
+    LambdaFunction.create_from_cloudformation_json = with_architectures(LambdaFunction.create_from_cloudformation_json)
+    LambdaFunction.update_from_cloudformation_json = with_architectures(LambdaFunction.update_from_cloudformation_json)
 
 
 def install_state_machines() -> None:

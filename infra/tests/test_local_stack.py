@@ -55,7 +55,7 @@ def handle(event, headers):
 class Function:
     """A deployed function."""
 
-    def __init__(self, stack: Stack, code: str = HANDLER, timeout: int = 20, **configuration):
+    def __init__(self, stack: Stack, code: str | bytes = HANDLER, timeout: int = 20, **configuration):
         self.client, self.logs = stack.client("lambda"), stack.client("logs")
         self.name = f"function-{uuid.uuid4().hex[:8]}"
         role = stack.client("iam").create_role(RoleName=self.name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
@@ -77,12 +77,13 @@ class Function:
         return dict(field.split(": ", 1) for field in line.strip().split("\t"))
 
 
-def zipped(code: str) -> bytes:
+def zipped(code: str | bytes) -> bytes:
+    """A zip whose bootstrap runs code in Python, or is the given bytes."""
     contents = io.BytesIO()
     with zipfile.ZipFile(contents, "w") as archive:
         entry = zipfile.ZipInfo("bootstrap")
         entry.external_attr = 0o755 << 16
-        archive.writestr(entry, RUNTIME.format(python=sys.executable, code=code))
+        archive.writestr(entry, code if isinstance(code, bytes) else RUNTIME.format(python=sys.executable, code=code))
         archive.writestr("data.txt", "from the zip")
     return contents.getvalue()
 
@@ -151,6 +152,12 @@ def test_an_initialization_that_fails_says_why(stack):
     silent = Function(stack, code="sys.exit(9)")
     failed, error = silent.invoke()
     assert failed and error["errorType"] == "Runtime.ExitError" and "exit status 9" in error["errorMessage"]
+
+
+def test_a_bootstrap_for_another_processor_than_the_functions_says_so(stack):
+    # An ELF header of a PDP-11.
+    failed, error = Function(stack, code=b"\x7fELF" + bytes(14) + b"\x41\0").invoke()
+    assert failed and error["errorType"] == "Runtime.InvalidEntrypoint" and "exec format error" in error["errorMessage"]
 
 
 def test_new_code_replaces_warm_processes(stack):

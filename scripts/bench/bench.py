@@ -21,9 +21,11 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/examples"
 MODEL = ROOT / "payloads/demo/model.safetensors"
 OUT = ROOT / "out/bench"
+# Where scripts/bench.sh has each engine's programs.
+PROGRAMS = {"native": OUT / "native", "tch": EXAMPLES}
 ROW_BYTES = 5 * 32 * 32 * 4
-# In the units of the published partitions: 100 MB are 100 × 2²⁰ bytes.
-SIZES = {"100 MB": 100 << 20, "1 GB": 1 << 30}
+# In the units of the published partitions: 100 MB are 100 × 2²⁰ bytes. One galaxy: what a cold start costs.
+SIZES = {"1 galaxy": ROW_BYTES, "100 MB": 100 << 20, "1 GB": 1 << 30}
 MEMORY_BATCH = 512
 # As infra/template.yaml has it for the function; crates/launcher takes it away where libtorch is used.
 RANK_ENVIRONMENT = {"native": {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "2"}, "tch": {}}
@@ -103,8 +105,8 @@ def throughput(threads: int, rounds: int, batch_sizes: list[int], layers: dict) 
         runtimes = [sys.executable, Path(__file__).with_name("runtimes.py")]
         subprocess.run([*runtimes, "export", MODEL, onnx], check=True, stdout=subprocess.DEVNULL)
         commands = {
-            "native": [EXAMPLES / "throughput", "native", MODEL],
-            "tch": [EXAMPLES / "throughput", "tch", MODEL],
+            "native": [PROGRAMS["native"] / "throughput", "native", MODEL],
+            "tch": [PROGRAMS["tch"] / "throughput", "tch", MODEL],
             "openvino": [*runtimes, "openvino", onnx],
             "onnxruntime": [*runtimes, "onnxruntime", onnx],
             "pytorch_eager": [*runtimes, "pytorch", MODEL],
@@ -161,14 +163,14 @@ def memory(engine: str, threads: int) -> dict:
         with tempfile.TemporaryDirectory() as folder:
             simulate = [EXAMPLES.parent / "cosmic", "simulate", "--count", str(rows), "--out", f"{folder}/1.pt"]
             subprocess.run(simulate, check=True, stdout=subprocess.DEVNULL)
-            command = [EXAMPLES / "rank", folder, MODEL, engine, str(MEMORY_BATCH), str(threads)]
+            command = [PROGRAMS[engine] / "rank", folder, MODEL, engine, str(MEMORY_BATCH), str(threads)]
             finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | RANK_ENVIRONMENT[engine])
             mark = json.loads(finished.stdout)
         row = {"galaxies": mark["work"]["rows"], "seconds": mark["wall_seconds"], "peak_memory_mb": mark["peak_memory_mb"]}
         if row["galaxies"] != rows:
             sys.exit(f"the rank predicted {row['galaxies']} of {rows} galaxies")
         ranks[name] = row
-        print(f"{name:>20}{rows:10}{row['seconds']:9.1f}{rows / row['seconds']:12.0f}{row['peak_memory_mb']:10.0f} MB",
+        print(f"{name:>20}{rows:10}{row['seconds']:9.2f}{rows / row['seconds']:12.0f}{row['peak_memory_mb']:10.0f} MB",
               flush=True)
     print()
     return ranks

@@ -6,9 +6,9 @@ a plan names the model that ranks will use.
 
 The same inputs give the same bytes, on any day: a deployment uploads only what changed.
 
-Binaries take the versions of the C library's symbols from the system they are linked on. Where that is newer than
-Lambda's, the zips run on the local stack and not on AWS: they are refused, or, with --local, marked, and
-infra/deploy.py keeps marked ones from AWS.
+Binaries for Lambda are linked by zig, which knows the C library's symbols of any version. Those that cargo links
+alone, for this machine and with libtorch, take them from the system. Where that is newer than Lambda's, the zips run on
+the local stack and not on AWS: they are refused, or, with --local, marked, and infra/deploy.py keeps marked ones from AWS.
 """
 
 import argparse
@@ -53,12 +53,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/package.sh", description="make the functions' zips")
     parser.add_argument("--model", type=Path, default=ROOT / "payloads/demo/model.safetensors", metavar="FILE",
                         help="packaged with the inference function (default: the demo's model)")
+    parser.add_argument("--cargo-lambda", type=Path, metavar="DIR", help="where cargo-lambda put them (default: where cargo does)")
     parser.add_argument("--local", action="store_true",
                         help="for the local stack on this machine: a C library newer than Lambda's is no error")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     arguments = parser.parse_args()
     try:
-        report = package(arguments.model, arguments.local)
+        report = package(arguments.model, arguments.cargo_lambda, arguments.local)
     except (Refused, OSError) as error:
         sys.exit(f"failed to package: {error}")
     if arguments.json:
@@ -67,23 +68,23 @@ def main() -> None:
     for name, zipped in report["functions"].items():
         s3 = ", deployed through S3" if zipped["bytes"] > DIRECT_UPLOAD_LIMIT else ""
         print(f"{zipped['path']}: {megabytes(zipped['bytes'])} MB, {megabytes(zipped['unpacked_bytes'])} MB unpacked{s3}")
-    print(f"model: {report['model']['name']}, SHA-256 {report['model']['sha256']}")
+    print(f"for {report['architecture']}; model: {report['model']['name']}, SHA-256 {report['model']['sha256']}")
     if report["local_only"]:
         print(f"for the local stack only: {report['local_only']}")
 
 
-def package(model: Path, local: bool) -> dict:
+def package(model: Path, cargo_lambda: Path | None, local: bool) -> dict:
     if not model.is_file():
         raise Refused(f"there is no model {model}: name one with --model FILE")
     release = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"), "release")
-    binaries = {name: built(release / name) for name in FUNCTIONS}
+    binaries = {name: built(cargo_lambda / name / "bootstrap" if cargo_lambda else release / name) for name in FUNCTIONS}
     libraries = needed_libraries(binaries["inference"], libtorch() / "lib")
     if libraries:
         binaries["launcher"] = built(release / "launcher")
     too_new = next(filter(None, map(newer_than_lambda, (*binaries.values(), *libraries))), None)
     if too_new and not local:
-        raise Refused(f"{too_new}: build on a system that is no newer, Amazon Linux 2023 or Ubuntu 22.04, "
-                      "for example in a container (--local packages for the local stack all the same)")
+        raise Refused(f"{too_new}: leave out --libtorch, or build on a system that is no newer, Amazon Linux 2023 or "
+                      "Ubuntu 22.04 (--local packages for the local stack all the same)")
 
     description = {"name": model.name, "sha256": sha256(model), "bytes": model.stat().st_size}
     described = (json.dumps(description, indent=2) + "\n").encode()
@@ -102,7 +103,8 @@ def package(model: Path, local: bool) -> dict:
         contents["inference"] |= {
             "bootstrap": binaries["launcher"], "inference": binaries["inference"], archive.name: archive}
     functions = {name: write_zip(LAMBDA / name / "bootstrap.zip", files) for name, files in contents.items()}
-    report = {"functions": functions, "model": description, "local_only": too_new}
+    report = {"architecture": architecture(binaries["inference"]), "functions": functions, "model": description,
+              "local_only": too_new}
     (LAMBDA / "package.json").write_text(json.dumps(report, indent=2) + "\n")
     return report
 
@@ -111,6 +113,15 @@ def built(binary: Path) -> Path:
     if not binary.is_file():
         raise Refused(f"there is no {binary}: run scripts/package.sh without --no-build")
     return binary
+
+
+def architecture(binary: Path) -> str:
+    """As Lambda names it."""
+    machine = re.search(r"Machine:\s+(.*)", readelf("-h", binary)).group(1)
+    names = {"Advanced Micro Devices X86-64": "x86_64", "AArch64": "arm64"}
+    if machine not in names:
+        raise Refused(f"{binary} is for {machine}, which Lambda has not got")
+    return names[machine]
 
 
 def libtorch() -> Path:

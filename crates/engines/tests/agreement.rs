@@ -155,7 +155,7 @@ impl Odd {
         add("head.bias", &[width], 0.0);
         add("vit_block.0.weight", &[small.config.hidden_dim, width], 0.0);
         add("vit_block.0.bias", &[small.config.hidden_dim], 0.0);
-        let hyperparameters = Hyperparameters { num_heads: self.heads, ..small.config.hyperparameters.clone() };
+        let hyperparameters = Hyperparameters { num_heads: self.heads, ..small.config.hyperparameters };
         Model { config: Config::of(&weights, hyperparameters).unwrap(), weights, ..small }
     }
 }

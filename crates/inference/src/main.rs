@@ -1,5 +1,7 @@
 //! One rank of an execution: its share of the galaxies in, its part of the catalogue out. See [`pipeline::rank`].
 
+use std::env::consts::ARCH;
+
 use pipeline::{
     Error,
     events::RankEvent,
@@ -17,7 +19,13 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     );
     lambda::serve(
         |event: &RankEvent, id| {
-            tracing::info_span!("rank", requestId = id, execution = event.execution, rank = event.rank)
+            tracing::info_span!(
+                "rank",
+                requestId = id,
+                execution = event.execution,
+                architecture = ARCH,
+                rank = event.rank
+            )
         },
         move |event, invocation| async move { run(stores, engines, &event, Some(invocation.deadline)).await },
     )

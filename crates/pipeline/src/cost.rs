@@ -1,15 +1,13 @@
 //! What an execution cost: billed duration × configured memory, requests and state transitions.
 //!
-//! Prices are AWS's list prices for us-east-1 (x86-64, first tier, without the free tier or taxes), from
+//! Prices are AWS's list prices for us-east-1 (first tier, without the free tier or taxes), from
 //! <https://aws.amazon.com/lambda/pricing/> and <https://aws.amazon.com/step-functions/pricing/>: AWS's to change, and
 //! to be looked up there before a large run.
 
 use serde::{Deserialize, Serialize};
 
-use crate::invocations::Invocation;
+use crate::invocations::{Architecture, Invocation};
 
-/// US dollars per GB-second of billed Lambda time; a GB is 1024 MB.
-pub const LAMBDA_GB_SECOND: f64 = 0.000_016_666_7;
 /// US dollars per Lambda request.
 pub const LAMBDA_REQUEST: f64 = 0.20 / 1e6;
 /// US dollars per state transition of a standard workflow.
@@ -32,14 +30,23 @@ pub struct Cost {
     pub total_usd: f64,
 }
 
+/// US dollars per GB-second of billed Lambda time; a GB is 1024 MB.
+pub fn gb_second(architecture: Architecture) -> f64 {
+    match architecture {
+        Architecture::X86_64 => 0.000_016_666_7,
+        Architecture::Arm64 => 0.000_013_333_4,
+    }
+}
+
 impl Cost {
     /// Adds up an execution.
     pub fn of(invocations: &[Invocation], state_transitions: u64) -> Self {
-        let gb_seconds: f64 = invocations
-            .iter()
-            .map(|invocation| invocation.report.billed_ms / 1e3 * invocation.report.memory_mb as f64 / 1024.0)
-            .sum();
-        let lambda_usd = gb_seconds * LAMBDA_GB_SECOND + invocations.len() as f64 * LAMBDA_REQUEST;
+        let billed =
+            |invocation: &Invocation| invocation.report.billed_ms / 1e3 * invocation.report.memory_mb as f64 / 1024.0;
+        let gb_seconds = invocations.iter().map(billed).sum();
+        let duration_usd: f64 =
+            invocations.iter().map(|invocation| billed(invocation) * gb_second(invocation.architecture)).sum();
+        let lambda_usd = duration_usd + invocations.len() as f64 * LAMBDA_REQUEST;
         let step_functions_usd = state_transitions as f64 * STATE_TRANSITION;
         Self {
             invocations: invocations.len() as u64,
@@ -69,9 +76,13 @@ mod tests {
             init_ms: Some(663.81),
             status: None,
         };
-        let cost = Cost::of(&[Invocation { function: "inference".into(), rank: Some(0), report }], 0);
-        assert!((cost.gb_seconds - 409.08).abs() < 1e-9);
-        assert!((cost.lambda_usd - (409.08 * 0.0000166667 + 0.0000002)).abs() < 1e-12);
+        for (architecture, price) in [(Architecture::X86_64, 0.0000166667), (Architecture::Arm64, 0.0000133334)] {
+            let invocation =
+                Invocation { function: "inference".into(), architecture, rank: Some(0), report: report.clone() };
+            let cost = Cost::of(&[invocation], 0);
+            assert!((cost.gb_seconds - 409.08).abs() < 1e-9);
+            assert!((cost.lambda_usd - (409.08 * price + 0.0000002)).abs() < 1e-12);
+        }
     }
 
     #[test]

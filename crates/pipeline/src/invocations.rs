@@ -45,11 +45,25 @@ impl Report {
     }
 }
 
+/// A function's kind of processor, as Lambda names it: their prices differ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Architecture {
+    /// x86-64, which is Lambda's default.
+    #[default]
+    #[serde(rename = "x86_64")]
+    X86_64,
+    /// 64-bit Arm.
+    #[serde(rename = "arm64", alias = "aarch64")]
+    Arm64,
+}
+
 /// One invocation of one of the functions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Invocation {
     /// The function's name.
     pub function: String,
+    /// The function's processor.
+    pub architecture: Architecture,
     /// The rank, where it is the inference function.
     pub rank: Option<u64>,
     /// What Lambda said.
@@ -62,6 +76,7 @@ pub struct Invocation {
 struct Request {
     id: String,
     execution: String,
+    architecture: Architecture,
     rank: Option<u64>,
 }
 
@@ -72,6 +87,10 @@ impl Request {
         Some(Self {
             id: span.get("requestId")?.as_str()?.to_owned(),
             execution: span.get("execution")?.as_str()?.to_owned(),
+            architecture: span
+                .get("architecture")
+                .and_then(|name| Architecture::deserialize(name).ok())
+                .unwrap_or_default(),
             rank: span.get("rank").and_then(Value::as_u64),
         })
     }
@@ -98,13 +117,15 @@ pub fn join<'a>(function: &str, lines: impl IntoIterator<Item = &'a str>, execut
         } else if let Some(request) = Request::parse(line)
             && request.execution == execution
         {
-            requests.insert(request.id, request.rank);
+            requests.insert(request.id, (request.architecture, request.rank));
         }
     }
     let mut joined = Joined::default();
-    for (id, rank) in requests {
+    for (id, (architecture, rank)) in requests {
         match reports.remove(&id) {
-            Some(report) => joined.invocations.push(Invocation { function: function.to_owned(), rank, report }),
+            Some(report) => {
+                joined.invocations.push(Invocation { function: function.to_owned(), architecture, rank, report });
+            }
             None => joined.unreported += 1,
         }
     }
@@ -147,7 +168,7 @@ mod tests {
         };
         let ours = |id: &str, execution: &str, rank: u64| {
             format!(
-                r#"{{"level":"INFO","message":"x","span":{{"requestId":"{id}","execution":"{execution}","rank":{rank},"name":"rank"}}}}"#
+                r#"{{"level":"INFO","message":"x","span":{{"requestId":"{id}","execution":"{execution}","architecture":"aarch64","rank":{rank},"name":"rank"}}}}"#
             )
         };
         let lines = [
@@ -163,6 +184,7 @@ mod tests {
         let joined = join("inference", lines.iter().map(String::as_str), "run");
         let ranks: Vec<_> = joined.invocations.iter().map(|invocation| invocation.rank).collect();
         assert_eq!(ranks, [Some(3), Some(7)]);
+        assert!(joined.invocations.iter().all(|invocation| invocation.architecture == Architecture::Arm64));
         assert_eq!(joined.unreported, 1);
     }
 }

@@ -1,6 +1,6 @@
 //! The last function of an execution: parts become one catalogue. See [`pipeline::summarize`].
 
-use std::time::SystemTime;
+use std::{env::consts::ARCH, time::SystemTime};
 
 use pipeline::{
     events::SummarizeEvent,
@@ -13,7 +13,9 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     lambda::init_logs();
     let stores = &S3Store::client(&aws_config(None).await);
     lambda::serve(
-        |event: &SummarizeEvent, id| tracing::info_span!("summarizer", requestId = id, execution = event.execution),
+        |event: &SummarizeEvent, id| {
+            tracing::info_span!("summarizer", requestId = id, execution = event.execution, architecture = ARCH)
+        },
         move |event, _| async move { summarize(stores, &event, SystemTime::now()).await },
     )
     .await
