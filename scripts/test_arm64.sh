@@ -33,6 +33,6 @@ step "Rust tests"
 cargo test --release --locked --target $target --lib --tests -p engine-native -p sky
 step "an execution on the local stack"
 # The command line and the simulated sky are this machine's.
-RUSTC= cargo build --release --locked
+env -u RUSTC cargo build --release --locked
 ./scripts/package.sh --arm64
 .tools/venv/bin/python -m pytest --quiet infra/tests/test_arm64.py

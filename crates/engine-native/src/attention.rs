@@ -7,7 +7,7 @@ use bytemuck::zeroed_vec;
 use crate::{
     linear::{Product, place},
     math::{Activation, exp},
-    simd::{Kernel, Simd, transpose},
+    simd::{Kernel, MOST_LANES, Simd, transpose},
 };
 
 /// Dimensions. A head's query, key and value are padded with zeros to whole vectors.
@@ -33,8 +33,6 @@ impl Shape {
 
 /// Where one head is worked on.
 pub(crate) struct Scratch<S: Simd> {
-    /// As many vectors as they have lanes.
-    square: Vec<S::F>,
     /// Queries as the panels of a product, `[head_dim, tokens]`.
     queries: Vec<S::F>,
     /// `[keys, queries]`.
@@ -49,7 +47,6 @@ impl<S: Simd> Scratch<S> {
     pub(crate) fn new(shape: Shape) -> Self {
         let tokens = shape.token_vectors::<S>();
         Self {
-            square: zeroed_vec(S::LANES),
             queries: zeroed_vec(shape.head_dim * tokens),
             scores: zeroed_vec(shape.tokens * tokens),
             shares: zeroed_vec(tokens),
@@ -120,24 +117,26 @@ impl<S: Simd> Head<'_, S> {
     #[inline(always)]
     fn bring_in_queries(self, simd: S, scratch: &mut Scratch<S>) {
         let Shape { tokens, head_dim, .. } = self.shape;
+        let token_vectors = self.shape.token_vectors::<S>();
         let stride = 3 * self.width;
-        for token_vector in 0..self.shape.token_vectors::<S>() {
+        let mut square = [simd.splat(0.0); MOST_LANES];
+        let square = &mut square[..S::LANES];
+        for token_vector in 0..token_vectors {
             let tokens = token_vector * S::LANES..tokens.min((token_vector + 1) * S::LANES);
-            let (start, step) = place(head_dim, self.shape.token_vectors::<S>(), token_vector);
-            for vector in 0..self.shape.head_vectors::<S>() {
-                // As the tokens of the published network are one more than fill vectors, one is often alone.
-                if tokens.len() == S::LANES {
-                    for (row, token) in scratch.square.iter_mut().zip(tokens.clone()) {
+            let (start, step) = place(head_dim, token_vectors, token_vector);
+            if tokens.len() == S::LANES {
+                for vector in 0..self.shape.head_vectors::<S>() {
+                    for (row, token) in square.iter_mut().zip(tokens.clone()) {
                         *row = self.qkv[token * stride + self.first + vector];
                     }
-                    transpose(simd, &mut scratch.square);
+                    transpose(simd, square);
                     let dimensions = S::LANES.min(head_dim - vector * S::LANES);
-                    for (dimension, column) in scratch.square[..dimensions].iter().enumerate() {
+                    for (dimension, column) in square[..dimensions].iter().enumerate() {
                         scratch.queries[start + (vector * S::LANES + dimension) * step] = *column;
                     }
                 }
-            }
-            if tokens.len() < S::LANES {
+            } else {
+                // The published network has one token more than fill vectors: a square for it would cost more.
                 let queries: &mut [f32] = bytemuck::cast_slice_mut(&mut scratch.queries);
                 for (lane, token) in tokens.enumerate() {
                     let query: &[f32] = bytemuck::cast_slice(&self.qkv[token * stride + self.first..]);

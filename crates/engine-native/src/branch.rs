@@ -8,7 +8,7 @@ use bytemuck::zeroed_vec;
 use crate::{
     conv::{Channels, Conv},
     math::Activation,
-    simd::{Kernel, Simd, transpose},
+    simd::{Kernel, MOST_LANES, Simd, transpose},
 };
 
 /// The branch's weights.
@@ -27,8 +27,6 @@ struct Part<S: Simd> {
 
 /// Maps of as many galaxies as there are lanes.
 pub(crate) struct Scratch<S: Simd> {
-    /// As many vectors as they have lanes.
-    square: Vec<S::F>,
     /// Of the parts that are together: what goes into them, then what comes out of them.
     map: Vec<S::F>,
     /// Between the convolutions of one part.
@@ -60,7 +58,6 @@ impl<S: Simd> Branch<S> {
     pub(crate) fn scratch(&self, grid: usize) -> Scratch<S> {
         let [channels, hidden] = self.parts.first().map_or([0; 2], |part| [part.channels(), part.hidden()]);
         Scratch {
-            square: zeroed_vec(S::LANES),
             map: zeroed_vec(self.together * channels * grid * grid),
             hidden: zeroed_vec(hidden * grid * grid),
         }
@@ -69,19 +66,19 @@ impl<S: Simd> Branch<S> {
     /// Adds the branch of the tokens to them. A part's outputs are the same channels as its inputs, and no other part
     /// reads them.
     pub(crate) fn add(&self, shape: Tokens, tokens: &mut [S::F], scratch: &mut Scratch<S>) {
-        let Scratch { square, map, hidden } = scratch;
+        let Scratch { map, hidden } = scratch;
         for first_galaxy in (0..shape.galaxies).step_by(S::LANES) {
             let mut first_vector = 0;
             for parts in self.parts.chunks(self.together) {
                 let vectors = parts.iter().map(Part::channels).sum::<usize>().div_ceil(S::LANES);
                 let chunk = Chunk { shape, first_galaxy, first_vector, vectors };
-                self.simd.run(BringIn { chunk, tokens, map, square });
+                self.simd.run(BringIn { chunk, tokens, map });
                 let mut first = 0;
                 for part in parts {
                     part.convolve(shape.grid, (map, Channels { all: vectors * S::LANES, first }), hidden);
                     first += part.channels();
                 }
-                self.simd.run(TakeOut { chunk, map, tokens, square });
+                self.simd.run(TakeOut { chunk, map, tokens });
                 first_vector += vectors;
             }
         }
@@ -146,13 +143,14 @@ struct BringIn<'a, S: Simd> {
     chunk: Chunk,
     tokens: &'a [S::F],
     map: &'a mut [S::F],
-    square: &'a mut [S::F],
 }
 
 impl<S: Simd> Kernel<S> for BringIn<'_, S> {
     #[inline(always)]
     fn run(self, simd: S) {
-        let Self { chunk, tokens, map, square } = self;
+        let Self { chunk, tokens, map } = self;
+        let mut square = [simd.splat(0.0); MOST_LANES];
+        let square = &mut square[..S::LANES];
         for patch in 0..chunk.shape.grid * chunk.shape.grid {
             for vector in 0..chunk.vectors {
                 let (start, step) = chunk.of_tokens(patch, vector);
@@ -175,13 +173,14 @@ struct TakeOut<'a, S: Simd> {
     chunk: Chunk,
     map: &'a [S::F],
     tokens: &'a mut [S::F],
-    square: &'a mut [S::F],
 }
 
 impl<S: Simd> Kernel<S> for TakeOut<'_, S> {
     #[inline(always)]
     fn run(self, simd: S) {
-        let Self { chunk, map, tokens, square } = self;
+        let Self { chunk, map, tokens } = self;
+        let mut square = [simd.splat(0.0); MOST_LANES];
+        let square = &mut square[..S::LANES];
         for patch in 0..chunk.shape.grid * chunk.shape.grid {
             for vector in 0..chunk.vectors {
                 let (start, step) = chunk.of_map::<S>(patch, vector);
