@@ -57,10 +57,7 @@ impl<S: Simd> Branch<S> {
 
     pub(crate) fn scratch(&self, grid: usize) -> Scratch<S> {
         let [channels, hidden] = self.parts.first().map_or([0; 2], |part| [part.channels(), part.hidden()]);
-        Scratch {
-            map: zeroed_vec(self.together * channels * grid * grid),
-            hidden: zeroed_vec(hidden * grid * grid),
-        }
+        Scratch { map: zeroed_vec(self.together * channels * grid * grid), hidden: zeroed_vec(hidden * grid * grid) }
     }
 
     /// Adds the branch of the tokens to them. A part's outputs are the same channels as its inputs, and no other part

@@ -88,7 +88,7 @@ impl Choice for Peak {
 
 /// Seconds of the fastest of some runs.
 fn fastest(mut run: impl FnMut()) -> f64 {
-    let seconds = (0..5).map(|_| {
+    let seconds = (0..9).map(|_| {
         let started = Instant::now();
         run();
         started.elapsed().as_secs_f64()
