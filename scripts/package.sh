@@ -8,24 +8,38 @@
 #   scripts/package.sh --local             for the local stack on this machine only, built by cargo alone
 #   scripts/package.sh --libtorch          with the engine on libtorch beside the native one: a zip three times as large
 #   scripts/package.sh --no-build          from the binaries that target/release holds already, whatever engines those have
+#   scripts/package.sh --json              and says what it made as one JSON object
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=.tools/venv/bin/python
 [[ -x $python ]] || { echo "failed to package: $python is not there: run ./scripts/setup.sh first" >&2; exit 1; }
 
+usage() { sed -n '2,/^set /s/^# \{0,1\}//p' scripts/package.sh; }
 build=for_lambda
 target=x86_64-unknown-linux-gnu
 arguments=()
-for argument in "$@"; do
-    case $argument in
+while (($#)); do
+    case $1 in
         --arm64) target=aarch64-unknown-linux-gnu ;;
         --libtorch) build=with_libtorch ;;
         --no-build) build=nothing ;;
-        --local) [[ $build != for_lambda ]] || build=for_this_machine; arguments+=("$argument") ;;
-        *) arguments+=("$argument") ;;
+        --local) [[ $build != for_lambda ]] || build=for_this_machine; arguments+=(--local) ;;
+        --json) arguments+=(--json) ;;
+        --model)
+            # Before minutes of building.
+            [[ -f ${2:-} ]] || { echo "failed to package: there is no model ${2:-}: name one with --model FILE" >&2; exit 1; }
+            arguments+=(--model "$2")
+            shift ;;
+        --help) usage; exit ;;
+        *) usage >&2; exit 2 ;;
     esac
+    shift
 done
+if [[ $target == aarch64* && $build != for_lambda ]]; then
+    echo "failed to package: --local, --libtorch and --no-build are for this machine's processor, and go without --arm64" >&2
+    exit 2
+fi
 
 case $build in
     for_lambda)
