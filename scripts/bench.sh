@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures, in one run on one machine and in turns: galaxies per second of the native and the libtorch engine beside the
 # published forward pass in PyTorch eager, ONNX Runtime and OpenVINO, on the same threads; the processor's
-# multiply-add peak; each layer of the native engine beside it; loading; and time and memory of one rank on one galaxy, 100 MB and 1 GB.
+# multiply-add peak; each layer of the native engine beside it; loading; and time and memory of one rank on one galaxy,
+# 100 MB and 1 GB.
 #
 #   scripts/bench.sh             tables, and out/bench/bench.png
 #   scripts/bench.sh --json      and, as its last line, one JSON object

@@ -104,6 +104,7 @@ class Environment:
                 env=self.variables(temporary, endpoint), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, start_new_session=True)
         except OSError as failure:
+            # As one that has ended before it said anything.
             self.process = subprocess.Popen(["false"], stdout=subprocess.PIPE, start_new_session=True)
             self.init_error = error("Runtime.InvalidEntrypoint", f"RequestId: {self.id} Error: {failure}")
         threading.Thread(target=self.follow, daemon=True).start()

@@ -4,8 +4,8 @@
 //!   order they are used in; bias, activation and residual are done while the result is still there (`linear`).
 //! - Convolutions, whose maps and channels are too small to fill vectors, have a galaxy in each lane (`conv`).
 //! - Attention among 17 tokens never leaves the nearest cache (`attention`).
-//! - A micro-batch's activations stay in the second cache. Each core works on micro-batches of its own, and nothing is
-//!   allocated meanwhile (`network`).
+//! - Each core works on micro-batches of its own, whose activations stay near it, and nothing is allocated meanwhile
+//!   (`network`).
 //!
 //! A galaxy's redshift is the same to the last bit for any batch size, number of threads and place in the batch: each
 //! sum is in the order of its own terms, whatever stands beside it.

@@ -1,7 +1,7 @@
 //! Linear layers: products of row-major activations with weights that were packed at load.
 //!
 //! A tile of the result, some rows by up to [`PANEL`] vectors of outputs, stays in registers while the inputs go by. The
-//! weights of a panel lie in the order they are used in, and stay in the nearest cache while all rows go by. Each value of
+//! weights of a panel lie in the order they are used in, and stay in a near cache while all rows go by. Each value of
 //! the result is its bias plus the products in the order of the inputs, whatever tile it is in: it does not depend on
 //! the other rows, nor on how many they are.
 

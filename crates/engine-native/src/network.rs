@@ -6,7 +6,6 @@ use astromae::{
     engine::{BANDS, PIXELS},
     fold,
 };
-
 use bytemuck::zeroed_vec;
 
 use crate::{

@@ -4,7 +4,6 @@ use astromae::{
     engine::{BANDS, PIXELS, SIDE},
     fold,
 };
-
 use bytemuck::zeroed_vec;
 
 use crate::{
