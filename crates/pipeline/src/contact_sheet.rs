@@ -3,6 +3,7 @@
 //! Colours are those of SDSS's own pictures: i, r and g as red, green and blue, stretched by asinh of their sum so that
 //! faint wings show and bright centres keep their colour (Lupton et al. 2004, PASP 116, 133).
 
+use astromae::engine::SIDE;
 use plotters::{
     element::Rectangle,
     style::{
@@ -13,7 +14,6 @@ use plotters::{
 
 use crate::plot::{PlotError, Result, render, text};
 
-const SIDE: usize = torch_file::SIDE as usize;
 /// Bands of red, green and blue, and what their fluxes (nanomaggies per pixel) are multiplied by: a spiral becomes white.
 const CHANNELS: [(usize, f64); 3] = [(3, 1.0), (2, 1.4), (1, 2.5)];
 /// How early the stretch turns logarithmic.
