@@ -3,97 +3,49 @@
 //! The name decides what happens next: `statemachine/redshift.asl.json` retries the transient ones and
 //! lets the permanent ones fail at once, because no retry mends a corrupt file. A test keeps the two in step.
 
-/// A failure with the key or field that caused it and what to do about it.
-#[derive(Debug, Clone, thiserror::Error)]
+use crate::storage::StorageError;
+
+/// The cause of a failure.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A failure with the key or field that caused it and what to do about it. What it says is completed by its causes: print
+/// it with [`explain`](crate::storage::explain).
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The execution input is not one we can run.
     #[error("bad payload: {0}")]
     BadPayload(String),
-    /// Nothing to do lies under the prefix.
+    /// Nothing to do lies under the prefix. `location` is the folder that was listed.
     #[error("no .pt file under {location}: check `prefix` (or `data_prefix`), and that the partitions were uploaded")]
-    EmptyPrefix {
-        /// The folder that was listed, as `s3://bucket/prefix/` or a path.
-        location: String,
-    },
-    /// A bucket, key or file does not exist.
-    #[error("not found: {location}: {hint}")]
-    NotFound {
-        /// What was looked for.
-        location: String,
-        /// What to check.
-        hint: &'static str,
-    },
-    /// The role or user may not read or write this.
-    #[error(
-        "access denied to {location} ({action}): {reason}: check the credentials, and that their role or user may do this there"
-    )]
-    AccessDenied {
-        /// The bucket or key.
-        location: String,
-        /// What was tried.
-        action: &'static str,
-        /// What the store said.
-        reason: String,
-    },
-    /// A data file is not what the model needs, or changed while the run went on.
-    #[error("bad partition {location}: {reason}")]
-    BadPartition {
-        /// The file.
-        location: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    EmptyPrefix { location: String },
+    /// Storage did not do what it was asked to.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A data file is not what the model needs. The cause names the file.
+    #[error("bad partition")]
+    BadPartition(#[source] BoxError),
     /// The model file cannot be used, or is not the one that was planned.
-    #[error("bad model {location}: {reason}")]
-    BadModel {
-        /// The file.
-        location: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// No such engine in this binary, or it failed to start.
-    #[error("bad engine: {0}")]
-    BadEngine(String),
-    /// Another, different run owns the result path.
+    #[error("bad model {location}")]
+    BadModel { location: String, source: BoxError },
+    /// There is no such engine in this binary, or it failed to start.
+    #[error("bad engine")]
+    BadEngine(#[source] BoxError),
+    /// Another, different run owns the result path. `theirs` and `ours` are fingerprints of plans.
     #[error(
         "result path {location} holds another run (plan {theirs}, this run is {ours}): choose another `result_path`, or set `overwrite` to true to delete that run's results"
     )]
-    ResultPathTaken {
-        /// The result path.
-        location: String,
-        /// Fingerprint of the plan that lies there.
-        theirs: String,
-        /// Fingerprint of the plan of this run.
-        ours: String,
-    },
-    /// The plan in the store is not the one this task belongs to.
+    ResultPathTaken { location: String, theirs: String, ours: String },
+    /// The plan in storage is not the one that this task belongs to.
     #[error(
         "plan {location} has fingerprint {found}, this task belongs to {expected}: another run took the result path meanwhile"
     )]
-    PlanMismatch {
-        /// The plan.
-        location: String,
-        /// The task's fingerprint.
-        expected: String,
-        /// The stored one.
-        found: String,
-    },
+    PlanMismatch { location: String, expected: String, found: String },
     /// The function's time would have run out.
     #[error("{0}")]
     DeadlineExceeded(String),
-    /// The object store did not answer, or not properly, after the SDK's own retries.
-    #[error("failed to {action} {location}: {reason}")]
-    StoreUnavailable {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        location: String,
-        /// What came back.
-        reason: String,
-    },
     /// A fault of ours, or of the machine.
-    #[error("internal error: {0}")]
-    Internal(String),
+    #[error("internal error")]
+    Internal(#[source] BoxError),
 }
 
 /// The crate's result.
@@ -116,47 +68,35 @@ impl Error {
     /// Names that a retry may mend.
     pub const TRANSIENT: [&str; 2] = ["StoreUnavailable", "Internal"];
 
-    /// The Lambda `errorType`, and so the error name in the state machine.
+    /// The Lambda `errorType`, and so the error's name in the state machine.
     pub fn name(&self) -> &'static str {
         match self {
             Self::BadPayload(_) => "BadPayload",
             Self::EmptyPrefix { .. } => "EmptyPrefix",
-            Self::NotFound { .. } => "NotFound",
-            Self::AccessDenied { .. } => "AccessDenied",
-            Self::BadPartition { .. } => "BadPartition",
+            Self::Storage(StorageError::NotFound { .. }) => "NotFound",
+            Self::Storage(StorageError::AccessDenied { .. }) => "AccessDenied",
+            Self::Storage(StorageError::Changed { .. }) | Self::BadPartition(_) => "BadPartition",
+            Self::Storage(StorageError::Unavailable { .. }) => "StoreUnavailable",
             Self::BadModel { .. } => "BadModel",
             Self::BadEngine(_) => "BadEngine",
             Self::ResultPathTaken { .. } => "ResultPathTaken",
             Self::PlanMismatch { .. } => "PlanMismatch",
             Self::DeadlineExceeded(_) => "DeadlineExceeded",
-            Self::StoreUnavailable { .. } => "StoreUnavailable",
             Self::Internal(_) => "Internal",
         }
     }
 
-    /// What the torch reader says, with the store's own error taken out where that is the cause.
-    pub(crate) fn from_torch(location: &str, error: torch_file::Error) -> Self {
-        Self::from_store(&error).unwrap_or_else(|| Self::bad_partition(location, error))
+    pub(crate) fn internal(cause: impl Into<BoxError>) -> Self {
+        Self::Internal(cause.into())
     }
+}
 
-    /// The store's error that travelled through a reader as an `io::Error`.
-    pub(crate) fn from_store(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            let inner = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-            if let Some(ours) = inner.and_then(|inner| inner.downcast_ref::<Self>()) {
-                return Some(ours.clone());
-            }
-            cause = error.source();
+/// What a data set says, with storage's own failures as what they are.
+impl From<galaxies::Error<StorageError>> for Error {
+    fn from(error: galaxies::Error<StorageError>) -> Self {
+        match error {
+            galaxies::Error::File(torch_file::Error::Read { source, .. }) => Self::Storage(source),
+            other => Self::BadPartition(other.into()),
         }
-        None
-    }
-
-    pub(crate) fn bad_partition(location: impl Into<String>, reason: impl std::fmt::Display) -> Self {
-        Self::BadPartition { location: location.into(), reason: reason.to_string() }
-    }
-
-    pub(crate) fn bad_model(location: impl Into<String>, reason: impl std::fmt::Display) -> Self {
-        Self::BadModel { location: location.into(), reason: reason.to_string() }
     }
 }

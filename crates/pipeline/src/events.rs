@@ -1,4 +1,4 @@
-//! What the state machine and the three functions say to each other. Small at any scale: lists lie in the bucket.
+//! What the state machine and the three functions say to each other. It is small at any scale: lists lie in the bucket.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,22 +21,21 @@ pub struct Run {
     pub bucket: String,
     /// Folder of the results.
     pub result_path: String,
-    /// The plan's fingerprint.
+    /// Fingerprint of the plan.
     pub fingerprint: String,
-    /// Ranks of the run.
+    /// Number of ranks of the run.
     pub world_size: u64,
-    /// Ranks still to run; fewer than `world_size` where a run is resumed.
+    /// Number of ranks still to run; fewer than `world_size` where a run is resumed.
     pub pending: u64,
     /// Key of the list of ranks still to run.
     pub tasks: String,
-    /// For the Distributed Map.
+    /// Ranks that the Distributed Map runs at once; 0 is as many as Lambda gives.
     pub max_concurrency: u64,
 }
 
-/// One item of the list of ranks still to run.
+/// An item of the list of ranks still to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
-    /// The rank.
     pub rank: u64,
 }
 
@@ -49,18 +48,14 @@ pub struct RankEvent {
     pub bucket: String,
     /// Folder of the results, where the plan lies.
     pub result_path: String,
-    /// Fingerprint the plan must have.
+    /// Fingerprint that the plan must have.
     pub fingerprint: String,
-    /// Ranks of the run.
-    pub world_size: u64,
-    /// This rank.
     pub rank: u64,
 }
 
 /// Answer of the inference function.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RankAnswer {
-    /// The rank.
     pub rank: u64,
     /// Rows in its part of the catalogue.
     pub rows: u64,
@@ -83,14 +78,14 @@ pub struct SummarizeEvent {
     pub bucket: String,
     /// Folder of the results.
     pub result_path: String,
-    /// Fingerprint the plan must have.
+    /// Fingerprint that the plan must have.
     pub fingerprint: String,
     /// When the execution started, RFC 3339.
     pub start_time: String,
     /// Where the map wrote its results, if it ended.
     #[serde(default)]
     pub map: Option<ResultWriterDetails>,
-    /// Why the map failed as a whole, if it did.
+    /// Why the map as a whole failed, if it did.
     #[serde(default)]
     pub error: Option<MapError>,
 }
@@ -99,9 +94,7 @@ pub struct SummarizeEvent {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ResultWriterDetails {
-    /// The bucket.
-    pub bucket: String,
-    /// Key of `manifest.json`.
+    /// Key of `manifest.json`, in the bucket of the results.
     pub key: String,
 }
 
@@ -109,9 +102,7 @@ pub struct ResultWriterDetails {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct MapError {
-    /// The error's name.
     pub error: String,
-    /// What was said about it.
     #[serde(default)]
     pub cause: String,
 }
@@ -119,15 +110,15 @@ pub struct MapError {
 /// Answer of the summarizer, and output of the execution.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Summary {
-    /// Every planned row is in the catalogue.
+    /// Whether every planned row is in the catalogue.
     pub complete: bool,
-    /// Complete, or no more ranks missing than the payload tolerates.
+    /// Whether no more ranks are missing than the payload tolerates.
     pub accepted: bool,
     /// Rows in the catalogue.
     pub rows: u64,
     /// Ranks without a part.
     pub missing_ranks: u64,
-    /// Rows they own; null where only they would have counted them.
+    /// Rows that they own; null where only they would have counted them.
     pub missing_rows: Option<u64>,
     /// What is missing and why, for a person; null where nothing is.
     pub reason: Option<String>,

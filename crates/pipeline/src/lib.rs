@@ -1,29 +1,31 @@
-//! The domain, used by every binary: what a run is asked to do ([`payload`]), how it is divided ([`plan`]), one
-//! rank's work ([`rank`]), what comes out ([`catalogue`], [`metrics`], [`results`]) and how the parts become one
-//! result ([`summarize`]).
+//! A run: what it is asked to do ([`payload`]), how it is divided ([`plan`]), and its three steps.
 //!
-//! Data flows one way: payload → plan → ranks → catalogue → results. The steps that touch storage do it through
-//! [`store::ObjectStore`]; everything else is a pure function over plain structs. The crate knows the `Engine` trait
-//! but no engine, so the functions that only plan and merge do not carry one.
+//! - [`initialize`]: from a payload to a plan in the bucket.
+//! - [`rank`]: one rank's share of the rows in, its part of the catalogue out. [`batch_loop`] is the loop in it.
+//! - [`summarize`]: from the parts to one catalogue, with metrics and a picture.
+//! - [`local_run`]: the same on one machine, without AWS.
+//!
+//! Data flows one way: payload → plan → ranks → catalogue → results. The steps do not know each other: they meet in
+//! [`run_files`], the files of a run, and [`events`], what the state machine hands them. They reach files through
+//! [`storage::ObjectStore`] alone. The crate knows the `Engine` trait but no engine, so that the functions that only plan
+//! and merge do not carry one.
 
-pub mod catalogue;
-pub mod contact_sheet;
-pub mod cost;
-pub mod error;
+pub mod batch_loop;
+pub mod deadline;
+pub mod engine_cache;
+mod error;
 pub mod events;
-pub mod infer;
 pub mod initialize;
-pub mod invocations;
-pub mod layout;
-pub mod metrics;
+pub mod local_run;
+mod map_run;
+mod merge;
+pub mod partitions;
 pub mod payload;
 pub mod plan;
-pub mod plot;
-pub mod predict;
 pub mod rank;
-pub mod results;
-pub mod store;
+pub mod resource_usage;
+pub mod run_files;
+pub mod storage;
 pub mod summarize;
-pub mod usage;
 
 pub use error::{Error, Result};

@@ -7,7 +7,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Error, Result, store::as_folder};
+use crate::{
+    error::{Error, Result},
+    storage::as_folder,
+};
 
 /// Fields with a meaning, in the order the README explains them.
 pub const FIELDS: [&str; 13] = [

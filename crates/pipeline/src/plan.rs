@@ -10,9 +10,13 @@ use std::{cmp::Ordering, ops::Range};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result, payload::Payload, store::ObjectInfo};
+use crate::{
+    error::{Error, Result},
+    payload::Payload,
+    storage::ObjectInfo,
+};
 
-/// One data file of a run.
+/// A data file of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedFile {
     /// Key, size and ETag at planning time.
@@ -26,7 +30,7 @@ pub struct PlannedFile {
 /// The model of a run, by content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedModel {
-    /// What to call it: its key or file name.
+    /// Its key or file name.
     pub name: String,
     /// SHA-256 of the file's bytes, in hexadecimal.
     pub sha256: String,
@@ -40,24 +44,22 @@ pub struct PlannedModel {
 pub struct Plan {
     /// Hash over what determines the catalogue: see [`Plan::new`].
     pub fingerprint: String,
-    /// The execution that planned it.
+    /// Name of the execution that planned it.
     pub execution: String,
     /// Version of Cosmic that planned it.
     pub version: String,
     /// The input, with every default filled in.
     pub payload: Payload,
-    /// Number of ranks, never more than files and rows give work to.
+    /// Number of ranks: never more than files and rows give work to.
     pub world_size: u64,
-    /// The model.
     pub model: PlannedModel,
     /// The files, in natural order.
     pub files: Vec<PlannedFile>,
 }
 
-/// Part of a file, or a whole file of a length still unknown.
+/// A part of a file, or a whole file whose number of rows may still be unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice<'a> {
-    /// The file.
     pub file: &'a PlannedFile,
     /// The rows; `None` is all of them, however many there are.
     pub rows: Option<Range<u64>>,
@@ -91,7 +93,7 @@ impl Plan {
         })
     }
 
-    /// Rows of the whole run, where the plan knows them.
+    /// The number of rows of the whole run, where the plan knows it.
     pub fn rows(&self) -> Option<u64> {
         self.files.iter().map(|file| file.rows).sum()
     }
@@ -142,7 +144,7 @@ fn total_rows(files: &[PlannedFile]) -> Result<u64> {
         .iter()
         .map(|file| {
             file.rows.ok_or_else(|| {
-                Error::Internal(format!("{}: ranks share files, but its rows were not read", file.object.key))
+                Error::internal(format!("{}: ranks share files, but its rows were not read", file.object.key))
             })
         })
         .sum()
@@ -157,17 +159,8 @@ fn fingerprint(payload: &Payload, world_size: u64, files: &[PlannedFile], model:
         "model": model.sha256,
         "files": files,
     });
-    let bytes = serde_json::to_vec(&determined_by).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(hex(&Sha256::digest(bytes))[..16].to_owned())
-}
-
-/// Bytes as lowercase hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let bytes = serde_json::to_vec(&determined_by).map_err(Error::internal)?;
+    Ok(hex::encode(Sha256::digest(bytes))[..16].to_owned())
 }
 
 /// Sorts by key in natural order: `2.pt` before `10.pt`.

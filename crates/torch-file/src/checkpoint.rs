@@ -1,24 +1,24 @@
-//! Networks: a whole pickled module, or a state dict, as flat names of tensors and attributes.
+//! Checkpoints: the tensors and attributes of a whole pickled module or of a state dict, by flat names.
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::{Error, Result, file::TorchFile, tensor::TensorRef, value::Value};
+use crate::{error::FormatError, file::TorchFile, range::RangeRead, tensor::TensorRef, value::Value};
 
-/// Modules in modules in modules: no network is deeper.
+/// Modules are nested at most so deep.
 const MAX_DEPTH: usize = 64;
 
 /// A plain attribute of a module.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Attribute {
-    /// True or false.
+    /// A Python `bool`.
     Bool(bool),
-    /// A whole number.
+    /// A Python `int` of at most 64 bits.
     Int(i64),
-    /// A number.
+    /// A Python `float`.
     Float(f64),
-    /// A text.
+    /// A Python `str`.
     Text(String),
-    /// A tuple of whole numbers, such as a kernel size.
+    /// A tuple of integers, such as the size of a kernel.
     Ints(Vec<i64>),
 }
 
@@ -38,10 +38,10 @@ impl Checkpoint {
     /// `module.` before its names, alone or under the key `state_dict`, `model_state_dict` or `model`.
     ///
     /// # Errors
-    /// [`Error::Content`] where the file holds something else.
-    pub fn of(file: &TorchFile) -> Result<Self> {
+    /// [`FormatError::Content`] where the file holds something else.
+    pub fn of<R: RangeRead>(file: &TorchFile<R>) -> Result<Self, FormatError> {
         let root = file.root();
-        let content = |found: String| Error::Content {
+        let content = |found: String| FormatError::Content {
             file: file.name().to_owned(),
             expected: "a network (a module or a state dict)",
             found,

@@ -1,27 +1,27 @@
-//! A torch.save file of either form: its object, and the numbers of its tensors by row ranges.
+//! A torch.save file of either form: its object, and the way to its tensors.
 
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
+use tokio::sync::OnceCell;
+
 use crate::{
-    Error, Result, legacy,
+    edges::Edges,
+    error::{Error, FormatError},
+    legacy::{self, Legacy},
     pickle::{MAX_PICKLE, parse_whole},
-    range::{RangeRead, read},
-    tensor::{Element, TensorRef},
+    range::RangeRead,
+    stored::{Place, StoredTensor},
+    tensor::TensorRef,
     value::{Pickle, Value},
     zip::Directory,
 };
 
-/// Largest result of one read, in bytes.
-const MAX_RESULT: u64 = 16 << 30;
-/// Largest number of reads that one range of rows may take.
-const MAX_PIECES: usize = 100_000;
-
 /// How a file was saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// PyTorch 1.6 and later.
+    /// A zip archive, which PyTorch writes since 1.6.
     Zip,
-    /// PyTorch 0.1.10 to 1.5.
+    /// A sequence of pickles, which PyTorch 0.1.10 to 1.5 wrote.
     Legacy,
 }
 
@@ -31,73 +31,41 @@ enum Storages {
 }
 
 /// An open torch.save file. Opening reads its description, never its tensors.
-pub struct TorchFile {
-    reader: Arc<dyn RangeRead>,
+pub struct TorchFile<R> {
+    reader: Arc<R>,
+    edges: Edges,
     pickle: Pickle,
     storages: Storages,
 }
 
-impl TorchFile {
-    /// Reads a file's object, with its tensors as references.
+impl<R: RangeRead> TorchFile<R> {
+    /// Reads a file's object, with its tensors as references. A file whose description lies within 64 KiB of its ends, as
+    /// that of every data set does, takes two reads at the same time.
     ///
     /// # Errors
-    /// One variant per malformation: see [`Error`].
-    pub async fn open(reader: Arc<dyn RangeRead>) -> Result<Self> {
-        let size = reader.size();
-        let start = read(reader.as_ref(), "the start", 0..size.min(512)).await?;
-        if start.starts_with(b"PK\x03\x04") {
-            return Self::open_zip(reader).await;
+    /// [`Error::Read`] where the reader fails, and a [`FormatError`] for each malformation.
+    pub async fn open(reader: R) -> Result<Self, Error<R::Error>> {
+        let reader = Arc::new(reader);
+        let edges = Edges::read(&*reader).await?;
+        let head = edges.head();
+        if head.starts_with(b"PK\x03\x04") {
+            let (pickle, directory) = open_zip(&*reader, &edges).await?;
+            return Ok(Self { reader, edges, pickle, storages: Storages::Zip(directory) });
         }
-        if start.starts_with(&legacy::MAGIC) {
-            let legacy = legacy::open(reader.as_ref()).await?;
-            return Ok(Self { pickle: legacy.pickle, storages: Storages::Legacy(legacy.storages), reader });
+        if head.starts_with(&legacy::MAGIC) {
+            let Legacy { pickle, storages } = legacy::open(&*reader, &edges).await?;
+            return Ok(Self { reader, edges, pickle, storages: Storages::Legacy(storages) });
         }
         let file = reader.name().to_owned();
-        if start.get(257..262) == Some(b"ustar") {
-            return Err(Error::Unsupported {
+        if head.get(257..262) == Some(b"ustar") {
+            return Err(FormatError::Unsupported {
                 file,
                 what: "the tar form of PyTorch before 0.1.10".into(),
                 instead: "load it with the PyTorch that wrote it and save it again",
-            });
-        }
-        Err(Error::NotTorch { file, reason: looks_like(&start) })
-    }
-
-    async fn open_zip(reader: Arc<dyn RangeRead>) -> Result<Self> {
-        let file = reader.name();
-        let directory = Directory::read(reader.as_ref()).await?;
-        let Some(size) = directory.size("data.pkl") else {
-            return Err(Error::NotTorch {
-                file: file.to_owned(),
-                reason: "it is a zip file without a data.pkl".into(),
-            });
-        };
-        if directory.contains("constants.pkl") {
-            return Err(Error::Unsupported {
-                file: file.to_owned(),
-                what: "a TorchScript archive".into(),
-                instead: "save the module itself, or its state dict, with torch.save",
-            });
-        }
-        if size > MAX_PICKLE {
-            return Err(Error::TooLarge {
-                file: file.to_owned(),
-                what: directory.full_name("data.pkl"),
-                found: size,
-                limit: MAX_PICKLE,
-            });
-        }
-        if directory.contains("byteorder") {
-            let range = directory.locate(reader.as_ref(), "byteorder").await?;
-            let order = read(reader.as_ref(), "byteorder", range.start..range.end.min(range.start + 16)).await?;
-            if order.as_ref() != b"little" {
-                return Err(legacy::big_endian(file));
             }
+            .into());
         }
-        let range = directory.locate(reader.as_ref(), "data.pkl").await?;
-        let bytes = read(reader.as_ref(), "data.pkl", range).await?;
-        let pickle = parse_whole(file, &directory.full_name("data.pkl"), &bytes)?;
-        Ok(Self { pickle, storages: Storages::Zip(directory), reader })
+        Err(FormatError::NotTorch { file, reason: looks_like(head) }.into())
     }
 
     /// The file's name, as its reader calls it.
@@ -105,7 +73,7 @@ impl TorchFile {
         self.reader.name()
     }
 
-    /// How it was saved.
+    /// How the file was saved.
     pub fn format(&self) -> Format {
         match self.storages {
             Storages::Zip(_) => Format::Zip,
@@ -118,110 +86,84 @@ impl TorchFile {
         self.pickle.root()
     }
 
-    /// Where a tensor's storage lies, checked against what the tensor wants of it.
-    async fn storage(&self, tensor: &TensorRef) -> Result<Range<u64>> {
+    /// Binds a tensor to its bytes. It can be read after this file was dropped.
+    ///
+    /// # Errors
+    /// [`FormatError::Tensor`] where its elements are not all in the file.
+    pub fn stored(&self, tensor: &TensorRef) -> Result<StoredTensor<R>, FormatError> {
         let storage = &tensor.storage;
-        let fail = |reason| Error::Tensor { file: self.name().to_owned(), tensor: tensor.describe(), reason };
+        let fail = |reason| FormatError::Tensor { file: self.name().to_owned(), tensor: tensor.describe(), reason };
         tensor.check().map_err(fail)?;
-        let range = match &self.storages {
-            Storages::Legacy(storages) => storages.get(&storage.key).cloned(),
+        let missing = || fail(format!("its storage {} is not in the file", storage.key));
+        let (bytes, place) = match &self.storages {
+            Storages::Legacy(storages) => {
+                let range = storages.get(&storage.key).ok_or_else(missing)?;
+                (range.end - range.start, Place::Known(range.clone()))
+            }
             Storages::Zip(directory) => {
-                let member = format!("data/{}", storage.key);
-                match directory.contains(&member) {
-                    true => Some(directory.locate(self.reader.as_ref(), &member).await?),
-                    false => None,
-                }
+                let member = directory.member(&format!("data/{}", storage.key)).ok_or_else(missing)?;
+                let place = match member.payload_in(self.name(), &self.edges)? {
+                    Some(payload) => Place::Known(payload),
+                    None => Place::Behind(member.clone(), OnceCell::new()),
+                };
+                (member.size(), place)
             }
         };
-        let range = range.ok_or_else(|| fail(format!("its storage {} is not in the file", storage.key)))?;
-        let wanted = storage.elements.checked_mul(storage.dtype.size());
-        if wanted != Some(range.end - range.start) {
+        if storage.elements.checked_mul(storage.dtype.size()) != Some(bytes) {
             return Err(fail(format!(
-                "its storage {} should have {} elements, the file has {} bytes of it",
-                storage.key,
-                storage.elements,
-                range.end - range.start
+                "its storage {} should have {} elements, the file has {bytes} bytes of it",
+                storage.key, storage.elements,
             )));
         }
-        Ok(range)
-    }
-
-    /// Checks that a tensor's elements are all there, without reading them.
-    ///
-    /// # Errors
-    /// [`Error::Tensor`] where they are not.
-    pub async fn check(&self, tensor: &TensorRef) -> Result<()> {
-        self.storage(tensor).await.map(drop)
-    }
-
-    /// A whole tensor, row-major, converted from whichever floating-point type it has.
-    ///
-    /// # Errors
-    /// A tensor that is not floating-point or not wholly in the file.
-    pub async fn tensor<T: Element>(&self, tensor: &TensorRef) -> Result<Vec<T>> {
-        match tensor.shape.first() {
-            Some(rows) => self.rows(tensor, 0..*rows).await,
-            None => {
-                // A scalar is one row of a tensor of one dimension.
-                let mut scalar = tensor.clone();
-                (scalar.shape, scalar.stride) = (vec![1], vec![1]);
-                self.rows(&scalar, 0..1).await
-            }
-        }
-    }
-
-    /// Rows of a tensor (indices of its first dimension), row-major, converted from whichever floating-point type it
-    /// has. Reads and holds no more than about twice those rows.
-    ///
-    /// # Errors
-    /// A tensor that is not floating-point or not wholly in the file, and rows it does not have.
-    pub async fn rows<T: Element>(&self, tensor: &TensorRef, rows: Range<u64>) -> Result<Vec<T>> {
-        let there = tensor.shape.first().copied().unwrap_or(0);
-        if rows.start > rows.end || rows.end > there {
-            return Err(Error::Rows { file: self.name().to_owned(), start: rows.start, end: rows.end, rows: there });
-        }
-        let storage = self.storage(tensor).await?;
-        if rows.is_empty() || tensor.shape.contains(&0) {
-            return Ok(Vec::new());
-        }
-        let fail = |reason: String| Error::Tensor { file: self.name().to_owned(), tensor: tensor.describe(), reason };
-        let layout = tensor.layout().rows(rows);
-        let count = layout.elements().unwrap_or(u64::MAX);
-        let bytes = count.saturating_mul(size_of::<T>() as u64);
-        if bytes > MAX_RESULT {
-            return Err(Error::TooLarge {
-                file: self.name().to_owned(),
-                what: format!("the bytes to read of a tensor of {}", tensor.describe()),
-                found: bytes,
-                limit: MAX_RESULT,
-            });
-        }
-        let pieces = layout
-            .pieces(MAX_PIECES)
-            .ok_or_else(|| fail("its elements lie too far apart: save it with `.contiguous()`".into()))?;
-        let size = tensor.dtype().size();
-        let first = storage.start + tensor.storage.first * size;
-        let mut result: Vec<T> = Vec::new();
-        for piece in pieces {
-            let span = piece.span().unwrap_or_default();
-            let member = format!("storage {}", tensor.storage.key);
-            let bytes = read(self.reader.as_ref(), &member, first + span.start * size..first + span.end * size).await?;
-            let elements =
-                T::decode(tensor.dtype(), &bytes).ok_or_else(|| fail("it is not of a floating-point type".into()))?;
-            if elements.len() as u64 == count && piece.is_row_major() {
-                return Ok(elements);
-            }
-            if result.is_empty() {
-                result = vec![T::default(); count as usize];
-            }
-            piece.gather(&elements, &mut result);
-        }
-        Ok(result)
+        Ok(StoredTensor::new(Arc::clone(&self.reader), tensor.clone(), place))
     }
 }
 
+async fn open_zip<R: RangeRead>(reader: &R, edges: &Edges) -> Result<(Pickle, Directory), Error<R::Error>> {
+    let file = reader.name();
+    let directory = Directory::read(reader, edges).await?;
+    let Some(member) = directory.member("data.pkl") else {
+        let reason = "it is a zip file without a data.pkl".into();
+        return Err(FormatError::NotTorch { file: file.to_owned(), reason }.into());
+    };
+    if directory.member("constants.pkl").is_some() {
+        return Err(FormatError::Unsupported {
+            file: file.to_owned(),
+            what: "a TorchScript archive".into(),
+            instead: "save the module itself, or its state dict, with torch.save",
+        }
+        .into());
+    }
+    if member.size() > MAX_PICKLE {
+        return Err(FormatError::TooLarge {
+            file: file.to_owned(),
+            what: member.name().to_owned(),
+            found: member.size(),
+            limit: MAX_PICKLE,
+        }
+        .into());
+    }
+    if let Some(byte_order) = directory.member("byteorder") {
+        let range = match byte_order.payload_in(file, edges)? {
+            Some(range) => range,
+            None => byte_order.payload(reader).await?,
+        };
+        let text = edges.get_or_read(reader, "byteorder", range.start..range.end.min(range.start + 16)).await?;
+        if text.as_ref() != b"little" {
+            return Err(legacy::big_endian(file).into());
+        }
+    }
+    let range = match member.payload_in(file, edges)? {
+        Some(range) => range,
+        None => member.payload(reader).await?,
+    };
+    let bytes = edges.get_or_read(reader, "data.pkl", range).await?;
+    let pickle = parse_whole(file, member.name(), &bytes)?;
+    Ok((pickle, directory))
+}
+
 /// What a file's first bytes say it is.
-fn looks_like(start: &[u8]) -> String {
+fn looks_like(head: &[u8]) -> String {
     let known: [(&[u8], &str); 8] = [
         (b"\x89HDF", "an HDF5 file"),
         (b"SIMPLE  =", "a FITS file"),
@@ -232,10 +174,10 @@ fn looks_like(start: &[u8]) -> String {
         (b"<", "a web page or XML"),
         (b"\x80", "a plain pickle"),
     ];
-    match known.iter().find(|(magic, _)| start.starts_with(magic)) {
+    match known.iter().find(|(magic, _)| head.starts_with(magic)) {
         Some((_, what)) => format!("it looks like {what}"),
-        None if start.get(8) == Some(&b'{') => "it looks like a safetensors file".into(),
-        None if start.is_empty() => "it is empty".into(),
-        None => format!("it starts with {:02x?}", &start[..start.len().min(4)]),
+        None if head.get(8) == Some(&b'{') => "it looks like a safetensors file".into(),
+        None if head.is_empty() => "it is empty".into(),
+        None => format!("it starts with {:02x?}", &head[..head.len().min(4)]),
     }
 }

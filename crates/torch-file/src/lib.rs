@@ -2,34 +2,43 @@
 //!
 //! A pickle is a program, and `torch.load` runs it: whoever can put a file into a bucket can run code in every
 //! function that loads it. This reader is a machine for the opcodes that `torch.save` writes; it builds inert
-//! [`Value`]s and calls nothing. Files are hostile until proved otherwise: sizes, offsets, strides and nesting are
-//! checked before anything is allocated, and each malformation is an [`Error`] of its own.
+//! [`Value`]s and calls nothing. Files are hostile until proved otherwise: a member, storage or tensor must lie within
+//! the file before its bytes are read, a pickle may build a limited number of values, and each malformation is a
+//! [`FormatError`] of its own.
 //!
-//! It reads byte ranges ([`RangeRead`]), so a few rows of a file of gigabytes in S3 cost a few small requests, and
+//! The crate reads byte ranges ([`RangeRead`]), so a few rows of a file of gigabytes in S3 cost a few small requests, and
 //! memory for those rows.
 //!
-//! - [`Dataset`]: images, magnitudes and redshifts, by rows.
+//! - [`TorchFile`]: the object of a file, as [`Value`]s.
+//! - [`StoredTensor`]: one of its tensors, read whole or by rows.
 //! - [`Checkpoint`]: a network's tensors and attributes, from a whole module or a state dict.
-//! - [`TorchFile`]: anything else.
-//! - [`DatasetWriter`]: data sets that `torch.load` reads.
+//! - [`TensorDatasetWriter`]: data sets that `torch.load` reads.
+#![warn(missing_docs)]
 
 mod checkpoint;
-mod dataset;
+mod dtype;
+mod edges;
 mod error;
 mod file;
 mod legacy;
 mod pickle;
+mod pickler;
 mod range;
+mod rebuild;
+mod stored;
+mod strides;
 mod tensor;
 mod value;
 mod writer;
 mod zip;
+mod zip_writer;
 
 pub use checkpoint::{Attribute, Checkpoint};
-pub use dataset::{BANDS, Dataset, Rows, SIDE};
-pub use error::{Error, Result};
+pub use dtype::{DType, Element};
+pub use error::{Error, FormatError, WriteError};
 pub use file::{Format, TorchFile};
 pub use range::{InMemory, LocalFile, RangeRead};
-pub use tensor::{DType, Element, StorageRef, TensorRef};
+pub use stored::StoredTensor;
+pub use tensor::{StorageRef, TensorRef};
 pub use value::Value;
-pub use writer::{DatasetWriter, Redshifts};
+pub use writer::{Column, TensorDatasetWriter};

@@ -1,31 +1,29 @@
 //! A machine for an allow-list of pickle opcodes. It builds inert [`Node`]s and never calls anything.
 //!
 //! Python's pickle is a program: `REDUCE` calls whatever function the file names. Here a call becomes an
-//! [`Node::Object`] with the function's name and arguments in it. Only the handful of functions of which every
-//! saved tensor is made (`torch._utils._rebuild_tensor_v2`, `OrderedDict` …) are understood, as data.
+//! [`Node::Object`] with the function's name in it. Only the few functions of which every saved tensor is made are
+//! understood, as data: see [`rebuild`].
 
 use std::collections::HashMap;
 
 use crate::{
-    Error, Result,
-    tensor::{DType, StorageRef, TensorRef},
+    error::FormatError,
+    rebuild::{self, Rebuilt},
     value::{Id, Node, Pickle},
 };
 
-/// Largest pickle read. The pickle of a network of 10,000 parameters has 3 MB.
+/// The largest pickle that is read. That of a network of 10,000 tensors has 3 MB.
 pub(crate) const MAX_PICKLE: u64 = 16 << 20;
-/// Largest number of values built.
+/// A pickle builds at most this many values.
 const MAX_NODES: usize = 2_000_000;
-/// Largest number of open marks.
+/// At most this many marks are open at a time.
 const MAX_MARKS: usize = 10_000;
-/// Most dimensions of a tensor.
-const MAX_DIMENSIONS: usize = 16;
 
 /// A pickle that was read, and where it ended.
 #[derive(Debug)]
 pub(crate) struct Parsed {
     pub(crate) pickle: Pickle,
-    /// Bytes it took.
+    /// Length of the pickle in bytes.
     pub(crate) length: usize,
 }
 
@@ -54,7 +52,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, Stop> {
 }
 
 /// Reads one pickle that fills `bytes`.
-pub(crate) fn parse_whole(file: &str, member: &str, bytes: &[u8]) -> Result<Pickle> {
+pub(crate) fn parse_whole(file: &str, member: &str, bytes: &[u8]) -> Result<Pickle, FormatError> {
     match parse(bytes) {
         Ok(parsed) => Ok(parsed.pickle),
         Err(stop) => Err(stop.into_error(file, member, bytes.len())),
@@ -62,12 +60,12 @@ pub(crate) fn parse_whole(file: &str, member: &str, bytes: &[u8]) -> Result<Pick
 }
 
 impl Stop {
-    pub(crate) fn into_error(self, file: &str, member: &str, length: usize) -> Error {
+    pub(crate) fn into_error(self, file: &str, member: &str, length: usize) -> FormatError {
         let (reason, at) = match self {
             Self::Short => ("it ends in the middle".to_owned(), length),
             Self::Bad { reason, at } => (reason, at),
         };
-        Error::Pickle { file: file.to_owned(), member: member.to_owned(), reason, at }
+        FormatError::Pickle { file: file.to_owned(), member: member.to_owned(), reason, at }
     }
 }
 
@@ -349,26 +347,24 @@ impl<'a> Machine<'a> {
                 }
                 0x93 => {
                     let (name, module) = (self.pop()?, self.pop()?);
-                    let (Some(module), Some(name)) = (self.str(module), self.str(name)) else {
+                    let names = (rebuild::text(&self.nodes, module), rebuild::text(&self.nodes, name));
+                    let (Some(module), Some(name)) = names else {
                         return self.bad("a class whose name is not text");
                     };
                     let (module, name) = (module.to_owned(), name.to_owned());
                     self.push(Node::Global { module, name })?;
                 }
                 b'R' => {
-                    let (args, function) = (self.pop()?, self.pop()?);
-                    let id = self.call(function, args)?;
-                    self.stack.push(id);
+                    let (arguments, function) = (self.pop()?, self.pop()?);
+                    self.push_rebuilt(rebuild::call(&self.nodes, function, arguments))?;
                 }
                 0x81 => {
-                    let (args, class) = (self.pop()?, self.pop()?);
-                    let id = self.object(class, args)?;
-                    self.stack.push(id);
+                    let (_arguments, class) = (self.pop()?, self.pop()?);
+                    self.push(rebuild::object(&self.nodes, class))?;
                 }
                 0x92 => {
-                    let (_keywords, args, class) = (self.pop()?, self.pop()?, self.pop()?);
-                    let id = self.object(class, args)?;
-                    self.stack.push(id);
+                    let (_keywords, _arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
+                    self.push(rebuild::object(&self.nodes, class))?;
                 }
                 b'b' => {
                     let given = self.pop()?;
@@ -380,13 +376,23 @@ impl<'a> Machine<'a> {
                 }
                 b'Q' => {
                     let id = self.pop()?;
-                    let id = self.persistent(id)?;
-                    self.stack.push(id);
+                    self.push_rebuilt(rebuild::persistent(&self.nodes, id))?;
                 }
                 other => {
                     return self.bad(format!("opcode 0x{other:02x} is not one that torch.save writes"));
                 }
             }
+        }
+    }
+
+    fn push_rebuilt(&mut self, rebuilt: Result<Rebuilt, String>) -> Step<()> {
+        match rebuilt {
+            Ok(Rebuilt::New(node)) => self.push(node),
+            Ok(Rebuilt::Existing(id)) => {
+                self.stack.push(id);
+                Ok(())
+            }
+            Err(reason) => self.bad(reason),
         }
     }
 
@@ -416,10 +422,12 @@ impl<'a> Machine<'a> {
     fn extend(&mut self, ids: Vec<Id>) -> Step<()> {
         let top = self.top()?;
         match &mut self.nodes[top as usize] {
-            Node::List(elements) | Node::Set(elements) | Node::Object { elements, .. } => {
+            Node::List(elements) | Node::Set(elements) => {
                 elements.extend(ids);
                 Ok(())
             }
+            // What a subclass of list holds is of no use to a reader.
+            Node::Object { .. } => Ok(()),
             _ => self.bad("elements for something that is no list"),
         }
     }
@@ -430,139 +438,12 @@ impl<'a> Machine<'a> {
         }
         let top = self.top()?;
         match &mut self.nodes[top as usize] {
-            Node::Dict(entries) | Node::Object { entries, .. } => {
+            Node::Dict(entries) => {
                 entries.extend(ids.chunks_exact(2).map(|pair| (pair[0], pair[1])));
                 Ok(())
             }
+            Node::Object { .. } => Ok(()),
             _ => self.bad("entries for something that is no dictionary"),
-        }
-    }
-
-    fn str(&self, id: Id) -> Option<&str> {
-        match &self.nodes[id as usize] {
-            Node::Str(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn ids(&self, id: Id) -> Option<&[Id]> {
-        match &self.nodes[id as usize] {
-            Node::Tuple(ids) | Node::List(ids) => Some(ids),
-            _ => None,
-        }
-    }
-
-    fn object(&mut self, class: Id, args: Id) -> Step<Id> {
-        if self.is(class, "collections", "OrderedDict") {
-            return self.node(Node::Dict(Vec::new()));
-        }
-        self.node(Node::Object { class, args, state: None, elements: Vec::new(), entries: Vec::new() })
-    }
-
-    fn is(&self, id: Id, expected_module: &str, expected_name: &str) -> bool {
-        matches!(&self.nodes[id as usize], Node::Global { module, name } if module == expected_module && name == expected_name)
-    }
-
-    /// What a call would give, for the few functions that are data to us; an inert object for every other.
-    fn call(&mut self, function: Id, args: Id) -> Step<Id> {
-        let Node::Global { module, name } = &self.nodes[function as usize] else {
-            return self.object(function, args);
-        };
-        let given = self.ids(args).map(<[Id]>::to_vec).unwrap_or_default();
-        match (module.as_str(), name.as_str(), given.as_slice()) {
-            ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor", [storage, offset, size, stride, ..]) => {
-                self.tensor(*storage, *offset, *size, *stride)
-            }
-            // A parameter is its tensor.
-            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state", [tensor, ..]) => Ok(*tensor),
-            // (function, type, its arguments, state): a tensor with Python attributes of its own.
-            ("torch._tensor", "_rebuild_from_type_v2", [inner, _, inner_args, ..])
-                if self.is(*inner, "torch._utils", "_rebuild_tensor_v2") =>
-            {
-                self.call(*inner, *inner_args)
-            }
-            ("collections", "OrderedDict", []) => self.node(Node::Dict(Vec::new())),
-            ("collections", "OrderedDict", [pairs]) => {
-                let pairs = self.ids(*pairs).map(<[Id]>::to_vec).unwrap_or_default();
-                let mut entries = Vec::with_capacity(pairs.len());
-                for pair in pairs {
-                    match self.ids(pair) {
-                        Some([key, value]) => entries.push((*key, *value)),
-                        _ => return self.bad("an OrderedDict of something else than pairs"),
-                    }
-                }
-                self.node(Node::Dict(entries))
-            }
-            ("__builtin__" | "builtins", "set" | "frozenset", [elements]) => {
-                let elements = self.ids(*elements).map(<[Id]>::to_vec).unwrap_or_default();
-                self.node(Node::Set(elements))
-            }
-            ("torch", "Size", [elements]) => {
-                let elements = self.ids(*elements).map(<[Id]>::to_vec).unwrap_or_default();
-                self.node(Node::Tuple(elements))
-            }
-            _ => self.object(function, args),
-        }
-    }
-
-    fn unsigned(&self, id: Id, what: &str) -> Step<u64> {
-        match &self.nodes[id as usize] {
-            Node::Int(value) if *value >= 0 => Ok(value.unsigned_abs()),
-            _ => self.bad(format!("a tensor's {what} is not a number of 0 or more")),
-        }
-    }
-
-    fn dimensions(&self, id: Id, what: &str) -> Step<Vec<u64>> {
-        match self.ids(id) {
-            Some(ids) if ids.len() <= MAX_DIMENSIONS => ids.iter().map(|id| self.unsigned(*id, what)).collect(),
-            _ => self.bad(format!("a tensor's {what} is not a short tuple")),
-        }
-    }
-
-    fn tensor(&mut self, storage: Id, offset: Id, shape: Id, stride: Id) -> Step<Id> {
-        let Node::Storage(storage) = &self.nodes[storage as usize] else {
-            return self.bad("a tensor without a storage");
-        };
-        let storage = storage.clone();
-        let (shape, stride) = (self.dimensions(shape, "size")?, self.dimensions(stride, "stride")?);
-        if shape.len() != stride.len() {
-            return self.bad("a tensor's size and stride differ in length");
-        }
-        let offset = self.unsigned(offset, "offset")?;
-        self.node(Node::Tensor(TensorRef { shape, stride, offset, storage }))
-    }
-
-    /// `('storage', class, key, device, elements[, view])`, or the legacy form's `('module', class, …)`.
-    fn persistent(&mut self, id: Id) -> Step<Id> {
-        let Some(ids) = self.ids(id).map(<[Id]>::to_vec) else {
-            return self.bad("a persistent id that is no tuple");
-        };
-        let kind = ids.first().and_then(|id| self.str(*id));
-        match (kind, ids.as_slice()) {
-            (Some("module"), [_, class, ..]) => Ok(*class),
-            (Some("storage"), [_, class, key, _device, elements, view @ ..]) => {
-                let Node::Global { name, .. } = &self.nodes[*class as usize] else {
-                    return self.bad("a storage without a class");
-                };
-                let Some(dtype) = DType::of_storage(name) else {
-                    let reason = format!("the storage class {name} is not known");
-                    return self.bad(reason);
-                };
-                // Old savers numbered the keys, newer ones write them as text.
-                let key = match &self.nodes[*key as usize] {
-                    Node::Str(key) => key.clone(),
-                    Node::Int(key) => key.to_string(),
-                    _ => return self.bad("a storage whose key is no text"),
-                };
-                let elements = self.unsigned(*elements, "storage size")?;
-                let (mut first, mut visible) = (0, elements);
-                // The legacy form's view of a part of a storage: (key, first element, elements).
-                if let Some(&[_, from, count]) = view.first().and_then(|view| self.ids(*view)) {
-                    (first, visible) = (self.unsigned(from, "view")?, self.unsigned(count, "view")?);
-                }
-                self.node(Node::Storage(StorageRef { key, dtype, elements, first, visible }))
-            }
-            _ => self.bad("a persistent id that names no storage"),
         }
     }
 }

@@ -1,22 +1,24 @@
 //! Where the bytes come from: anything that can give a byte range of one immutable object.
 
-use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, path::Path, sync::Arc};
+use std::{convert::Infallible, fs::File, io, ops::Range, os::unix::fs::FileExt, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 
-use crate::{Error, Result};
+use crate::error::{Error, FormatError};
 
-/// Byte ranges of one immutable object.
+/// Gives byte ranges of one immutable object.
 pub trait RangeRead: Send + Sync {
-    /// Path or key, for errors.
+    /// Why bytes could not be had. It reaches the caller as it is, in [`Error::Read`].
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Path or key, as errors call the object.
     fn name(&self) -> &str;
 
-    /// Size in bytes.
+    /// Size of the object in bytes.
     fn size(&self) -> u64;
 
-    /// Exactly the bytes of `range`, which lies within the object.
-    fn read(&self, range: Range<u64>) -> BoxFuture<'_, io::Result<Bytes>>;
+    /// Reads exactly the bytes of `range`, which lies within the object.
+    fn read(&self, range: Range<u64>) -> impl Future<Output = Result<Bytes, Self::Error>> + Send;
 }
 
 /// A file on this machine.
@@ -31,8 +33,8 @@ impl LocalFile {
     /// Opens a file for reading.
     ///
     /// # Errors
-    /// [`Error::Read`] where it cannot be opened.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+    /// [`Error::Read`] where the path cannot be opened or is a folder.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error<io::Error>> {
         let name = path.as_ref().display().to_string();
         let open = || {
             let file = File::open(&path)?;
@@ -50,6 +52,8 @@ impl LocalFile {
 }
 
 impl RangeRead for LocalFile {
+    type Error = io::Error;
+
     fn name(&self) -> &str {
         &self.name
     }
@@ -58,21 +62,19 @@ impl RangeRead for LocalFile {
         self.size
     }
 
-    fn read(&self, range: Range<u64>) -> BoxFuture<'_, io::Result<Bytes>> {
+    async fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
         let file = Arc::clone(&self.file);
-        Box::pin(async move {
-            tokio::task::spawn_blocking(move || {
-                let mut bytes = vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?];
-                file.read_exact_at(&mut bytes, range.start)?;
-                Ok(Bytes::from(bytes))
-            })
-            .await
-            .map_err(io::Error::other)?
+        tokio::task::spawn_blocking(move || {
+            let mut bytes = vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?];
+            file.read_exact_at(&mut bytes, range.start)?;
+            Ok(Bytes::from(bytes))
         })
+        .await
+        .map_err(io::Error::other)?
     }
 }
 
-/// An object that is in memory already.
+/// An object that is in memory already, so that reading it cannot fail.
 #[derive(Debug, Clone)]
 pub struct InMemory {
     name: String,
@@ -80,13 +82,15 @@ pub struct InMemory {
 }
 
 impl InMemory {
-    /// `name` is what errors call it.
+    /// Makes an object of bytes; `name` is what errors call it.
     pub fn new(name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
         Self { name: name.into(), bytes: bytes.into() }
     }
 }
 
 impl RangeRead for InMemory {
+    type Error = Infallible;
+
     fn name(&self) -> &str {
         &self.name
     }
@@ -95,33 +99,34 @@ impl RangeRead for InMemory {
         self.bytes.len() as u64
     }
 
-    fn read(&self, range: Range<u64>) -> BoxFuture<'_, io::Result<Bytes>> {
-        let within = |range: Range<u64>| {
-            let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
-            (start <= end && end <= self.bytes.len()).then(|| self.bytes.slice(start..end))
-        };
-        let found = within(range).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof));
-        Box::pin(std::future::ready(found))
+    async fn read(&self, range: Range<u64>) -> Result<Bytes, Infallible> {
+        let end = range.end.min(self.size());
+        Ok(self.bytes.slice(range.start.min(end) as usize..end as usize))
     }
 }
 
-/// Reads `range`, refusing to go beyond the object's end before anything is asked for.
-pub(crate) async fn read(reader: &dyn RangeRead, member: &str, range: Range<u64>) -> Result<Bytes> {
+/// Reads `range` of what errors call `member`. A range beyond the object's end is refused before anything is asked for.
+pub(crate) async fn read<R: RangeRead>(reader: &R, member: &str, range: Range<u64>) -> Result<Bytes, Error<R::Error>> {
+    let truncated = |expected, size| FormatError::Truncated {
+        file: reader.name().to_owned(),
+        member: member.to_owned(),
+        expected,
+        size,
+    };
     if range.end > reader.size() || range.start > range.end {
-        return Err(Error::Truncated {
-            file: reader.name().to_owned(),
-            member: member.to_owned(),
-            expected: range.end,
-            size: reader.size(),
-        });
+        return Err(truncated(range.end, reader.size()).into());
     }
     if range.is_empty() {
         return Ok(Bytes::new());
     }
-    let failed = |source| Error::Read { file: reader.name().to_owned(), start: range.start, end: range.end, source };
-    let bytes = reader.read(range.clone()).await.map_err(failed)?;
-    if bytes.len() as u64 != range.end - range.start {
-        return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+    let bytes = reader.read(range.clone()).await.map_err(|source| Error::Read {
+        file: reader.name().to_owned(),
+        start: range.start,
+        end: range.end,
+        source,
+    })?;
+    match range.start + bytes.len() as u64 {
+        end if end == range.end => Ok(bytes),
+        end => Err(truncated(range.end, end).into()),
     }
-    Ok(bytes)
 }

@@ -5,7 +5,7 @@
 
 use crate::tensor::{StorageRef, TensorRef};
 
-/// Index of a value in its pickle.
+/// Index of a value in the arena of its pickle.
 pub(crate) type Id = u32;
 
 /// One value of the arena.
@@ -31,10 +31,7 @@ pub(crate) enum Node {
     Tensor(TensorRef),
     Object {
         class: Id,
-        args: Id,
         state: Option<Id>,
-        elements: Vec<Id>,
-        entries: Vec<(Id, Id)>,
     },
 }
 
@@ -74,7 +71,7 @@ impl<'a> Value<'a> {
         Self { pickle: self.pickle, id }
     }
 
-    /// The text, if it is one.
+    /// The text, if the value is a `str`.
     pub fn as_str(self) -> Option<&'a str> {
         match self.node() {
             Node::Str(text) => Some(text),
@@ -82,7 +79,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The integer, if it is one of at most 64 bits.
+    /// The integer, if the value is one of at most 64 bits.
     pub fn as_int(self) -> Option<i64> {
         match self.node() {
             Node::Int(value) => Some(*value),
@@ -90,7 +87,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The number, if it is a float or an integer.
+    /// The number, if the value is a float or an integer.
     pub fn as_float(self) -> Option<f64> {
         match self.node() {
             Node::Float(value) => Some(*value),
@@ -99,7 +96,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The truth value, if it is one.
+    /// The truth value, if the value is a `bool`.
     pub fn as_bool(self) -> Option<bool> {
         match self.node() {
             Node::Bool(value) => Some(*value),
@@ -107,7 +104,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The tensor, if it is one.
+    /// The tensor, if the value is one.
     pub fn as_tensor(self) -> Option<&'a TensorRef> {
         match self.node() {
             Node::Tensor(tensor) => Some(tensor),
@@ -115,7 +112,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Elements of a list, tuple or set.
+    /// The elements of a list, tuple or set.
     pub fn elements(self) -> Option<impl ExactSizeIterator<Item = Value<'a>>> {
         match self.node() {
             Node::List(ids) | Node::Tuple(ids) | Node::Set(ids) => Some(ids.iter().map(move |id| self.at(*id))),
@@ -123,7 +120,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Entries of a dictionary, in order.
+    /// The entries of a dictionary, in the order in which they were set.
     pub fn entries(self) -> Option<impl ExactSizeIterator<Item = (Value<'a>, Value<'a>)>> {
         match self.node() {
             Node::Dict(entries) => Some(entries.iter().map(move |(key, value)| (self.at(*key), self.at(*value)))),
@@ -131,7 +128,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A dictionary's value for a text key; the last one, as in Python, should it be there twice.
+    /// A dictionary's value for a text key: the last one, as in Python, where the key is there twice.
     pub fn get(self, key: &str) -> Option<Value<'a>> {
         let mut found = None;
         for (name, value) in self.entries()? {
@@ -142,7 +139,7 @@ impl<'a> Value<'a> {
         found
     }
 
-    /// Module and name of an object's class.
+    /// The module and the name of an object's class.
     pub fn class(self) -> Option<(&'a str, &'a str)> {
         match self.node() {
             Node::Object { class, .. } => self.at(*class).global(),
@@ -150,7 +147,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Module and name of a class or function.
+    /// The module and the name of a class or function.
     pub fn global(self) -> Option<(&'a str, &'a str)> {
         match self.node() {
             Node::Global { module, name } => Some((module, name)),
@@ -158,15 +155,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The arguments an object was made with.
-    pub fn args(self) -> Option<Value<'a>> {
-        match self.node() {
-            Node::Object { args, .. } => Some(self.at(*args)),
-            _ => None,
-        }
-    }
-
-    /// What an object was built with: usually the dictionary of its attributes.
+    /// What an object was restored with: usually the dictionary of its attributes.
     pub fn state(self) -> Option<Value<'a>> {
         match self.node() {
             Node::Object { state, .. } => state.map(|id| self.at(id)),
@@ -174,7 +163,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// What it is, in a few words, for errors and listings.
+    /// What the value is, in a few words, for errors and listings.
     pub fn describe(self) -> String {
         match self.node() {
             Node::None => "None".into(),

@@ -3,37 +3,40 @@
 //! Members of a torch.save file are stored, not compressed, so a tensor is a byte range of the file. The directory
 //! is not believed where it can be checked: entries outside the file, over each other, or compressed are refused.
 
-use std::{collections::HashMap, ops::Range, sync::Mutex};
+use std::{collections::HashMap, ops::Range};
+
+use bytes::Bytes;
 
 use crate::{
-    Error, Result,
+    edges::Edges,
+    error::{Error, FormatError},
     range::{RangeRead, read},
 };
 
-/// The end record with the longest comment.
-const END_RECORD: u64 = 22;
-const LONGEST_COMMENT: u64 = 65_535;
-/// Largest directory read: that of a million members.
+/// Length of the end record, without its comment.
+const END_RECORD: usize = 22;
+/// The largest directory that is read: that of a million members.
 const MAX_DIRECTORY: u64 = 128 << 20;
+/// Length of a member's local header, without its name and extra fields.
 const LOCAL_HEADER: u64 = 30;
 
 /// A member, as the directory has it.
 #[derive(Debug, Clone)]
-struct Entry {
+pub(crate) struct Member {
+    /// Name in the file, with its folder.
+    name: String,
+    /// Offset of the local header.
     header: u64,
+    /// Size of the payload in bytes.
     size: u64,
-    /// Where the next member's header, or the directory, starts.
+    /// Where the next member's local header, or the directory, starts.
     limit: u64,
 }
 
 /// The members below the one folder that a torch.save file has.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    /// The folder's name: the file's stem when it was saved.
-    stem: String,
-    entries: HashMap<String, Entry>,
-    /// Payloads whose local header was read.
-    located: Mutex<HashMap<String, Range<u64>>>,
+    members: HashMap<String, Member>,
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u64> {
@@ -48,143 +51,157 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }
 
-fn malformed(file: &str, member: &str, reason: impl Into<String>) -> Error {
-    Error::Zip { file: file.to_owned(), member: member.to_owned(), reason: reason.into() }
+fn malformed(file: &str, member: &str, reason: impl Into<String>) -> FormatError {
+    FormatError::Zip { file: file.to_owned(), member: member.to_owned(), reason: reason.into() }
+}
+
+/// What the end record says of the directory.
+struct End {
+    count: u64,
+    start: u64,
+    length: u64,
 }
 
 impl Directory {
-    /// Reads the directory from the file's end.
-    pub(crate) async fn read(reader: &dyn RangeRead) -> Result<Self> {
+    /// Reads the directory, which lies in the file's tail in all but the largest modules.
+    pub(crate) async fn read<R: RangeRead>(reader: &R, edges: &Edges) -> Result<Self, Error<R::Error>> {
         let file = reader.name();
-        let size = reader.size();
-        let tail_start = size.saturating_sub(END_RECORD + LONGEST_COMMENT);
-        let tail = read(reader, "the zip directory", tail_start..size).await?;
+        let End { count, start, length } = Self::find(reader, edges).await?;
+        let bytes = edges.get_or_read(reader, "the zip directory", start..start + length).await?;
+        let entries = parse_entries(file, &bytes, count)?;
+        Ok(Self::checked(file, entries, start)?)
+    }
+
+    /// Finds the directory through the end record, and checks that it lies in front of that.
+    async fn find<R: RangeRead>(reader: &R, edges: &Edges) -> Result<End, Error<R::Error>> {
+        let file = reader.name();
+        let (tail, tail_start) = edges.tail();
         let bad = |reason: &str| malformed(file, "the directory", reason);
         let end = tail
             .windows(4)
             .rposition(|window| window == b"PK\x05\x06")
-            .filter(|end| tail.len() - end >= END_RECORD as usize)
-            .ok_or_else(|| Error::Truncated {
+            .filter(|end| tail.len() - end >= END_RECORD)
+            .ok_or_else(|| FormatError::Truncated {
                 file: file.to_owned(),
                 member: "the zip directory".to_owned(),
-                expected: size + END_RECORD,
-                size,
+                expected: reader.size() + END_RECORD as u64,
+                size: reader.size(),
             })?;
         let missing = || bad("its end record is cut short");
-        let mut count = u16_at(&tail, end + 10).ok_or_else(missing)?;
-        let mut length = u32_at(&tail, end + 12).ok_or_else(missing)?;
-        let mut start = u32_at(&tail, end + 16).ok_or_else(missing)?;
+        let mut count = u16_at(tail, end + 10).ok_or_else(missing)?;
+        let mut length = u32_at(tail, end + 12).ok_or_else(missing)?;
+        let mut start = u32_at(tail, end + 16).ok_or_else(missing)?;
         // The record of files above 4 GiB, found through its locator right before the end record.
         if let Some(locator) = end.checked_sub(20).filter(|at| tail[*at..].starts_with(b"PK\x06\x07")) {
-            let at = u64_at(&tail, locator + 8).ok_or_else(missing)?;
-            let record = read(reader, "the zip64 end record", at..at.saturating_add(56)).await?;
+            let at = u64_at(tail, locator + 8).ok_or_else(missing)?;
+            let record = edges.get_or_read(reader, "the zip64 end record", at..at.saturating_add(56)).await?;
             if !record.starts_with(b"PK\x06\x06") {
-                return Err(bad("the zip64 locator points at something else"));
+                return Err(bad("the zip64 locator points at something else").into());
             }
             count = u64_at(&record, 32).ok_or_else(missing)?;
             length = u64_at(&record, 40).ok_or_else(missing)?;
             start = u64_at(&record, 48).ok_or_else(missing)?;
         }
         if length > MAX_DIRECTORY {
-            return Err(Error::TooLarge {
+            return Err(FormatError::TooLarge {
                 file: file.to_owned(),
                 what: "the zip directory".into(),
                 found: length,
                 limit: MAX_DIRECTORY,
-            });
+            }
+            .into());
         }
-        let end_of_directory = start.checked_add(length).ok_or_else(|| bad("its position overflows"))?;
-        if end_of_directory > tail_start + end as u64 {
-            return Err(bad("it lies beyond its own end record"));
+        match start.checked_add(length) {
+            None => Err(bad("its position overflows").into()),
+            Some(after) if after > tail_start + end as u64 => Err(bad("it lies beyond its own end record").into()),
+            Some(_) => Ok(End { count, start, length }),
         }
-        let bytes = if start >= tail_start {
-            // It came with the tail already, as it does for all but the largest modules.
-            tail.slice((start - tail_start) as usize..(end_of_directory - tail_start) as usize)
-        } else {
-            read(reader, "the zip directory", start..end_of_directory).await?
-        };
-        let members = parse_members(file, &bytes, count)?;
-        Self::check(file, members, start)
     }
 
     /// Refuses members that lie over each other or outside the file, and strips the common folder.
-    fn check(file: &str, mut members: Vec<Member>, directory: u64) -> Result<Self> {
-        members.sort_by_key(|member| member.header);
-        let mut entries = HashMap::with_capacity(members.len());
-        let mut stem: Option<String> = None;
-        for index in 0..members.len() {
-            let member = &members[index];
-            let limit = members.get(index + 1).map_or(directory, |next| next.header);
-            let least = member
+    fn checked(file: &str, mut entries: Vec<Entry>, directory: u64) -> Result<Self, FormatError> {
+        entries.sort_by_key(|entry| entry.header);
+        let mut members = HashMap::with_capacity(entries.len());
+        let mut stem: Option<&str> = None;
+        for (index, entry) in entries.iter().enumerate() {
+            let limit = entries.get(index + 1).map_or(directory, |next| next.header);
+            let least = entry
                 .header
-                .checked_add(LOCAL_HEADER + member.name.len() as u64)
-                .and_then(|payload| payload.checked_add(member.size));
+                .checked_add(LOCAL_HEADER + entry.name.len() as u64)
+                .and_then(|payload| payload.checked_add(entry.size));
             if least.is_none_or(|end| end > limit) || limit > directory {
-                return Err(malformed(file, &member.name, "it lies over another member or outside the file"));
+                return Err(malformed(file, &entry.name, "it lies over another member or outside the file"));
             }
-            let Some((folder, name)) = member.name.split_once('/') else {
-                return Err(malformed(file, &member.name, "it lies outside the folder that torch.save makes"));
+            let Some((folder, name)) = entry.name.split_once('/') else {
+                return Err(malformed(file, &entry.name, "it lies outside the folder that torch.save makes"));
             };
-            if *stem.get_or_insert_with(|| folder.to_owned()) != folder {
-                return Err(malformed(file, &member.name, "it lies in a second folder"));
+            if *stem.get_or_insert(folder) != folder {
+                return Err(malformed(file, &entry.name, "it lies in a second folder"));
             }
-            let entry = Entry { header: member.header, size: member.size, limit };
-            if entries.insert(name.to_owned(), entry).is_some() {
-                return Err(malformed(file, &member.name, "its name is there twice"));
+            let member = Member { name: entry.name.clone(), header: entry.header, size: entry.size, limit };
+            if members.insert(name.to_owned(), member).is_some() {
+                return Err(malformed(file, &entry.name, "its name is there twice"));
             }
         }
-        Ok(Self { stem: stem.unwrap_or_default(), entries, located: Mutex::new(HashMap::new()) })
+        Ok(Self { members })
     }
 
-    /// Whether there is such a member.
-    pub(crate) fn contains(&self, name: &str) -> bool {
-        self.entries.contains_key(name)
-    }
-
-    /// The member's full name in the file.
-    pub(crate) fn full_name(&self, name: &str) -> String {
-        format!("{}/{name}", self.stem)
-    }
-
-    /// Size of a member's payload.
-    pub(crate) fn size(&self, name: &str) -> Option<u64> {
-        self.entries.get(name).map(|entry| entry.size)
-    }
-
-    /// Where a member's payload lies: known only once its local header was read, whose padding aligns it.
-    pub(crate) async fn locate(&self, reader: &dyn RangeRead, name: &str) -> Result<Range<u64>> {
-        let known = self.located.lock().ok().and_then(|located| located.get(name).cloned());
-        if let Some(range) = known {
-            return Ok(range);
-        }
-        let file = reader.name();
-        let member = self.full_name(name);
-        let entry = self.entries.get(name).ok_or_else(|| malformed(file, &member, "it is not there"))?;
-        let header = read(reader, &member, entry.header..entry.header + LOCAL_HEADER).await?;
-        let lengths = u16_at(&header, 26).zip(u16_at(&header, 28));
-        let Some((name_length, extra_length)) = lengths.filter(|_| header.starts_with(b"PK\x03\x04")) else {
-            return Err(malformed(file, &member, "there is no local header where the directory says"));
-        };
-        let start = entry.header + LOCAL_HEADER + name_length + extra_length;
-        let end = start.checked_add(entry.size).filter(|end| *end <= entry.limit);
-        let Some(end) = end else {
-            return Err(malformed(file, &member, "its local header leaves no room for its payload"));
-        };
-        if let Ok(mut located) = self.located.lock() {
-            located.insert(name.to_owned(), start..end);
-        }
-        Ok(start..end)
+    /// A member by its name below the folder.
+    pub(crate) fn member(&self, name: &str) -> Option<&Member> {
+        self.members.get(name)
     }
 }
 
-struct Member {
+impl Member {
+    /// Name in the file, with its folder.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Size of the payload in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Where the fixed part of the local header lies, whose lengths say where the payload starts: the padding that aligns
+    /// the payload is in it, and in no other place.
+    fn local_header(&self) -> Range<u64> {
+        self.header..self.header + LOCAL_HEADER
+    }
+
+    /// Where the payload lies, if the local header is among the bytes that were read already.
+    pub(crate) fn payload_in(&self, file: &str, edges: &Edges) -> Result<Option<Range<u64>>, FormatError> {
+        edges.get(&self.local_header()).map(|header| self.payload_behind(file, &header)).transpose()
+    }
+
+    /// Where the payload lies, for which the local header is read.
+    pub(crate) async fn payload<R: RangeRead>(&self, reader: &R) -> Result<Range<u64>, Error<R::Error>> {
+        let header = read(reader, &self.name, self.local_header()).await?;
+        Ok(self.payload_behind(reader.name(), &header)?)
+    }
+
+    fn payload_behind(&self, file: &str, header: &Bytes) -> Result<Range<u64>, FormatError> {
+        let lengths = u16_at(header, 26).zip(u16_at(header, 28));
+        let Some((name_length, extra_length)) = lengths.filter(|_| header.starts_with(b"PK\x03\x04")) else {
+            return Err(malformed(file, &self.name, "there is no local header where the directory says"));
+        };
+        let start = self.header + LOCAL_HEADER + name_length + extra_length;
+        match start.checked_add(self.size).filter(|end| *end <= self.limit) {
+            Some(end) => Ok(start..end),
+            None => Err(malformed(file, &self.name, "its local header leaves no room for its payload")),
+        }
+    }
+}
+
+/// An entry of the directory, before it is checked against the others.
+struct Entry {
     name: String,
     header: u64,
     size: u64,
 }
 
-fn parse_members(file: &str, bytes: &[u8], count: u64) -> Result<Vec<Member>> {
-    let mut members = Vec::new();
+fn parse_entries(file: &str, bytes: &[u8], count: u64) -> Result<Vec<Entry>, FormatError> {
+    let mut entries = Vec::new();
     let mut at = 0;
     for _ in 0..count {
         let cut = || malformed(file, "the directory", "it is cut short");
@@ -201,14 +218,14 @@ fn parse_members(file: &str, bytes: &[u8], count: u64) -> Result<Vec<Member>> {
         let name =
             std::str::from_utf8(name).map_err(|_| malformed(file, "the directory", "a name is not UTF-8"))?.to_owned();
         if method != 0 {
-            return Err(Error::Unsupported {
+            return Err(FormatError::Unsupported {
                 file: file.to_owned(),
                 what: format!("a compressed member ({name})"),
                 instead: "torch.save does not compress: unpack the file and save it again with torch.save",
             });
         }
         if flags & 1 != 0 {
-            return Err(Error::Unsupported {
+            return Err(FormatError::Unsupported {
                 file: file.to_owned(),
                 what: format!("an encrypted member ({name})"),
                 instead: "save it again with torch.save",
@@ -221,10 +238,10 @@ fn parse_members(file: &str, bytes: &[u8], count: u64) -> Result<Vec<Member>> {
         if compressed != size {
             return Err(malformed(file, &name, "its two sizes differ, though it is not compressed"));
         }
-        members.push(Member { name, header: header_at, size });
+        entries.push(Entry { name, header: header_at, size });
         at += 46 + name_length + extra_length + comment_length;
     }
-    Ok(members)
+    Ok(entries)
 }
 
 /// Replaces `[compressed size, size, header offset]` by the zip64 extra field's where they did not fit 32 bits.

@@ -1,0 +1,33 @@
+//! Rows of a catalogue, as columns.
+
+/// The catalogue's rows of consecutive galaxies of one file. The columns have equal length.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CatalogueRows {
+    /// Key or path of the file that the galaxies were read from.
+    pub source_file: String,
+    /// The first galaxy's row in that file, from 0.
+    pub first_row: u64,
+    /// Spectroscopic redshifts; `None` where none is known.
+    pub z_spec: Vec<Option<f64>>,
+    /// Predicted redshifts; `None` where the galaxy is flagged.
+    pub z_phot: Vec<Option<f32>>,
+    /// Why there is no prediction: see [`flags`](crate::flags).
+    pub flags: Vec<u8>,
+}
+
+impl CatalogueRows {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.flags.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.flags.is_empty()
+    }
+
+    /// CatalogueRows without a redshift.
+    pub fn flagged(&self) -> u64 {
+        self.flags.iter().filter(|flags| **flags != 0).count() as u64
+    }
+}

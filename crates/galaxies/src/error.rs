@@ -1,0 +1,38 @@
+//! Why the rows of a data set cannot be read.
+
+/// What is wrong with a data set. `E` is the reader's own error, as in [`torch_file::Error`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error<E: std::error::Error + 'static> {
+    /// The file cannot be read, or not as torch.save wrote it.
+    #[error(transparent)]
+    File(torch_file::Error<E>),
+    /// The file holds something else than a data set.
+    #[error(
+        "{file} does not hold a data set (a TensorDataset, tuple or dictionary of images, magnitudes and redshifts): \
+         found {found}"
+    )]
+    Content {
+        /// Path or key of the file.
+        file: String,
+        /// What is there instead.
+        found: String,
+    },
+    /// A tensor has another shape or element type than a data set's.
+    #[error("{file}: the {tensor} are {found}, expected {expected}")]
+    Shape {
+        /// Path or key of the file.
+        file: String,
+        /// Images, magnitudes or redshifts.
+        tensor: &'static str,
+        /// Element type and shape found.
+        found: String,
+        /// Element type and shape expected.
+        expected: String,
+    },
+}
+
+impl<E: std::error::Error + 'static, T: Into<torch_file::Error<E>>> From<T> for Error<E> {
+    fn from(error: T) -> Self {
+        Self::File(error.into())
+    }
+}

@@ -1,0 +1,82 @@
+//! The engine that a process keeps from rank to rank: a warm Lambda loads no model.
+
+use std::{path::PathBuf, sync::Arc};
+
+use astromae::{Engine, MAX_MODEL, Model};
+use tokio::sync::Mutex;
+
+use crate::{
+    error::{Error, Result},
+    plan::PlannedModel,
+    storage::{ObjectReader, ObjectStore},
+};
+
+/// Makes an engine of a model. The first argument is the name that the payload asks for, if it names one.
+pub type LoadEngine = dyn Fn(Option<&str>, Model) -> Result<Arc<dyn Engine>> + Send + Sync;
+
+/// The engine of the last run.
+pub struct EngineCache {
+    packaged_model: PathBuf,
+    load: Box<LoadEngine>,
+    last: Mutex<Option<Loaded>>,
+}
+
+#[derive(Clone)]
+struct Loaded {
+    sha256: String,
+    asked: Option<String>,
+    engine: Arc<dyn Engine>,
+}
+
+impl EngineCache {
+    /// `packaged_model` is the file that is used where the plan names no object.
+    pub fn new(packaged_model: PathBuf, load: Box<LoadEngine>) -> Self {
+        Self { packaged_model, load, last: Mutex::new(None) }
+    }
+
+    /// The engine of a planned model, as it was kept or newly made.
+    pub(crate) async fn get(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        planned: &PlannedModel,
+        asked: Option<&str>,
+    ) -> Result<Arc<dyn Engine>> {
+        let mut last = self.last.lock().await;
+        if let Some(loaded) = last.as_ref()
+            && loaded.sha256 == planned.sha256
+            && loaded.asked.as_deref() == asked
+        {
+            return Ok(Arc::clone(&loaded.engine));
+        }
+        // The old model goes before the new one comes: a rank never holds two.
+        *last = None;
+        let (location, model) = match &planned.object {
+            Some(object) => {
+                let location = store.location(&object.key);
+                if object.size > MAX_MODEL {
+                    let reason = format!("it has {} bytes, at most {MAX_MODEL} are read", object.size);
+                    return Err(Error::BadModel { location, source: reason.into() });
+                }
+                let bytes = ObjectReader::new(Arc::clone(store), object.clone()).read_all().await?;
+                let model = Model::from_bytes(&location, bytes);
+                (location, model)
+            }
+            None => (self.packaged_model.display().to_string(), Model::open(&self.packaged_model)),
+        };
+        let model = model.map_err(|error| Error::BadModel { location: location.clone(), source: error.into() })?;
+        if model.sha256 != planned.sha256 {
+            let reason = format!(
+                "its SHA-256 is {}, the plan says {}: the functions were deployed with different models, or it changed meanwhile; deploy both again, or start a new execution",
+                model.sha256, planned.sha256
+            );
+            return Err(Error::BadModel { location, source: reason.into() });
+        }
+        let engine = (self.load)(asked, model)?;
+        *last = Some(Loaded {
+            sha256: planned.sha256.clone(),
+            asked: asked.map(str::to_owned),
+            engine: Arc::clone(&engine),
+        });
+        Ok(engine)
+    }
+}

@@ -1,0 +1,176 @@
+//! A run on this machine: files in a folder or bucket in, the same results as an execution's out, and no AWS needed.
+
+use std::{
+    io::BufWriter,
+    path::Path,
+    sync::Arc,
+    time::Instant,
+};
+
+use astromae::Engine;
+use catalogue::{CatalogueWriter, Comparison, ParquetError, Provenance};
+use futures::{StreamExt, stream};
+
+use crate::{
+    batch_loop::{BatchLoop, Input},
+    error::{Error, Result},
+    partitions,
+    plan::PlannedFile,
+    resource_usage,
+    run_files::{
+        CATALOGUE, Counts, Missing, PICTURE, RankRun, Results, RunFiles, Throughput, Timings, combined_entry,
+    },
+    storage::{LocalStore, ObjectStore, StorageError, explain},
+};
+
+/// The name of a local run, where an execution has its own.
+const EXECUTION: &str = "local";
+
+/// Headers that are read at the same time.
+const CONCURRENT_READS: usize = 8;
+
+/// What a local run is made with.
+pub struct LocalRun<'a> {
+    /// Where the data files lie.
+    pub store: &'a Arc<dyn ObjectStore>,
+    pub engine: &'a Arc<dyn Engine>,
+    /// Name of the model's file.
+    pub model: &'a str,
+    /// SHA-256 of the model's file, in hexadecimal.
+    pub model_sha256: &'a str,
+    /// Wall seconds that it took to load model and engine.
+    pub model_seconds: f64,
+    /// Galaxies per prediction.
+    pub batch_size: u64,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Rows done.
+    pub rows: u64,
+    /// Rows of all files that can be read.
+    pub of: u64,
+}
+
+impl LocalRun<'_> {
+    /// Predicts `files` in order, and writes the results of [`RESULTS`](crate::run_files::RESULTS) into the folder `out`.
+    ///
+    /// A file that cannot be opened is left out and named in [`Results::missing`].
+    ///
+    /// # Errors
+    /// Where no file can be opened, the reason of the first; else whatever stops reading, predicting or writing.
+    pub async fn run(
+        &self,
+        files: Vec<PlannedFile>,
+        out: &Path,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Results> {
+        let started = Instant::now();
+        let planned = files.len() as u64;
+        let (inputs, missing) = self.open_all(files).await?;
+        let of = inputs.iter().filter_map(|input| input.file.rows).sum();
+        progress(Progress { rows: 0, of });
+
+        let path = out.join(CATALOGUE);
+        let io_error = |error| StorageError::of_io("write", path.display().to_string(), error);
+        let unencoded = |error: ParquetError| Error::from(io_error(std::io::Error::other(error)));
+        std::fs::create_dir_all(out).map_err(io_error)?;
+        let run_files = RunFiles::new(Arc::new(LocalStore::new(out)), "");
+        run_files.delete_results().await?;
+        let sink = std::fs::File::create(&path).map_err(io_error)?;
+        let mut catalogue = CatalogueWriter::new(BufWriter::new(sink)).map_err(unencoded)?;
+
+        let mut counts = Counts { files: planned, ranks: 1, ..Counts::default() };
+        let mut comparison = Comparison::default();
+        let batches =
+            BatchLoop { store: self.store, engine: self.engine, batch_size: self.batch_size, deadline: None };
+        let work = batches
+            .run(inputs, |rows| {
+                catalogue.write(&rows).map_err(unencoded)?;
+                comparison.add(&rows);
+                counts.rows += rows.len() as u64;
+                counts.flagged += rows.flagged();
+                progress(Progress { rows: counts.rows, of });
+                Ok(())
+            })
+            .await?;
+        let made_by = Provenance {
+            fingerprint: None,
+            model: self.model.to_owned(),
+            model_sha256: self.model_sha256.to_owned(),
+            engine: self.engine.description(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let sink = catalogue.finish(&made_by).map_err(unencoded)?;
+        // Not left to the drop, which hides that the disk is full.
+        sink.into_inner().map_err(|error| io_error(error.into_error()))?.sync_all().map_err(io_error)?;
+        counts.predicted = counts.rows - counts.flagged;
+        counts.compared = comparison.compared();
+
+        let title = format!("{} · {}", self.model, self.engine.name());
+        let picture = comparison.picture(&title).map_err(Error::internal)?;
+        run_files.write_result(PICTURE, picture.into()).await?;
+
+        let wall_seconds = self.model_seconds + started.elapsed().as_secs_f64();
+        let run = RankRun {
+            rank: 0,
+            world_size: 1,
+            execution: EXECUTION.to_owned(),
+            made_by: made_by.clone(),
+            batch_size: self.batch_size,
+            work,
+            model_seconds: self.model_seconds,
+            wall_seconds,
+            peak_memory_mb: resource_usage::peak_memory_mb(),
+        };
+        run_files.write_combined(&[combined_entry(&run, &out.display().to_string())]).await?;
+        let mut timings = Timings { wall_seconds, ..Timings::default() };
+        timings.add(&run);
+        let results = Results {
+            metrics: comparison.metrics(),
+            counts,
+            complete: missing.is_empty(),
+            missing,
+            throughput: Throughput::of(run.work.rows, run.work.bytes, &timings),
+            timings,
+            made_by,
+            execution: EXECUTION.to_owned(),
+            payload: None,
+        };
+        run_files.write_results(&results).await?;
+        Ok(results)
+    }
+
+    /// Opens all files: those that can be read, with their rows, and the others with the reason.
+    async fn open_all(&self, files: Vec<PlannedFile>) -> Result<(Vec<Input>, Vec<Missing>)> {
+        let opened: Vec<_> = stream::iter(files)
+            .map(async |file| {
+                let dataset = partitions::open(self.store, &file).await;
+                (file, dataset)
+            })
+            .buffered(CONCURRENT_READS)
+            .collect()
+            .await;
+        let mut first_error = None;
+        let (mut inputs, mut missing) = (Vec::new(), Vec::new());
+        for (file, dataset) in opened {
+            match dataset {
+                Ok(dataset) => {
+                    let rows = dataset.rows();
+                    let file = PlannedFile { rows: Some(rows), ..file };
+                    inputs.push(Input { file, rows: Some(0..rows), opened: Some(dataset) });
+                }
+                Err(error) => {
+                    let reason = explain(&error);
+                    missing.push(Missing { rank: None, files: vec![file.object.key], rows: None, reason });
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        match first_error {
+            Some(error) if inputs.is_empty() => Err(error),
+            _ => Ok((inputs, missing)),
+        }
+    }
+}

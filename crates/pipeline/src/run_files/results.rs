@@ -1,0 +1,113 @@
+//! `Results.json`: metrics, counts, timings, what is missing, and what made it.
+
+use catalogue::{Metrics, Provenance};
+use serde::{Deserialize, Serialize};
+
+use crate::{payload::Payload, run_files::record::RankRun};
+
+/// What a run has to say of itself. The metrics stand at the top level, under the published names.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Results {
+    /// Of the rows that have both redshifts; absent where there is none.
+    #[serde(flatten)]
+    pub metrics: Option<Metrics>,
+    pub counts: Counts,
+    /// Whether every planned row is in the catalogue.
+    pub complete: bool,
+    pub missing: Vec<Missing>,
+    pub timings: Timings,
+    pub throughput: Throughput,
+    pub made_by: Provenance,
+    /// Name of the execution, or `local`.
+    pub execution: String,
+    /// The input, with every default filled in; absent for local inference.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub payload: Option<Payload>,
+}
+
+/// What was planned, and what is in the catalogue of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Planned files.
+    pub files: u64,
+    /// Planned ranks.
+    pub ranks: u64,
+    /// Rows in the catalogue.
+    pub rows: u64,
+    /// Rows with a predicted redshift.
+    pub predicted: u64,
+    /// Rows flagged, without one.
+    pub flagged: u64,
+    /// Rows with both a spectroscopic and a predicted redshift: those the metrics are over.
+    pub compared: u64,
+}
+
+/// A rank (or, in local inference, a file) that is not in the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// Absent in local inference.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rank: Option<u64>,
+    /// What it should have read: keys, with `[from, to)` where it owns part of a file.
+    pub files: Vec<String>,
+    /// Rows missing; null where only the rank would have counted them.
+    pub rows: Option<u64>,
+    pub reason: String,
+}
+
+/// Where the time went, in seconds of wall time but for `cpu_seconds`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// From the start of the execution to the merge.
+    pub wall_seconds: f64,
+    /// Of the slowest rank.
+    pub slowest_rank_seconds: f64,
+    /// Of all ranks together, from event to run.
+    pub rank_seconds: f64,
+    /// Of all ranks together, in the engine.
+    pub inference_seconds: f64,
+    /// Of all ranks together, waiting for data.
+    pub waiting_seconds: f64,
+    /// Of all ranks together, loading model and engine.
+    pub model_seconds: f64,
+    /// CPU time of all threads of all ranks.
+    pub cpu_seconds: f64,
+}
+
+/// How fast the run was.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Rows this execution computed, over its wall time.
+    pub galaxies_per_second: f64,
+    /// Bytes of data this execution read, over its wall time.
+    pub bytes_per_second: f64,
+    /// Rows over seconds in the engine: the speed of one rank.
+    pub galaxies_per_second_per_rank: f64,
+    /// Rows an earlier execution had computed already: not part of the rates above.
+    pub resumed_rows: u64,
+}
+
+impl Throughput {
+    /// The rates of this much work. Where no time was measured they are 0.
+    pub(crate) fn of(rows: u64, bytes: u64, timings: &Timings) -> Self {
+        let rate = |amount: u64, seconds: f64| if seconds > 0.0 { amount as f64 / seconds } else { 0.0 };
+        Self {
+            galaxies_per_second: rate(rows, timings.wall_seconds),
+            bytes_per_second: rate(bytes, timings.wall_seconds),
+            galaxies_per_second_per_rank: rate(rows, timings.inference_seconds),
+            resumed_rows: 0,
+        }
+    }
+}
+
+impl Timings {
+    /// Adds the times of a rank.
+    pub fn add(&mut self, run: &RankRun) {
+        self.slowest_rank_seconds = self.slowest_rank_seconds.max(run.wall_seconds);
+        self.rank_seconds += run.wall_seconds;
+        self.inference_seconds += run.work.inference_seconds;
+        self.waiting_seconds += run.work.waiting_seconds;
+        self.model_seconds += run.model_seconds;
+        self.cpu_seconds += run.work.cpu_seconds;
+    }
+}

@@ -1,0 +1,68 @@
+//! Why storage did not do what it was asked to: with the location, S3's status and code, and the cause as it came.
+
+use std::{error::Error, io::ErrorKind};
+
+/// A failure of one request, after the retries of the client.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// A bucket, key or file does not exist.
+    #[error("not found: {location}: {hint}")]
+    NotFound { location: String, hint: &'static str },
+    /// The role or user may not do this.
+    #[error(
+        "access denied to {location} ({action}): check the credentials, and that their role or user may do this there"
+    )]
+    AccessDenied { location: String, action: &'static str, source: BoxError },
+    /// The object is not the one that was asked for by its ETag.
+    #[error("the file {location} changed after the run was planned: start a new execution to plan it again")]
+    Changed { location: String },
+    /// Storage did not answer, or not properly. `status` is the HTTP status, where one came.
+    #[error("failed to {action} {location}{}", status.map(|status| format!(" (status {status})")).unwrap_or_default())]
+    Unavailable { action: &'static str, location: String, status: Option<u16>, source: BoxError },
+}
+
+/// The cause of a failure.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+impl StorageError {
+    /// The failure of a system call on a local file.
+    pub fn of_io(action: &'static str, location: String, error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Self::NotFound { location, hint: "check the path" },
+            ErrorKind::PermissionDenied => Self::AccessDenied { location, action, source: error.into() },
+            _ => Self::Unavailable { action, location, status: None, source: error.into() },
+        }
+    }
+}
+
+/// An error with all its causes in one line. A cause that repeats what was said before is left out, as those of AWS's SDK
+/// often do.
+pub fn explain(error: &(dyn Error + 'static)) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !said.contains(&more) {
+            said = format!("{said}: {more}");
+        }
+        cause = error.source();
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_was_tried_where_and_why() {
+        let cause = std::io::Error::new(ErrorKind::ConnectionReset, "connection reset by peer");
+        let error = StorageError::Unavailable {
+            action: "read",
+            location: "s3://sky/1.pt".into(),
+            status: Some(503),
+            source: cause.into(),
+        };
+        assert_eq!(explain(&error), "failed to read s3://sky/1.pt (status 503): connection reset by peer");
+    }
+}

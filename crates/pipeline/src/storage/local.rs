@@ -1,0 +1,174 @@
+//! A folder as an object store: keys are relative paths with `/`.
+
+use std::{
+    io::{ErrorKind, Write as _},
+    ops::Range,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tempfile::NamedTempFile;
+use walkdir::WalkDir;
+
+use crate::storage::{
+    error::StorageError,
+    object::{ObjectInfo, ObjectStore, Stores, Write},
+};
+
+/// A folder on this machine.
+#[derive(Debug, Clone)]
+pub struct LocalStore {
+    root: PathBuf,
+}
+
+impl LocalStore {
+    /// The store under `root`, which need not exist before the first write.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.root.join(key)
+    }
+
+    /// Runs blocking file work off the async threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        key: &str,
+        work: impl FnOnce(&Path) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let path = self.path(key);
+        let outcome = tokio::task::spawn_blocking(move || work(&path)).await.unwrap_or_else(|join| Err(join.into()));
+        outcome.map_err(|error| StorageError::of_io(action, self.location(key), error))
+    }
+}
+
+/// A folder with a folder per bucket: a whole run on this machine, for tests and measurements.
+impl Stores for LocalStore {
+    fn bucket(&self, bucket: &str) -> Arc<dyn ObjectStore> {
+        Arc::new(Self::new(self.path(bucket)))
+    }
+}
+
+/// Size and modification time stand in for S3's content hash: what changes a file changes one of them.
+fn info(key: String, metadata: &std::fs::Metadata) -> ObjectInfo {
+    ObjectInfo {
+        key,
+        size: metadata.len(),
+        etag: format!("{:x}-{:x}.{:x}", metadata.len(), metadata.mtime(), metadata.mtime_nsec()),
+    }
+}
+
+/// Every file below `folder` that has a UTF-8 name, under `prefix`.
+fn walk(folder: &Path, prefix: &str) -> std::io::Result<Vec<ObjectInfo>> {
+    let mut found = Vec::new();
+    for entry in WalkDir::new(folder).follow_links(true) {
+        let entry = entry?;
+        if entry.file_type().is_dir() {
+            // The folder itself may be a file.
+            continue;
+        }
+        let Some(name) = entry.path().strip_prefix(folder).ok().and_then(Path::to_str) else { continue };
+        if name.is_empty() {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        found.push(info(format!("{prefix}{name}"), &entry.metadata()?));
+    }
+    Ok(found)
+}
+
+/// Writes beside `path` and moves into place what was written, so that a reader never sees half an object.
+fn write_beside(path: &Path, write: Write, fill: impl FnOnce(&mut NamedTempFile) -> std::io::Result<()>) -> std::io::Result<bool> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    std::fs::create_dir_all(folder)?;
+    let mut part = tempfile::Builder::new().permissions(readable_by_others()).tempfile_in(folder)?;
+    fill(&mut part)?;
+    match write {
+        Write::Replace => part.persist(path).map(|_| true).map_err(|failed| failed.error),
+        Write::Create => match part.persist_noclobber(path) {
+            Ok(_) => Ok(true),
+            Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(failed) => Err(failed.error),
+        },
+    }
+}
+
+/// What a file that is simply created gets, less the user's umask; a temporary file is private otherwise.
+fn readable_by_others() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o666)
+}
+
+#[async_trait]
+impl ObjectStore for LocalStore {
+    fn location(&self, key: &str) -> String {
+        self.path(key).display().to_string()
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StorageError> {
+        // Only the folder part of the prefix is walked: the rest filters names.
+        let folder = prefix.rfind('/').map_or("", |end| &prefix[..=end]).to_owned();
+        let under = folder.clone();
+        let listing = self.blocking("list", &folder, move |path| walk(path, &under)).await;
+        match listing {
+            Ok(mut found) => {
+                found.retain(|object| object.key.starts_with(prefix));
+                Ok(found)
+            }
+            Err(StorageError::NotFound { .. }) if self.root.is_dir() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectInfo, StorageError> {
+        let metadata = self.blocking("read", key, |path| std::fs::metadata(path)).await?;
+        Ok(info(key.to_owned(), &metadata))
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
+        let bytes = self.blocking("read", key, |path| std::fs::read(path)).await?;
+        Ok(bytes.into())
+    }
+
+    async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let planned = object.clone();
+        let bytes = self
+            .blocking("read", &object.key, move |path| {
+                let file = std::fs::File::open(path)?;
+                if info(planned.key, &file.metadata()?).etag != planned.etag {
+                    return Ok(None);
+                }
+                let mut bytes = vec![0; usize::try_from(range.end - range.start).map_err(std::io::Error::other)?];
+                file.read_exact_at(&mut bytes, range.start)?;
+                Ok(Some(bytes))
+            })
+            .await?;
+        bytes.map(Bytes::from).ok_or_else(|| StorageError::Changed { location: self.location(&object.key) })
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes, write: Write) -> Result<bool, StorageError> {
+        self.blocking("write", key, move |path| write_beside(path, write, |part| part.write_all(&bytes))).await
+    }
+
+    async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError> {
+        let file = file.to_owned();
+        let copy = move |path: &Path| {
+            let mut source = std::fs::File::open(file)?;
+            write_beside(path, Write::Replace, |part| std::io::copy(&mut source, part).map(drop)).map(drop)
+        };
+        self.blocking("write", key, copy).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<(), StorageError> {
+        for key in keys {
+            match self.blocking("delete", key, |path| std::fs::remove_file(path)).await {
+                Ok(()) | Err(StorageError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! What a store is asked for, whichever it is.
+
+use std::{ops::Range, path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::storage::error::StorageError;
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectInfo {
+    /// The key, from the bucket's or folder's root.
+    pub key: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// A tag that changes when the content does.
+    pub etag: String,
+}
+
+/// Whether a write may replace what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    Replace,
+    /// Writes only where nothing is: of two such writes at the same time, one wins.
+    Create,
+}
+
+/// A flat set of keyed objects.
+#[async_trait]
+pub trait ObjectStore: Send + Sync + std::fmt::Debug {
+    /// The address of a key for a person: `s3://bucket/key`, or a path.
+    fn location(&self, key: &str) -> String;
+
+    /// Every object whose key starts with `prefix`, in no particular order, however many there are.
+    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StorageError>;
+
+    /// Size and ETag of an object; [`StorageError::NotFound`] where there is none.
+    async fn head(&self, key: &str) -> Result<ObjectInfo, StorageError>;
+
+    /// A whole object.
+    async fn get(&self, key: &str) -> Result<Bytes, StorageError>;
+
+    /// Exactly the bytes of `range`, if the object still has this ETag; else [`StorageError::Changed`].
+    async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes, StorageError>;
+
+    /// Writes a whole object. With [`Write::Create`], `false` says that the key was taken and nothing was written.
+    async fn put(&self, key: &str, bytes: Bytes, write: Write) -> Result<bool, StorageError>;
+
+    /// Writes a file of this machine as an object, in memory for a part of it.
+    async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError>;
+
+    /// Deletes objects; those that are not there do not matter.
+    async fn delete(&self, keys: &[String]) -> Result<(), StorageError>;
+}
+
+/// Gets an object where absence is an answer, not an error.
+///
+/// # Errors
+/// Those of [`ObjectStore::get`] but [`StorageError::NotFound`].
+pub async fn get_if_present(store: &dyn ObjectStore, key: &str) -> Result<Option<Bytes>, StorageError> {
+    match store.get(key).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(StorageError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens stores by the names of their buckets.
+pub trait Stores: Send + Sync {
+    /// The store of a bucket. This is cheap, and no proof that the bucket is there.
+    fn bucket(&self, bucket: &str) -> Arc<dyn ObjectStore>;
+}
+
+/// `prefix` as a folder: no leading slash, one trailing slash, and empty for the root.
+pub fn as_folder(prefix: &str) -> String {
+    match prefix.trim_matches('/') {
+        "" => String::new(),
+        trimmed => format!("{trimmed}/"),
+    }
+}
