@@ -70,8 +70,8 @@ impl Instrument {
         std::array::from_fn(|band| {
             let flux = fluxes[band] * libm::exp10(-0.4 * extinction[band]);
             let psf = conditions.psf_sigma(band);
-            // (∫I)² / ∫I² is 4π σ² for a Gaussian; for galaxies of radius r it is 4π · 0.71 r² (exponential) and
-            // 4π · 0.22 r² (de Vaucouleurs).
+            // The effective area of a profile, (∫I)² / ∫I², is 4π σ² for a Gaussian. For a galaxy of radius r it is
+            // 4π · 0.71 r² if exponential and 4π · 0.22 r² if de Vaucouleurs; 0.6 is between these.
             let area = 4.0 * std::f64::consts::PI * (psf * psf + 0.6 * radius * radius);
             let electrons = self.electrons[band];
             let background = (self.sky[band] + READ_NOISE[band] * READ_NOISE[band]) / (electrons * electrons);

@@ -3,12 +3,12 @@
 
 use crate::{cosmology::Cosmology, random::Stream};
 
-/// Faintest apparent magnitude in r (Strauss et al. 2002, AJ 124, 1810).
+/// The faintest apparent magnitude in r (Strauss et al. 2002, AJ 124, 1810).
 const LIMIT: f64 = 17.77;
 /// Blanton et al. 2003 (ApJ 592, 819): M* − 5 log h = −20.44 in the r band shifted to z = 0.1, with h = 0.7, and α.
 const CHARACTERISTIC: f64 = -21.21;
 const SLOPE: f64 = -1.05;
-/// A grid of redshifts and absolute magnitudes: its first point, last, and the number of points.
+/// The grid of redshifts and absolute magnitudes: of each the first point, the last, and the number of points.
 const REDSHIFTS: (f64, f64, usize) = (0.004, 0.33, 200);
 const MAGNITUDES: (f64, f64, usize) = (-24.2, -17.5, 135);
 const REDSHIFT_STEP: f64 = (REDSHIFTS.1 - REDSHIFTS.0) / (REDSHIFTS.2 - 1) as f64;

@@ -67,7 +67,7 @@ impl Photometry {
 pub(crate) fn complete(population: &Population, stream: &mut Stream, photometry: &Photometry) -> Object {
     let Photometry { magnitudes, redshift } = *photometry;
     let (kind, light, absolute_magnitude) = draw_candidate(population, stream, photometry);
-    let shape = population.shape(stream, kind, redshift, absolute_magnitude, &light);
+    let shape = population.draw_shape(stream, kind, redshift, absolute_magnitude, &light);
     let conditions = Conditions::draw(stream);
     let mut fluxes = light.fluxes(population.apparent(redshift, absolute_magnitude));
     let [bulge, disc] = &mut fluxes;
@@ -90,7 +90,7 @@ fn draw_candidate(population: &Population, stream: &mut Stream, photometry: &Pho
     let mut candidate = || {
         let sample = if stream.chance(luminous_red) { Sample::LuminousRed } else { Sample::Main };
         let kind = Kind::draw(stream, sample, guess);
-        let light = population.light(stream, kind, redshift, guess);
+        let light = population.draw_light(stream, kind, redshift, guess);
         let model = light.magnitudes(population.apparent(redshift, guess));
         let colour = |magnitudes: &Magnitudes, band: usize| magnitudes[band] - magnitudes[band + 1];
         let deviation = |band: usize| (colour(&model, band) - colour(&magnitudes, band)) / COLOUR_ERROR[band];

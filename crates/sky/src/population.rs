@@ -16,15 +16,15 @@ use crate::{
     stamp::PIXEL_SCALE,
 };
 
-/// The smallest redshift.
+/// The smallest redshift of the population.
 pub(crate) const NEAREST: f64 = 0.003;
-/// Share of luminous red galaxies.
+/// The share of luminous red galaxies.
 const LUMINOUS_RED: f64 = 0.15;
 /// Galaxies were brighter by so many magnitudes for each unit of redshift.
 const EVOLUTION: f64 = 1.0;
-/// Magnitudes that are added to the templates' in each band, so that their colours are SDSS's; and, for the old stars
-/// of bulges, magnitudes that are added for each unit of redshift.
+/// Added to the templates' magnitudes in each band, so that their colours are SDSS's.
 const OFFSET: [f64; 5] = [0.15, 0.03, 0.0, 0.0, -0.02];
+/// Added to the magnitudes of bulges, whose stars are old, for each unit of redshift.
 const PASSIVE_EVOLUTION: [f64; 5] = [-0.1, -0.25, 0.0, 0.0, 0.05];
 
 /// The classes of a galaxy, which select the distributions that everything else is drawn from.
@@ -67,8 +67,8 @@ impl Population {
             (Sample::Main, z.max(NEAREST), absolute_magnitude)
         };
         let kind = Kind::draw(stream, sample, absolute_magnitude);
-        let light = self.light(stream, kind, redshift, absolute_magnitude);
-        let shape = self.shape(stream, kind, redshift, absolute_magnitude, &light);
+        let light = self.draw_light(stream, kind, redshift, absolute_magnitude);
+        let shape = self.draw_shape(stream, kind, redshift, absolute_magnitude, &light);
         let conditions = Conditions::draw(stream);
         let fluxes = light.fluxes(self.apparent(redshift, absolute_magnitude));
         let total = std::array::from_fn(|band| fluxes[0][band] + fluxes[1][band]);
@@ -93,14 +93,14 @@ impl Population {
         absolute_magnitude + self.cosmology.distance_modulus(z) - EVOLUTION * z
     }
 
-    /// What an old galaxy's apparent magnitudes are beyond [`Self::apparent`], at a redshift: that of the reddest
+    /// What an old galaxy's apparent magnitudes are beyond [`Self::apparent`], at a redshift: those of the reddest
     /// template as it is.
     pub(crate) fn old_colours(&self, z: f64) -> Magnitudes {
         self.spectra.colours(Spectrum { template: 0.0, tilt: 0.0, dust: 0.0 }, z)
     }
 
     /// Draws the spectra of the galaxy's bulge and disc, their shares, and their axis ratios.
-    pub(crate) fn light(&self, stream: &mut Stream, kind: Kind, z: f64, absolute_magnitude: f64) -> Light {
+    pub(crate) fn draw_light(&self, stream: &mut Stream, kind: Kind, z: f64, absolute_magnitude: f64) -> Light {
         let Kind { red, early, .. } = kind;
         // The bulge has old stars, which are redder in brighter galaxies.
         let bulge = Spectrum {
@@ -142,7 +142,7 @@ impl Population {
     }
 
     /// Draws the galaxy's size, orientation and place in the stamp.
-    pub(crate) fn shape(
+    pub(crate) fn draw_shape(
         &self,
         stream: &mut Stream,
         kind: Kind,
@@ -187,8 +187,8 @@ impl Light {
     }
 }
 
-/// The half-light radius in kpc. `deviate` is a standard normal one, for the log-normal scatter. Shen et al. 2003
-/// (MNRAS 343, 978), Sérsic half-light radii of table 1.
+/// The half-light radius in kpc, from the Sérsic half-light radii in table 1 of Shen et al. 2003 (MNRAS 343, 978).
+/// `deviate` is a standard normal deviate, for the log-normal scatter.
 fn half_light_radius(absolute_magnitude: f64, early: bool, deviate: f64) -> f64 {
     let from_break = 1.0 + libm::exp10(-0.4 * (absolute_magnitude + 20.91));
     let scatter = 0.27 + 0.18 / (1.0 + libm::exp10(-0.8 * (absolute_magnitude + 20.91)));

@@ -1,7 +1,7 @@
 //! Random numbers that are the same on every machine: ChaCha8, and normal deviates by a ziggurat.
 //!
-//! Why not `rand_distr`: its ziggurat takes `exp` and `ln` from the platform wherever anything else in the build turns
-//! on `num-traits/std`, and platforms differ in the last bit.
+//! `rand_distr` has a ziggurat as well. That takes `exp` and `ln` from the platform, however, wherever anything else in
+//! the build turns on `num-traits/std`, and platforms differ in the last bit.
 
 use std::sync::LazyLock;
 
@@ -65,7 +65,7 @@ impl Stream {
     pub(crate) fn standard_normal(&mut self) -> f64 {
         loop {
             let bits = self.generator.next_u64();
-            // The layer from 8 bits, and from 53 others a uniform number in [-1, 1).
+            // 8 bits choose the layer, and 53 others give a uniform number in [-1, 1).
             let layer = (bits & 0xff) as usize;
             let uniform = (bits >> 11) as f64 * (2.0 / (1_u64 << 53) as f64) - 1.0;
             let x = uniform * self.ziggurat.edge[layer];

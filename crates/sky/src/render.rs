@@ -1,10 +1,10 @@
 //! Images without noise: sums of elliptical Gaussians.
 //!
-//! A galaxy's profile is a sum of Gaussians, and so is the point spread function. So, too, is what reaches the
-//! detector, with variances that are sums of the two's (Hogg & Lang 2013, PASP 125, 719). An `exp` for each pixel of
-//! each of some 190 Gaussians would take milliseconds a galaxy. On a grid, though, neighbours differ by a factor that
-//! itself changes by a constant factor, so that two products a pixel are enough; products are rounded alike on every
-//! machine, and their errors after 16 steps stay below 1e-12.
+//! A galaxy's profile is a sum of Gaussians, and so is the point spread function. What reaches the detector is
+//! therefore a sum of Gaussians too, each with the sum of two variances (Hogg & Lang 2013, PASP 125, 719). An `exp` for
+//! each pixel of each of some 190 Gaussians would take milliseconds a galaxy. On a grid, though, neighbours differ by a
+//! factor that itself changes by a constant factor, so that two products a pixel are enough; products are rounded alike
+//! on every machine, and their errors after 16 steps stay below 1e-12.
 
 use crate::{
     conditions::Conditions,
@@ -112,13 +112,13 @@ impl Gaussian {
     fn add_to(&self, stamp: &mut Stamp) {
         let dx = START as f64 - CENTRE - self.x;
         let dy = START as f64 - CENTRE - self.y;
-        // Along the start row, from its start pixel both ways.
+        // Values along the start row, from its start pixel to both sides.
         let quadratic = self.xx * dx * dx + 2.0 * self.xy * dx * dy + self.yy * dy * dy;
         let start = self.peak * libm::exp(-0.5 * quadratic);
         let along = self.xx * dx + self.xy * dy;
         let change = libm::exp(-self.xx);
         let row = sequence(start, [-along, along].map(|slope| libm::exp(slope - 0.5 * self.xx)), change);
-        // Factors from the start row to the next one up and down: geometric along the row.
+        // Factors from the start row to the next one up and down, which are geometric sequences along the row.
         let shear = libm::exp(-self.xy);
         let across = self.xy * dx + self.yy * dy;
         let [up, down] = [-across, across].map(|slope| libm::exp(slope - 0.5 * self.yy));
