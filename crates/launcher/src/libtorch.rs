@@ -1,8 +1,8 @@
-//! The packed libtorch, and the folder it becomes.
+//! The packed libtorch, and the folder that it is unpacked to.
 //!
-//! The archive's name holds the hash of its contents, so that a folder of that name never needs to be checked, and
-//! two versions never meet. Launchers that start at once on one machine wait for the first of them and share its
-//! work. The folder appears by a rename: whole, or not at all.
+//! The archive's name holds the hash of its contents, so that a folder of that name needs no check of what is in it,
+//! and two versions of libtorch never share one. The folder appears by a rename, complete or not at all. Launchers that
+//! start at once on one machine, as on the local stack, wait for the first of them and share what it has unpacked.
 
 use std::{
     env,
@@ -18,10 +18,10 @@ use anyhow::{Context, Result, bail, ensure};
 const PREFIX: &str = "libtorch-";
 const SUFFIX: &str = ".tar.zst";
 
-/// Large writes: the files are up to 440 MB.
+/// The size of writes, which is large because the largest file has 440 MB.
 const BUFFER: usize = 1 << 20;
 
-/// The archive in the folder of the zip.
+/// Finds the one archive in the folder of the zip.
 pub(crate) fn find_archive(folder: &Path) -> Result<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("failed to list {}", folder.display()))? {
@@ -39,22 +39,21 @@ pub(crate) fn find_archive(folder: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The folder of this user's unpacked versions. Its name is known to everybody, so on a machine with several users
-/// it must be this user's own: libraries are code.
+/// The folder under which this user's versions of libtorch are unpacked. Libraries are code, and anybody can guess this
+/// name: [`unpack`] checks that the folder is this user's own.
 pub(crate) fn cache() -> PathBuf {
     env::temp_dir().join(format!("cosmic-{}", nix::unistd::geteuid()))
 }
 
-/// Where libtorch lies.
 #[derive(Debug)]
 pub(crate) struct Unpacked {
     /// The folder of the libraries.
     pub(crate) folder: PathBuf,
-    /// Whether this call did the work.
-    pub(crate) now: bool,
+    /// Whether this call has unpacked them; otherwise they were there.
+    pub(crate) newly: bool,
 }
 
-/// The libraries of `archive`, in a folder under `cache`.
+/// Unpacks the libraries of `archive` into a folder under `cache`, unless they are there.
 ///
 /// # Errors
 /// An archive that is corrupt or holds anything but plain files at its root; a temporary directory that is full or
@@ -64,48 +63,50 @@ pub(crate) fn unpack(archive: &Path, cache: &Path) -> Result<Unpacked> {
         .file_name()
         .and_then(|name| name.to_str()?.strip_suffix(SUFFIX))
         .with_context(|| format!("{} is not called {PREFIX}*{SUFFIX}", archive.display()))?;
-    claim(cache)?;
+    ensure_private_folder(cache)?;
+    let lock_path = cache.join(format!("{name}.lock"));
+    // The lock is released where `_lock` goes out of scope, and by Linux if this process is killed before.
+    let _lock = File::create(&lock_path)
+        .and_then(|lock| lock.lock().map(|()| lock))
+        .with_context(|| format!("failed to lock {}", lock_path.display()))?;
     let folder = cache.join(name);
     if folder.is_dir() {
-        return Ok(Unpacked { folder, now: false });
+        return Ok(Unpacked { folder, newly: false });
     }
-    let lock_path = cache.join(format!("{name}.lock"));
-    let locked = File::create(&lock_path).and_then(|lock| lock.lock().map(|()| lock));
-    // Held to the end of this function.
-    let _lock = locked.with_context(|| format!("failed to lock {}", lock_path.display()))?;
-    if folder.is_dir() {
-        return Ok(Unpacked { folder, now: false });
+    // Under the lock nobody else uses this name. If the folder is there, the launcher that made it was killed.
+    let partial = cache.join(format!("{name}.partial"));
+    if partial.exists() {
+        fs::remove_dir_all(&partial).with_context(|| format!("failed to remove {}", partial.display()))?;
     }
-    let work = tempfile::Builder::new()
-        .prefix(&format!("{name}."))
-        .tempdir_in(cache)
-        .with_context(|| format!("failed to make a folder in {}", cache.display()))?;
-    extract(archive, work.path())
-        .with_context(|| format!("failed to unpack {} into {}", archive.display(), cache.display()))?;
-    fs::rename(work.path(), &folder).with_context(|| format!("failed to make {}", folder.display()))?;
-    // It is elsewhere now: nothing to delete.
-    let _ = work.keep();
-    Ok(Unpacked { folder, now: true })
+    fs::create_dir(&partial).with_context(|| format!("failed to make {}", partial.display()))?;
+    if let Err(error) = extract(archive, &partial) {
+        // This frees the disk at once. Where it fails, the next launcher does it.
+        let _ = fs::remove_dir_all(&partial);
+        return Err(error.context(format!("failed to unpack {} into {}", archive.display(), cache.display())));
+    }
+    fs::rename(&partial, &folder).with_context(|| format!("failed to make {}", folder.display()))?;
+    Ok(Unpacked { folder, newly: true })
 }
 
-/// Makes the cache, or checks that nobody else can write there.
-fn claim(cache: &Path) -> Result<()> {
-    match DirBuilder::new().mode(0o700).create(cache) {
+/// Makes the folder if it is not there, and checks that only this user can write to it.
+fn ensure_private_folder(folder: &Path) -> Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(error).with_context(|| format!("failed to make {}", cache.display()));
+            return Err(error).with_context(|| format!("failed to make {}", folder.display()));
         }
         _ => {}
     }
-    let metadata = fs::symlink_metadata(cache).with_context(|| format!("failed to look at {}", cache.display()))?;
+    // `symlink_metadata` does not follow a link, which another user could have put here.
+    let metadata = fs::symlink_metadata(folder).with_context(|| format!("failed to look at {}", folder.display()))?;
     ensure!(
         metadata.is_dir() && metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & 0o022 == 0,
         "{} is no folder that only this user can write to: remove it, or set TMPDIR to another place",
-        cache.display()
+        folder.display()
     );
     Ok(())
 }
 
-/// Unpacks plain files at the archive's root; everything else is refused.
+/// Unpacks plain files at the archive's root, and refuses all other entries.
 fn extract(archive: &Path, folder: &Path) -> Result<()> {
     let packed = File::open(archive)?;
     let mut files = tar::Archive::new(zstd::Decoder::new(packed)?);
@@ -120,8 +121,7 @@ fn extract(archive: &Path, folder: &Path) -> Result<()> {
             );
         };
         ensure!(entry.header().entry_type().is_file(), "the entry {} is not a plain file", path.display());
-        let to = folder.join(name);
-        let copied = File::create_new(&to).and_then(|file| {
+        let copied = File::create_new(folder.join(name)).and_then(|file| {
             let mut file = BufWriter::with_capacity(BUFFER, file);
             io::copy(&mut entry, &mut file)?;
             file.flush()
@@ -129,13 +129,14 @@ fn extract(archive: &Path, folder: &Path) -> Result<()> {
         match copied {
             Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
                 return Err(error).context(
-                    "the temporary directory is full: libtorch needs 450 MB there (on Lambda, raise the stack's InferenceTemporaryStorage)",
+                    "the temporary directory is full: libtorch needs 450 MB there \
+                     (on Lambda, raise the stack's InferenceTemporaryStorage)",
                 );
             }
             copied => copied.with_context(|| format!("failed to unpack the entry {}", path.display()))?,
         }
     }
-    // The end of the archive is not the end of the stream: the checksum comes after it.
+    // zstd's checksum follows the end of the tar archive, and is only compared when the stream is read to its end.
     io::copy(&mut files.into_inner(), &mut io::sink())?;
     Ok(())
 }
@@ -190,15 +191,28 @@ mod tests {
         let archive = pack(temporary.path(), &[("libtorch_cpu.so", FILE, &contents), ("libgomp.so.1", FILE, b"gomp")]);
 
         let first = unpack(&archive, &cache).unwrap();
-        assert!(first.now);
+        assert!(first.newly);
         assert_eq!(first.folder, cache.join("libtorch-0123abcd"));
         assert_eq!(fs::read(first.folder.join("libtorch_cpu.so")).unwrap(), contents);
         assert_eq!(fs::read(first.folder.join("libgomp.so.1")).unwrap(), b"gomp");
         assert_eq!(names(&cache), ["libtorch-0123abcd", "libtorch-0123abcd.lock"]);
 
         let second = unpack(&archive, &cache).unwrap();
-        assert!(!second.now);
+        assert!(!second.newly);
         assert_eq!(second.folder, first.folder);
+    }
+
+    #[test]
+    fn what_a_killed_launcher_left_is_replaced() {
+        let temporary = tempfile::tempdir().unwrap();
+        let cache = temporary.path().join("cache");
+        let archive = pack(temporary.path(), &[("libtorch_cpu.so", FILE, b"torch")]);
+        DirBuilder::new().mode(0o700).create(&cache).unwrap();
+        fs::create_dir(cache.join("libtorch-0123abcd.partial")).unwrap();
+        fs::write(cache.join("libtorch-0123abcd.partial/libtorch_cpu.so"), b"to").unwrap();
+        let unpacked = unpack(&archive, &cache).unwrap();
+        assert_eq!(fs::read(unpacked.folder.join("libtorch_cpu.so")).unwrap(), b"torch");
+        assert_eq!(names(&cache), ["libtorch-0123abcd", "libtorch-0123abcd.lock"]);
     }
 
     #[test]
@@ -207,10 +221,10 @@ mod tests {
         let cache = temporary.path().join("cache");
         let archive = pack(temporary.path(), &[("libtorch_cpu.so", FILE, &noise(BUFFER))]);
         let worked: Vec<bool> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| unpack(&archive, &cache).unwrap().now)).collect();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| unpack(&archive, &cache).unwrap().newly)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert_eq!(worked.iter().filter(|now| **now).count(), 1, "{worked:?}");
+        assert_eq!(worked.iter().filter(|newly| **newly).count(), 1, "{worked:?}");
         assert_eq!(names(&cache), ["libtorch-0123abcd", "libtorch-0123abcd.lock"]);
     }
 

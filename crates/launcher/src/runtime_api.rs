@@ -1,6 +1,7 @@
-//! The one request of the Lambda Runtime API that the launcher makes: that it could not start.
+//! The one request that the launcher makes to the Lambda Runtime API: the report that initialization failed.
 //!
-//! One POST to a plain HTTP address on the same machine, so a socket is enough; the handler brings the real client.
+//! It is a POST without TLS to an address on the same machine, for which a socket is enough. The real client is in the
+//! handler.
 
 use std::{
     env,
@@ -11,13 +12,13 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-/// The error's name in the state machine: permanent, because starting again would fail again.
+/// The error's name in the state machine, which does not retry it: another start would fail again.
 const ERROR_TYPE: &str = "BadEngine";
 
-/// The Runtime API is on this machine.
+/// Each read and write is given this long, which is plenty on one machine.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Tells Lambda why initialization failed. Outside Lambda, where there is nobody to tell, does nothing.
+/// Tells Lambda why initialization failed. Outside Lambda, where `AWS_LAMBDA_RUNTIME_API` is not set, it does nothing.
 pub(crate) fn report_init_error(message: &str) -> Result<()> {
     match env::var("AWS_LAMBDA_RUNTIME_API") {
         Ok(address) => post(&address, message).with_context(|| format!("failed to tell the Runtime API at {address}")),
@@ -25,7 +26,7 @@ pub(crate) fn report_init_error(message: &str) -> Result<()> {
     }
 }
 
-/// `address` is `host:port`, with a path after it where the API is not at the root.
+/// `address` is `host:port`, followed by a path if the API is not at the server's root.
 fn post(address: &str, message: &str) -> Result<()> {
     let (host, path) =
         address.split_once('/').map_or((address, String::new()), |(host, path)| (host, format!("/{path}")));

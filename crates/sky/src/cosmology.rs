@@ -1,10 +1,12 @@
 //! Distances in a flat ΛCDM universe with H₀ = 70 km/s/Mpc and Ω_m = 0.3.
 
-use crate::tables::between;
+use crate::tables::locate;
 
+/// H₀ in km/s/Mpc.
 const HUBBLE: f64 = 70.0;
+/// Ω_m.
 const MATTER: f64 = 0.3;
-/// km/s.
+/// The speed of light in km/s.
 const LIGHT: f64 = 299_792.458;
 const ARCSEC_PER_RADIAN: f64 = 206_264.806;
 /// Distances are tabulated at multiples of this redshift, up to 0.8.
@@ -12,7 +14,7 @@ const STEP: f64 = 0.0005;
 const STEPS: usize = 1600;
 
 pub(crate) struct Cosmology {
-    /// Comoving distances in Mpc.
+    /// Comoving distances in Mpc, at each step.
     comoving: Vec<f64>,
 }
 
@@ -28,9 +30,9 @@ impl Cosmology {
         Self { comoving }
     }
 
-    /// Mpc.
+    /// The comoving distance in Mpc.
     fn comoving(&self, z: f64) -> f64 {
-        let (step, fraction) = between(z / STEP, STEPS);
+        let (step, fraction) = locate(z / STEP, STEPS);
         self.comoving[step] * (1.0 - fraction) + self.comoving[step + 1] * fraction
     }
 
@@ -39,12 +41,12 @@ impl Cosmology {
         5.0 * libm::log10((self.comoving(z) * (1.0 + z)).max(1e-6)) + 25.0
     }
 
-    /// Proper size of an arcsecond.
+    /// How many kpc an arcsecond is across, at the galaxy.
     pub(crate) fn kpc_per_arcsec(&self, z: f64) -> f64 {
         self.comoving(z) / (1.0 + z) * 1e3 / ARCSEC_PER_RADIAN
     }
 
-    /// Comoving volume by redshift, up to a constant.
+    /// Comoving volume per redshift, up to a constant.
     pub(crate) fn volume_element(&self, z: f64) -> f64 {
         let distance = self.comoving(z);
         distance * distance / expansion(z)

@@ -1,16 +1,15 @@
-//! Galaxies to disk, as many as there may be.
+//! Writes galaxies to a data set on disk, with memory for some thousand of them however many there are.
 
 use std::{ops::Range, path::Path};
 
 use rayon::prelude::*;
 use torch_file::{DatasetWriter, Redshifts, Result};
 
-use crate::Galaxy;
+use crate::galaxy::Galaxy;
 
-/// Galaxies that are made while as many before them are written: 20 MB.
+/// Galaxies are made in chunks of this many (21 MB), each while the chunk before is written.
 const CHUNK: u64 = 1024;
 
-/// Columns of a data set.
 #[derive(Default)]
 struct Columns {
     images: Vec<f32>,
@@ -32,11 +31,11 @@ impl Columns {
     }
 }
 
-/// Writes the galaxies of these indices as a data set in the published format, in memory for some thousand of them.
-/// `progress` is told the number of those that are written.
+/// Writes the galaxies of these indices as a data set in the published format. `progress` is called with the number of
+/// galaxies that are written so far.
 ///
 /// # Errors
-/// [`torch_file::Error::Write`] where the disk does not take them.
+/// [`torch_file::Error::Write`] where the file cannot be made or written.
 pub fn write(
     path: impl AsRef<Path>,
     indices: Range<u64>,

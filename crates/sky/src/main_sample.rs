@@ -1,13 +1,14 @@
-//! Redshifts and luminosities of a flux-limited sample: a Schechter function in each shell, as far as one can see.
+//! Redshifts and luminosities of a flux-limited sample: in each shell of redshift a Schechter function of luminosities,
+//! cut off where galaxies appear fainter than the limit.
 
 use crate::{cosmology::Cosmology, random::Stream};
 
-/// Faintest apparent magnitude in r (Strauss et al. 2002, AJ 124, 1810).
+/// The faintest apparent magnitude in r (Strauss et al. 2002, AJ 124, 1810).
 const LIMIT: f64 = 17.77;
-/// Blanton et al. 2003 (ApJ 592, 819): M* − 5 log h = −20.44 in r seen from z = 0.1, h = 0.7, and α.
+/// Blanton et al. 2003 (ApJ 592, 819): M* − 5 log h = −20.44 in the r band shifted to z = 0.1, with h = 0.7, and α.
 const CHARACTERISTIC: f64 = -21.21;
 const SLOPE: f64 = -1.05;
-/// A grid of redshifts and absolute magnitudes: its first point, last, and the number of points.
+/// The grid of redshifts and absolute magnitudes: of each the first point, the last, and the number of points.
 const REDSHIFTS: (f64, f64, usize) = (0.004, 0.33, 200);
 const MAGNITUDES: (f64, f64, usize) = (-24.2, -17.5, 135);
 const REDSHIFT_STEP: f64 = (REDSHIFTS.1 - REDSHIFTS.0) / (REDSHIFTS.2 - 1) as f64;
@@ -27,7 +28,7 @@ impl MainSample {
             let modulus = cosmology.distance_modulus(z);
             for magnitude_index in 0..MAGNITUDES.2 {
                 let magnitude = MAGNITUDES.0 + magnitude_index as f64 * MAGNITUDE_STEP;
-                // K-correction (about 1.0 z) and evolution (1.0 mag by z) cancel.
+                // The K-correction in r, about 1.0 z, and the evolution of luminosities, −1.0 z, cancel.
                 if magnitude + modulus < LIMIT {
                     total += weight(cosmology, z, magnitude);
                 }
@@ -49,8 +50,8 @@ impl MainSample {
         (z, within(MAGNITUDES, MAGNITUDE_STEP, magnitude_index, stream.uniform()))
     }
 
-    /// How dense galaxies are by redshift and absolute magnitude, as if there were no limit, where the limited sample has
-    /// a total of one.
+    /// Galaxies per unit of redshift and of absolute magnitude, those beyond the limit too, in units of the number of
+    /// galaxies within the limit.
     pub(crate) fn density(&self, cosmology: &Cosmology, z: f64, absolute_magnitude: f64) -> f64 {
         weight(cosmology, z, absolute_magnitude) / (self.total() * REDSHIFT_STEP * MAGNITUDE_STEP)
     }

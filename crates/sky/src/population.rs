@@ -1,85 +1,33 @@
 //! Which galaxies there are: SDSS's flux-limited main sample, and luminous red galaxies beyond it.
 //!
-//! Constants are from the papers named beside them. Those without a source (shares of red galaxies and of bulges, scatter
-//! of spectra, offsets of colours) were tuned until colours by redshift fell on those of real SDSS galaxies.
+//! Constants are from the papers named beside them. Those without a source (shares of red galaxies and of bulges,
+//! scatter of spectra, offsets of colours) were tuned until colours by redshift fell on those of real SDSS galaxies.
 
 use crate::{
+    conditions::Conditions,
     cosmology::Cosmology,
-    instrument::{Conditions, Instrument, PIXEL, magnitude, nanomaggies},
+    galaxy::{Component, Object, Sample, Shape},
+    instrument::Instrument,
+    luminous_red,
+    magnitudes::{Magnitudes, magnitude, nanomaggies},
     main_sample::MainSample,
     random::Stream,
-    spectra::{Magnitudes, Spectra, Spectrum},
+    spectra::{Spectra, Spectrum},
+    stamp::PIXEL_SCALE,
 };
 
-/// Share of luminous red galaxies.
-pub(crate) const LUMINOUS_RED: f64 = 0.15;
-/// Mean and standard deviation of their redshifts, which end at 0.18 and 0.62.
-pub(crate) const LRG_REDSHIFT: (f64, f64) = (0.35, 0.085);
-/// Mean and standard deviation of their absolute magnitudes, none fainter than −21.9.
-pub(crate) const LRG_MAGNITUDE: (f64, f64) = (-22.75, 0.35);
+/// The smallest redshift of the population.
+pub(crate) const NEAREST: f64 = 0.003;
+/// The share of luminous red galaxies.
+const LUMINOUS_RED: f64 = 0.15;
 /// Galaxies were brighter by so many magnitudes for each unit of redshift.
-pub(crate) const EVOLUTION: f64 = 1.0;
-/// What ties the templates' colours to SDSS's, and for old stars how that changes with redshift.
+const EVOLUTION: f64 = 1.0;
+/// Added to the templates' magnitudes in each band, so that their colours are SDSS's.
 const OFFSET: [f64; 5] = [0.15, 0.03, 0.0, 0.0, -0.02];
+/// Added to the magnitudes of bulges, whose stars are old, for each unit of redshift.
 const PASSIVE_EVOLUTION: [f64; 5] = [-0.1, -0.25, 0.0, 0.0, 0.05];
 
-/// The sample a galaxy was selected for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sample {
-    /// Flux-limited: r below 17.77 (Strauss et al. 2002).
-    Main,
-    /// Luminous red galaxies, to a redshift of 0.62 (as Eisenstein et al. 2001).
-    LuminousRed,
-}
-
-/// What a galaxy is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Object {
-    /// Redshift, exact.
-    pub redshift: f64,
-    /// Catalogue magnitudes in u g r i z: Pogson's, AB, dereddened, with the errors of photometry.
-    pub magnitudes: Magnitudes,
-    /// Why it is in the sky.
-    pub sample: Sample,
-    /// On the red sequence.
-    pub red: bool,
-    /// An elliptical or lenticular galaxy.
-    pub early: bool,
-    /// In rest-frame r, today (its evolution since is taken out).
-    pub absolute_magnitude: f64,
-    /// Fluxes of bulge and disc in u g r i z, nanomaggies, as they are above dust and atmosphere.
-    pub fluxes: [[f64; 5]; 2],
-    /// What its image looks like.
-    pub shape: Shape,
-    /// What lies between it and the detector.
-    pub conditions: Conditions,
-}
-
-/// A bulge and a disc about a common centre.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Shape {
-    /// The bulge's part of the rest-frame r light.
-    pub bulge_fraction: f64,
-    /// De Vaucouleurs profile.
-    pub bulge: Component,
-    /// Exponential profile.
-    pub disc: Component,
-    /// Of the major axes, radians from the rows of the image.
-    pub position_angle: f64,
-    /// Of the centre from the image's middle, in pixels.
-    pub offset: [f64; 2],
-}
-
-/// An elliptical component.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Component {
-    /// Half-light radius along the major axis, in pixels.
-    pub radius: f64,
-    /// Minor over major axis.
-    pub axis_ratio: f64,
-}
-
-/// What decides the distributions that everything else is drawn from.
+/// The classes of a galaxy, which select the distributions that everything else is drawn from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) sample: Sample,
@@ -87,19 +35,20 @@ pub(crate) struct Kind {
     pub(crate) early: bool,
 }
 
-/// Light of a galaxy by component and band, and the axis ratios, which dust depends on.
+/// A galaxy's light by component and band. The axis ratios are here because the disc's inclination decides both its
+/// axis ratio and its dust.
 pub(crate) struct Light {
     pub(crate) bulge_fraction: f64,
     /// Axis ratios of bulge and disc.
     axis_ratios: [f64; 2],
-    /// What each component adds to absolute magnitude and distance modulus.
+    /// For bulge and disc, what [`Spectra::colours`] gives, corrected by [`OFFSET`] and [`PASSIVE_EVOLUTION`].
     colours: [Magnitudes; 2],
 }
 
 pub(crate) struct Population {
-    pub(crate) main: MainSample,
-    pub(crate) cosmology: Cosmology,
-    pub(crate) spectra: Spectra,
+    main: MainSample,
+    cosmology: Cosmology,
+    spectra: Spectra,
 }
 
 impl Population {
@@ -108,57 +57,73 @@ impl Population {
         Self { main: MainSample::new(&cosmology), cosmology, spectra: Spectra::new() }
     }
 
-    /// Draws a galaxy.
+    /// Draws a galaxy, and has it measured by the instrument for its catalogue magnitudes.
     pub(crate) fn draw(&self, stream: &mut Stream, instrument: &Instrument) -> Object {
         let (sample, redshift, absolute_magnitude) = if stream.chance(LUMINOUS_RED) {
-            let z = (LRG_REDSHIFT.0 + stream.gauss(LRG_REDSHIFT.1)).clamp(0.18, 0.62);
-            (Sample::LuminousRed, z, (LRG_MAGNITUDE.0 + stream.gauss(LRG_MAGNITUDE.1)).min(-21.9))
+            let (z, absolute_magnitude) = luminous_red::draw(stream);
+            (Sample::LuminousRed, z, absolute_magnitude)
         } else {
             let (z, absolute_magnitude) = self.main.draw(stream);
-            (Sample::Main, z.max(0.003), absolute_magnitude)
+            (Sample::Main, z.max(NEAREST), absolute_magnitude)
         };
         let kind = Kind::draw(stream, sample, absolute_magnitude);
-        let light = self.light(stream, kind, redshift, absolute_magnitude);
-        let shape = self.shape(stream, kind, redshift, absolute_magnitude, &light);
+        let light = self.draw_light(stream, kind, redshift, absolute_magnitude);
+        let shape = self.draw_shape(stream, kind, redshift, absolute_magnitude, &light);
         let conditions = Conditions::draw(stream);
         let fluxes = light.fluxes(self.apparent(redshift, absolute_magnitude));
         let total = std::array::from_fn(|band| fluxes[0][band] + fluxes[1][band]);
-        let size = if light.bulge_fraction > 0.5 { shape.bulge.radius } else { shape.disc.radius };
-        let magnitudes = instrument.measure(stream, &total, size, &conditions);
+        let radius = if light.bulge_fraction > 0.5 { shape.bulge.radius } else { shape.disc.radius };
+        let magnitudes = instrument.measure(stream, &total, radius, &conditions);
         let Kind { sample, red, early } = kind;
         Object { redshift, magnitudes, sample, red, early, absolute_magnitude, fluxes, shape, conditions }
     }
 
-    /// Absolute magnitude as seen at a redshift, without the spectrum's part.
+    /// The probability that a galaxy of this redshift and absolute magnitude, and of unknown colours, is a luminous red
+    /// one.
+    pub(crate) fn luminous_red_probability(&self, z: f64, absolute_magnitude: f64) -> f64 {
+        let luminous =
+            LUMINOUS_RED * luminous_red::redshift_density(z) * luminous_red::magnitude_density(absolute_magnitude);
+        let main = (1.0 - LUMINOUS_RED) * self.main.density(&self.cosmology, z, absolute_magnitude);
+        if luminous + main > 0.0 { luminous / (luminous + main) } else { 0.0 }
+    }
+
+    /// The apparent magnitude that this absolute magnitude has at a redshift, before the colours of [`Light`] are
+    /// added.
     pub(crate) fn apparent(&self, z: f64, absolute_magnitude: f64) -> f64 {
         absolute_magnitude + self.cosmology.distance_modulus(z) - EVOLUTION * z
     }
 
-    /// Draws what the galaxy's stars and dust look like.
-    pub(crate) fn light(&self, stream: &mut Stream, kind: Kind, z: f64, absolute_magnitude: f64) -> Light {
+    /// What an old galaxy's apparent magnitudes are beyond [`Self::apparent`], at a redshift: those of the reddest
+    /// template as it is.
+    pub(crate) fn old_colours(&self, z: f64) -> Magnitudes {
+        self.spectra.colours(Spectrum { template: 0.0, tilt: 0.0, dust: 0.0 }, z)
+    }
+
+    /// Draws the spectra of the galaxy's bulge and disc, their shares, and their axis ratios.
+    pub(crate) fn draw_light(&self, stream: &mut Stream, kind: Kind, z: f64, absolute_magnitude: f64) -> Light {
         let Kind { red, early, .. } = kind;
-        // Bulge: old stars; the brighter, the redder.
+        // The bulge has old stars, which are redder in brighter galaxies.
         let bulge = Spectrum {
-            template: stream.gauss(0.05).abs(),
-            tilt: 0.05 - 0.05 * (absolute_magnitude + 21.5) + stream.gauss(0.08),
-            dust: stream.gauss(0.04).abs(),
+            template: stream.normal(0.05).abs(),
+            tilt: 0.05 - 0.05 * (absolute_magnitude + 21.5) + stream.normal(0.08),
+            dust: stream.normal(0.04).abs(),
         };
-        // Disc: seen at a random inclination, 0.2 thick; of a later type the fainter; more dust the more inclined (as
-        // Tully et al. 1998).
+        // The disc is seen at a random inclination and is 0.2 of its diameter thick. Its type is later in fainter
+        // galaxies, and its dust dims more where it is more inclined (as Tully et al. 1998, AJ 115, 2264).
         let cos_inclination = stream.uniform();
         let squared = cos_inclination * cos_inclination;
         let disc_axis_ratio = (squared + 0.04 * (1.0 - squared)).sqrt();
         let inclined_dust = if early { 0.0 } else { -0.35 * libm::log10(disc_axis_ratio) };
         let disc = Spectrum {
-            template: (if red { 0.4 } else { 1.15 } + 0.16 * (absolute_magnitude + 21.0) + stream.gauss(0.35))
+            template: (if red { 0.4 } else { 1.15 } + 0.16 * (absolute_magnitude + 21.0) + stream.normal(0.35))
                 .clamp(0.05, 3.0),
-            tilt: stream.gauss(0.1),
-            dust: stream.gauss(0.15).abs() + inclined_dust,
+            tilt: stream.normal(0.1),
+            dust: stream.normal(0.15).abs() + inclined_dust,
         };
         let bulge_fraction = match (early, red) {
-            (true, _) => 0.85 + stream.gauss(0.1),
-            (false, true) => 0.55 + stream.gauss(0.15),
-            (false, false) => 0.18 + stream.gauss(0.12).abs(),
+            (true, _) => 0.85 + stream.normal(0.1),
+            (false, true) => 0.55 + stream.normal(0.15),
+            (false, false) => 0.18 + stream.normal(0.12).abs(),
         };
         let bulge_axis_ratio = 0.55 + 0.45 * stream.uniform();
         let mut colours = [self.spectra.colours(bulge, z), self.spectra.colours(disc, z)];
@@ -176,8 +141,8 @@ impl Population {
         }
     }
 
-    /// Draws what the galaxy's image looks like.
-    pub(crate) fn shape(
+    /// Draws the galaxy's size, orientation and place in the stamp.
+    pub(crate) fn draw_shape(
         &self,
         stream: &mut Stream,
         kind: Kind,
@@ -185,8 +150,8 @@ impl Population {
         absolute_magnitude: f64,
         light: &Light,
     ) -> Shape {
-        let kpc = half_light_radius(absolute_magnitude, kind.early, stream.normal());
-        let radius = kpc / self.cosmology.kpc_per_arcsec(z) / PIXEL;
+        let kpc = half_light_radius(absolute_magnitude, kind.early, stream.standard_normal());
+        let radius = kpc / self.cosmology.kpc_per_arcsec(z) / PIXEL_SCALE;
         let bulge_radius = if kind.early { radius } else { 0.35 * radius };
         let [bulge_axis_ratio, disc_axis_ratio] = light.axis_ratios;
         Shape {
@@ -200,7 +165,6 @@ impl Population {
 }
 
 impl Kind {
-    /// Draws the kind of a galaxy of the sample.
     pub(crate) fn draw(stream: &mut Stream, sample: Sample, absolute_magnitude: f64) -> Self {
         let luminous = sample == Sample::LuminousRed;
         let red = luminous | stream.chance((0.55 - 0.17 * (absolute_magnitude + 21.2)).clamp(0.15, 0.95));
@@ -210,21 +174,21 @@ impl Kind {
 }
 
 impl Light {
-    /// Fluxes of bulge and disc in nanomaggies.
+    /// Fluxes of bulge and disc in nanomaggies, of a galaxy with this [`Population::apparent`] magnitude.
     pub(crate) fn fluxes(&self, apparent: f64) -> [[f64; 5]; 2] {
         let component = |share: f64, colours: &Magnitudes| colours.map(|colour| share * nanomaggies(apparent + colour));
         [component(self.bulge_fraction, &self.colours[0]), component(1.0 - self.bulge_fraction, &self.colours[1])]
     }
 
-    /// Magnitudes of the whole.
+    /// Magnitudes of bulge and disc together.
     pub(crate) fn magnitudes(&self, apparent: f64) -> Magnitudes {
         let [bulge, disc] = self.fluxes(apparent);
         std::array::from_fn(|band| magnitude(bulge[band] + disc[band]))
     }
 }
 
-/// Half-light radius in kpc by absolute magnitude, and by a standard normal deviate for its log-normal scatter: Shen et
-/// al. 2003 (MNRAS 343, 978), Sérsic half-light radii of table 1.
+/// The half-light radius in kpc, from the Sérsic half-light radii in table 1 of Shen et al. 2003 (MNRAS 343, 978).
+/// `deviate` is a standard normal deviate, for the log-normal scatter.
 fn half_light_radius(absolute_magnitude: f64, early: bool, deviate: f64) -> f64 {
     let from_break = 1.0 + libm::exp10(-0.4 * (absolute_magnitude + 20.91));
     let scatter = 0.27 + 0.18 / (1.0 + libm::exp10(-0.8 * (absolute_magnitude + 20.91)));

@@ -1,7 +1,7 @@
 //! Random numbers that are the same on every machine: ChaCha8, and normal deviates by a ziggurat.
 //!
-//! Why not `rand_distr`: its ziggurat takes `exp` and `ln` from the platform wherever anything else in the build turns
-//! on `num-traits/std`, and platforms differ in the last bit.
+//! `rand_distr` has a ziggurat as well. That takes `exp` and `ln` from the platform, however, wherever anything else in
+//! the build turns on `num-traits/std`, and platforms differ in the last bit.
 
 use std::sync::LazyLock;
 
@@ -10,23 +10,24 @@ use chacha20::{
     rand_core::{Rng, SeedableRng},
 };
 
-/// Which of a seed's skies: numbers drawn for one mean nothing in another.
+/// What a stream's numbers are drawn for. Each domain has its own streams, so that an index of one has nothing in
+/// common with the same index of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Domain {
     /// Galaxies drawn whole.
     Simulated,
-    /// What magnitudes and redshift leave open.
+    /// What given magnitudes and redshift leave open.
     Observed,
 }
 
-/// The random numbers of one object.
+/// The random numbers of one galaxy.
 pub(crate) struct Stream {
     generator: ChaCha8Rng,
     ziggurat: &'static Ziggurat,
 }
 
 impl Stream {
-    /// The stream of the object with this index. The key is the domain's name and the seed, little-endian.
+    /// The stream of the galaxy with this index. The key is the domain's name and the seed, little-endian.
     pub(crate) fn new(domain: Domain, seed: u64, index: u64) -> Self {
         let name: &[u8; 24] = match domain {
             Domain::Simulated => b"cosmic sky 1: simulated ",
@@ -56,31 +57,31 @@ impl Stream {
     }
 
     /// Normally distributed about 0 with this standard deviation.
-    pub(crate) fn gauss(&mut self, sigma: f64) -> f64 {
-        sigma * self.normal()
+    pub(crate) fn normal(&mut self, sigma: f64) -> f64 {
+        sigma * self.standard_normal()
     }
 
-    /// A standard normal deviate.
     #[inline]
-    pub(crate) fn normal(&mut self) -> f64 {
+    pub(crate) fn standard_normal(&mut self) -> f64 {
         loop {
             let bits = self.generator.next_u64();
-            // The layer from 8 bits, and from 53 others a uniform number in [-1, 1).
+            // 8 bits choose the layer, and 53 others give a uniform number in [-1, 1).
             let layer = (bits & 0xff) as usize;
             let uniform = (bits >> 11) as f64 * (2.0 / (1_u64 << 53) as f64) - 1.0;
             let x = uniform * self.ziggurat.edge[layer];
             if x.abs() < self.ziggurat.edge[layer + 1] {
                 return x;
             }
-            if let Some(x) = self.at_the_edge(layer, x) {
+            if let Some(x) = self.draw_at_edge(layer, x) {
                 return x;
             }
         }
     }
 
-    /// The one draw in a hundred that is not inside its layer's box: in the tail, or beside the curve.
+    /// Decides the one draw in a hundred that is not in the box that its layer has in common with the next: a deviate
+    /// of the tail in the base layer, and elsewhere `x`, or nothing if the point drawn lies above the curve.
     #[cold]
-    fn at_the_edge(&mut self, layer: usize, x: f64) -> Option<f64> {
+    fn draw_at_edge(&mut self, layer: usize, x: f64) -> Option<f64> {
         if layer == 0 {
             return Some(self.tail().copysign(x));
         }
@@ -100,7 +101,8 @@ impl Stream {
     }
 }
 
-/// Layers of equal area under the normal curve (Marsaglia & Tsang 2000, J. Stat. Soft. 5, 8), for 256 of them.
+/// Layers of equal area that cover the normal curve (Marsaglia & Tsang 2000, J. Stat. Soft. 5, 8). The constants are
+/// those of 256 layers.
 struct Ziggurat {
     /// Right edges of the layers, from the base up; the last is 0.
     edge: [f64; LAYERS + 1],
@@ -109,7 +111,7 @@ struct Ziggurat {
 }
 
 const LAYERS: usize = 256;
-/// Where the tail begins.
+/// Where the base layer's tail begins.
 const TAIL: f64 = 3.654_152_885_361_009;
 /// Area of a layer, under a curve of height 1.
 const AREA: f64 = 0.004_928_673_233_974_655;
@@ -142,7 +144,7 @@ mod tests {
         let mut below = [0_u32; 13];
         let mut moments = [0.0; 4];
         for _ in 0..COUNT {
-            let x = stream.normal();
+            let x = stream.standard_normal();
             for (count, edge) in below.iter_mut().zip(edges) {
                 *count += u32::from(x < edge);
             }

@@ -1,37 +1,31 @@
 //! Images without noise: sums of elliptical Gaussians.
 //!
-//! A galaxy's profile is a sum of Gaussians, and so is the point spread function: what reaches the detector is one as
-//! well, whose variances are sums (Hogg & Lang 2013). An `exp` for each pixel of each of some 190 Gaussians would take
-//! milliseconds a galaxy. On a grid, though, neighbours differ by a factor that itself changes by a constant factor,
-//! so two products a pixel do; products are rounded alike on every machine, and their errors after 16 steps stay below
-//! 1e-12.
+//! A galaxy's profile is a sum of Gaussians, and so is the point spread function. What reaches the detector is
+//! therefore a sum of Gaussians too, each with the sum of two variances (Hogg & Lang 2013, PASP 125, 719). An `exp` for
+//! each pixel of each of some 190 Gaussians would take milliseconds a galaxy. On a grid, though, neighbours differ by a
+//! factor that itself changes by a constant factor, so that two products a pixel are enough; products are rounded alike
+//! on every machine, and their errors after 16 steps stay below 1e-12.
 
 use crate::{
-    instrument::{Conditions, WING_SHARE, WING_WIDTH},
-    population::{Component, Shape},
-    tables::rows,
+    conditions::Conditions,
+    galaxy::{Component, Shape},
+    stamp::{SIDE, Stamp},
+    tables,
 };
 
-/// Pixels along a side.
-pub(crate) const SIDE: usize = torch_file::SIDE as usize;
-/// Pixels of a band.
-pub(crate) const PIXELS: usize = SIDE * SIDE;
-/// The middle, where the grid lies between pixels.
+/// The middle of a row, which lies between two pixels.
 const CENTRE: f64 = (SIDE as f64 - 1.0) / 2.0;
-/// The pixel that sums start at, next to the middle.
+/// The pixel next to the middle from which products are taken to both sides.
 const START: usize = SIDE / 2;
 /// Pixels of a row that are computed at once, in registers.
 const LANES: usize = 8;
 /// Components with a smaller share of the light than this are left out.
 const NEGLIGIBLE: f64 = 0.005;
 
-/// An image in one band: rows of pixels.
-pub(crate) type Stamp = [[f64; SIDE]; SIDE];
-
-/// Round Gaussians that a profile is the sum of: shares of its flux, and variances in half-light radii squared.
+/// The round Gaussians that a profile is the sum of: shares of its flux, and variances in half-light radii squared.
 struct Profile(Vec<(f64, f64)>);
 
-/// Profiles as sums of Gaussians; `data/make.py` fits them.
+/// Renders galaxies, with the profiles that `data/make.py` has fitted.
 pub(crate) struct Renderer {
     /// De Vaucouleurs.
     bulge: Profile,
@@ -41,7 +35,7 @@ pub(crate) struct Renderer {
 
 impl Renderer {
     pub(crate) fn new() -> Self {
-        let all = rows::<3>(include_str!("../data/profiles.csv"));
+        let all = tables::parse::<3>(include_str!("../data/profiles.csv"));
         let profile = |n: f64| {
             let of_n = all.iter().filter(|row| row[0] == n);
             Profile(of_n.map(|[_, share, variance]| (*share, *variance)).collect())
@@ -49,21 +43,21 @@ impl Renderer {
         Self { bulge: profile(4.0), disc: profile(1.0) }
     }
 
-    /// Images in each band, in the units of the fluxes per pixel, as the atmosphere blurs and Galactic dust dims them.
-    pub(crate) fn stamps(&self, shape: &Shape, fluxes: &[[f64; 5]; 2], sky: &Conditions) -> [Stamp; 5] {
-        let extinction = sky.extinction();
+    /// The galaxy's image in each band, dimmed by Galactic dust and blurred: flux per pixel, in the unit of `fluxes`.
+    pub(crate) fn stamps(&self, shape: &Shape, fluxes: &[[f64; 5]; 2], conditions: &Conditions) -> [Stamp; 5] {
+        let extinction = conditions.extinction();
         let bulge_share = shape.bulge_fraction;
         std::array::from_fn(|band| {
             let transmission = libm::exp10(-0.4 * extinction[band]);
             let mut stamp = [[0.0; SIDE]; SIDE];
-            let parts = [
+            let components = [
                 (&self.bulge, &shape.bulge, fluxes[0][band], bulge_share),
                 (&self.disc, &shape.disc, fluxes[1][band], 1.0 - bulge_share),
             ];
-            for (profile, component, flux, share) in parts {
+            for (profile, component, flux, share) in components {
                 if share > NEGLIGIBLE {
                     let placed = Placed { shape, component, flux: flux * transmission };
-                    placed.add_to(&mut stamp, profile, sky.psf_sigma(band));
+                    placed.add_to(&mut stamp, profile, conditions.psf(band));
                 }
             }
             stamp
@@ -71,7 +65,7 @@ impl Renderer {
     }
 }
 
-/// A component in a stamp.
+/// A component of a galaxy with its flux, and the shape that places it in the stamp.
 struct Placed<'a> {
     shape: &'a Shape,
     component: &'a Component,
@@ -79,13 +73,12 @@ struct Placed<'a> {
 }
 
 impl Placed<'_> {
-    /// Adds the profile, blurred by both Gaussians of the point spread function.
-    fn add_to(&self, stamp: &mut Stamp, profile: &Profile, psf_sigma: f64) {
+    /// Adds the profile to the stamp, blurred by the Gaussians of the point spread function.
+    fn add_to(&self, stamp: &mut Stamp, profile: &Profile, psf: [(f64, f64); 2]) {
         let (sin, cos) = libm::sincos(self.shape.position_angle);
         let major = self.component.radius * self.component.radius;
         let minor = major * self.component.axis_ratio * self.component.axis_ratio;
-        for (psf_share, width) in [(1.0 - WING_SHARE, 1.0), (WING_SHARE, WING_WIDTH)] {
-            let blur = psf_sigma * psf_sigma * width * width;
+        for (psf_share, blur) in psf {
             for (share, variance) in &profile.0 {
                 let (along, across) = (variance * major + blur, variance * minor + blur);
                 let peak = self.flux * psf_share * share / (std::f64::consts::TAU * (along * across).sqrt());
@@ -103,7 +96,8 @@ impl Placed<'_> {
     }
 }
 
-/// peak · exp(−½ (xx·dx² + 2 xy·dx·dy + yy·dy²)) of the distance from (x, y), which counts from the stamp's middle.
+/// peak · exp(−½ (xx·dx² + 2 xy·dx·dy + yy·dy²)), where (dx, dy) is a pixel's distance from the Gaussian's centre (x,
+/// y), and that is counted from the stamp's middle.
 #[derive(Debug, Clone, Copy)]
 struct Gaussian {
     peak: f64,
@@ -118,13 +112,13 @@ impl Gaussian {
     fn add_to(&self, stamp: &mut Stamp) {
         let dx = START as f64 - CENTRE - self.x;
         let dy = START as f64 - CENTRE - self.y;
-        // Along the start row, from its start pixel both ways.
+        // Values along the start row, from its start pixel to both sides.
         let quadratic = self.xx * dx * dx + 2.0 * self.xy * dx * dy + self.yy * dy * dy;
         let start = self.peak * libm::exp(-0.5 * quadratic);
         let along = self.xx * dx + self.xy * dy;
         let change = libm::exp(-self.xx);
         let row = sequence(start, [-along, along].map(|slope| libm::exp(slope - 0.5 * self.xx)), change);
-        // Factors from the start row to the next one up and down: geometric along the row.
+        // Factors from the start row to the next one up and down, which are geometric sequences along the row.
         let shear = libm::exp(-self.xy);
         let across = self.xy * dx + self.yy * dy;
         let [up, down] = [-across, across].map(|slope| libm::exp(slope - 0.5 * self.yy));
@@ -155,12 +149,13 @@ impl Gaussian {
     }
 }
 
+/// [`LANES`] values from index `at` on.
 fn lanes_at(values: &[f64; SIDE], at: usize) -> [f64; LANES] {
     std::array::from_fn(|lane| values[at + lane])
 }
 
-/// The values to both sides of [`START`]: neighbours differ by the factor (to the right, to the left), which changes from
-/// step to step.
+/// Values along a row, from that of [`START`] on: the first step to the right multiplies by `right`, the first to the
+/// left by `left`, and each further step by a factor that is `change` times the one before.
 fn sequence(start: f64, [right, left]: [f64; 2], change: f64) -> [f64; SIDE] {
     let mut values = [start; SIDE];
     let (mut value, mut factor) = (start, right);

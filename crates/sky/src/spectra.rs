@@ -3,20 +3,20 @@
 //! The templates are those of Coleman, Wu & Weedman 1980, the filters those of Doi et al. 2010; `data/make.py` has the
 //! sources and integrates the one over the other.
 
-use crate::tables::{between, rows};
+use crate::{
+    magnitudes::Magnitudes,
+    tables::{self, locate},
+};
 
 const TEMPLATES: usize = 4;
 const REDSHIFTS: usize = 141;
 /// Redshifts in the table are multiples of this.
 const STEP: f64 = 0.005;
 
-/// Magnitudes in u g r i z.
-pub(crate) type Magnitudes = [f64; 5];
-
-/// What a stellar population looks like.
+/// The spectrum of a stellar population behind its own dust.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spectrum {
-    /// 0 is E, 1 Sbc, 2 Scd, 3 Im; interpolated between.
+    /// 0 is E, 1 Sbc, 2 Scd and 3 Im; between these, magnitudes are interpolated.
     pub(crate) template: f64,
     /// The template is multiplied by (λ / 5500 Å) to this power: redder if positive.
     pub(crate) tilt: f64,
@@ -26,19 +26,20 @@ pub(crate) struct Spectrum {
 
 /// The templates' magnitudes relative to rest-frame r, and their derivatives by tilt and dust.
 pub(crate) struct Spectra {
-    /// Template by template, redshift by redshift; template and redshift come first in each row.
+    /// Template by template, redshift by redshift; in each row template, redshift, five magnitudes, their derivatives
+    /// by tilt, and those by dust.
     rows: Vec<[f64; 17]>,
 }
 
 impl Spectra {
     pub(crate) fn new() -> Self {
-        Self { rows: rows(include_str!("../data/spectra.csv")) }
+        Self { rows: tables::parse(include_str!("../data/spectra.csv")) }
     }
 
-    /// What to add to an absolute magnitude in rest-frame r and the distance modulus, for the apparent magnitudes.
+    /// What the apparent magnitudes are beyond the sum of absolute magnitude in rest-frame r and distance modulus.
     pub(crate) fn colours(&self, spectrum: Spectrum, z: f64) -> Magnitudes {
-        let (template, towards_next) = between(spectrum.template, TEMPLATES - 1);
-        let (step, fraction) = between(z / STEP, REDSHIFTS - 1);
+        let (template, towards_next) = locate(spectrum.template, TEMPLATES - 1);
+        let (step, fraction) = locate(z / STEP, REDSHIFTS - 1);
         let at = |template: usize, band: usize| {
             let seen = |step: usize| {
                 let row = &self.rows[template * REDSHIFTS + step];

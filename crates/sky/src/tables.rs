@@ -1,8 +1,8 @@
 //! The tables in `data/`, which are part of the program, and interpolation in tables.
 
-/// Rows of numbers of a table that `data/make.py` wrote: below comments (`#`) and a header.
+/// The rows of a table that `data/make.py` wrote, which begins with comments (`#`) and a header.
 #[expect(clippy::expect_used, reason = "the tables are part of the program, and any test reads them")]
-pub(crate) fn rows<const COLUMNS: usize>(table: &str) -> Vec<[f64; COLUMNS]> {
+pub(crate) fn parse<const COLUMNS: usize>(table: &str) -> Vec<[f64; COLUMNS]> {
     table
         .lines()
         .filter(|line| !line.starts_with('#'))
@@ -14,9 +14,9 @@ pub(crate) fn rows<const COLUMNS: usize>(table: &str) -> Vec<[f64; COLUMNS]> {
         .collect()
 }
 
-/// The interval among `steps` equal ones that a position is in, and how far along it; positions beyond the table's ends
-/// are taken to its ends.
-pub(crate) fn between(position: f64, steps: usize) -> (usize, f64) {
+/// The interval, among `steps` of length 1 from 0, that a position is in, and how far along that interval it is;
+/// positions beyond either end are moved to it.
+pub(crate) fn locate(position: f64, steps: usize) -> (usize, f64) {
     let position = position.clamp(0.0, steps as f64);
     let step = (position as usize).min(steps - 1);
     (step, position - step as f64)

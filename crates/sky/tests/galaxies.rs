@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use sky::{Galaxy, Photometry, PhotometryError, Sky};
 use torch_file::{Dataset, InMemory, Rows};
 
-/// Image, magnitudes and redshift of these galaxies, bit by bit.
+/// The SHA-256 of the bits of these galaxies' images, magnitudes and redshifts.
 fn fingerprint(galaxies: impl Iterator<Item = Galaxy>) -> String {
     let mut hasher = Sha256::new();
     for galaxy in galaxies {
@@ -30,8 +30,8 @@ fn fingerprint(galaxies: impl Iterator<Item = Galaxy>) -> String {
     })
 }
 
-/// On another processor, compiler or C library, these must be the same. Where the sky is changed on purpose, the name in
-/// `random::Domain` and these change with it.
+/// These hashes must be the same on any processor, and with any compiler and C library. They change only where the sky
+/// is changed on purpose, together with the names of the domains in `random::Stream::new`.
 #[test]
 fn galaxies_are_the_same_on_every_machine() {
     let sky = Sky::new(1);
@@ -61,7 +61,7 @@ fn parts_of_a_sky_are_the_galaxies_of_the_whole() {
     assert_eq!(whole.len(), 2100);
     for part in [0..1, 1..100, 1000..1030, 2099..2100] {
         let [from, to] = [part.start, part.end].map(|index| index as usize);
-        // Of another Sky of the same seed.
+        // Another `Sky` of the same seed makes the part.
         let rows = written(&Sky::new(7), &path, part);
         assert!(rows.images == whole.images[from * 5120..to * 5120]);
         assert!(rows.magnitudes == whole.magnitudes[from * 5..to * 5]);
@@ -102,11 +102,12 @@ fn a_given_galaxy_has_the_given_magnitudes_in_catalogue_and_image() {
             *lost += (1.0 - flux(&galaxy, band) / given) / 200.0;
         }
     }
-    // What the stamp's edges cut off, and nothing else, is missing.
+    // Only what the stamp's edges cut off is missing.
     assert!(lost.iter().all(|lost| (0.0..0.25).contains(lost)), "{lost:?}");
 }
 
-/// Given the simulated galaxies' own magnitudes and redshifts, the population that is drawn anew is the same.
+/// Galaxies that are drawn anew from the magnitudes and redshifts of simulated ones have the same properties on
+/// average.
 #[test]
 fn what_magnitudes_leave_open_is_drawn_as_the_population_has_it() {
     const COUNT: u64 = 4000;

@@ -11,7 +11,7 @@ use sky::{Galaxy, Object, Sample, Sky};
 const BANDS: [&str; 5] = ["u", "g", "r", "i", "z"];
 const SIDE: usize = 32;
 
-/// Interpolated between the two nearest, as NumPy does.
+/// The quantile, interpolated between the two nearest values as by NumPy.
 fn quantile(mut values: Vec<f64>, quantile: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let position = quantile * (values.len() - 1) as f64;
@@ -93,7 +93,7 @@ fn image_statistics(galaxies: &[Galaxy]) -> HashMap<String, f64> {
 }
 
 /// Both skies are samples of the same size, so their difference has √2 times the error of one. Of some 120 independent
-/// normal deviates, one beyond 4.5 comes once in a thousand times; and the skies are always the same ones.
+/// normal deviates, one is beyond 4.5 σ once in a thousand times; and both skies are the same in each run of the test.
 #[test]
 fn population_colours_and_pixels_are_those_of_an_independent_simulation() {
     let reference: Value = serde_json::from_str(include_str!("statistics/reference.json")).unwrap();
