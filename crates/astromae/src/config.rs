@@ -1,28 +1,33 @@
-//! The network's dimensions. All but three follow from the shapes of its tensors; those three, no shape gives away:
-//! they come from the attributes of a pickled module, from a safetensors file's metadata, or from the user.
+//! The network's dimensions.
+//!
+//! All but three of them follow from the shapes of the tensors. The three that do not, the [`Hyperparameters`], come from
+//! the attributes of a pickled module, from a safetensors file's metadata, or from the user.
 
 use serde::{Deserialize, Serialize};
 use torch_file::{BANDS, SIDE};
 
-use crate::{Error, Result, weights::Weights};
+use crate::{
+    error::{Error, Result},
+    weights::Weights,
+};
 
-/// What the shapes of the tensors do not give.
+/// The dimensions and constants that the shapes of the tensors do not give.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Hyperparameters {
-    /// Attention heads.
+    /// Attention heads of each transformer block; they divide the width.
     pub num_heads: usize,
-    /// Added to the variance in layer norms.
+    /// What is added to the variance in layer norms.
     pub layer_norm_eps: f64,
-    /// Added to the variance in batch norms.
+    /// What is added to the variance in batch norms.
     pub batch_norm_eps: f64,
 }
 
-/// The convolution branch (PCM) of a transformer block.
+/// Dimensions of the convolution branch of a transformer block, which the published classes call PCM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConvBranch {
+pub struct ConvBranchConfig {
     /// Channels between its two convolutions.
     pub dim: usize,
-    /// Kernel side.
+    /// Side of both kernels in pixels, an odd number.
     pub kernel: usize,
     /// Groups of its first convolution.
     pub groups: usize,
@@ -30,37 +35,38 @@ pub struct ConvBranch {
     pub groups_out: usize,
 }
 
-/// Dimensions of a network.
+/// All dimensions of a network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// Width of the transformer.
+    /// Width of the transformer: values of a token.
     pub embed_dim: usize,
-    /// Side of a patch in pixels.
+    /// Side of a patch in pixels; it divides the image's side.
     pub patch_size: usize,
-    /// Number of blocks.
+    /// Number of transformer blocks.
     pub depth: usize,
-    /// Hidden width of the blocks' MLP.
+    /// Hidden width of the transformer blocks' MLP.
     pub mlp_dim: usize,
-    /// The blocks' convolution branch; a plain ViT has none.
-    pub conv_branch: Option<ConvBranch>,
-    /// Hidden width behind transformer and inception branch.
+    /// The transformer blocks' convolution branch; a plain ViT has none.
+    pub conv_branch: Option<ConvBranchConfig>,
+    /// Width of the linear layers behind the transformer and behind the inception network.
     pub hidden_dim: usize,
-    /// Hidden width of the magnitude branch.
+    /// Width of the magnitudes' perceptron.
     pub magnitude_dim: usize,
-    /// Hidden width of the last layers.
+    /// Width of the hidden layer behind the three joined branches.
     pub concat_dim: usize,
-    /// What shapes do not give.
+    /// What no shape gives.
     #[serde(flatten)]
     pub hyperparameters: Hyperparameters,
 }
 
 impl Config {
-    /// Reads the dimensions off the shapes, and checks that every tensor of such a network is there, with its shape,
-    /// and no other one.
+    /// Infers the dimensions from the tensors' shapes, and checks that every tensor of such a network is there, with its
+    /// shape, and no other one.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Shape`] or [`Error::Unexpected`], with the tensor's name.
-    pub fn of(weights: &Weights, hyperparameters: Hyperparameters) -> Result<Self> {
+    /// [`Error::Missing`], [`Error::Shape`] or [`Error::Unexpected`], with the tensor's name; [`Error::Config`] where
+    /// the dimensions do not divide each other as they must.
+    pub fn infer(weights: &Weights, hyperparameters: Hyperparameters) -> Result<Self> {
         let size = |name: &str, dimension| weights.size(name, dimension);
         let embed_dim = size("patch_embed.proj.weight", 0)?;
         let depth = (0..).take_while(|block| weights.contains(&format!("blocks.{block}.norm1.weight"))).count();
@@ -68,7 +74,7 @@ impl Config {
             false => None,
             true => {
                 let (dim, dim_per_group) = (size("blocks.0.PCM.0.weight", 0)?, size("blocks.0.PCM.3.weight", 1)?);
-                Some(ConvBranch {
+                Some(ConvBranchConfig {
                     dim,
                     kernel: size("blocks.0.PCM.0.weight", 2)?,
                     groups: embed_dim / size("blocks.0.PCM.0.weight", 1)?.max(1),
@@ -94,6 +100,9 @@ impl Config {
             if found != shape {
                 return Err(Error::Shape { name: name.clone(), found: found.clone(), expected: format!("{shape:?}") });
             }
+            if shape.contains(&0) {
+                return Err(Error::Config { reason: format!("tensor {name} has no values") });
+            }
         }
         let known: std::collections::BTreeSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
         match weights.iter().find(|(name, _)| !known.contains(name.as_str())) {
@@ -102,12 +111,12 @@ impl Config {
         }
     }
 
-    /// Patches of an image.
+    /// The number of patches of an image, which is that of tokens without the class token.
     pub fn patches(&self) -> usize {
         self.grid() * self.grid()
     }
 
-    /// Patches along each side.
+    /// The number of patches along each side of an image.
     pub fn grid(&self) -> usize {
         SIDE as usize / self.patch_size
     }
@@ -155,7 +164,7 @@ impl Config {
             list.norm(&at("norm2"), width);
             list.linear(&at("mlp.fc1"), width, self.mlp_dim);
             list.linear(&at("mlp.fc2"), self.mlp_dim, width);
-            if let Some(ConvBranch { dim, kernel, groups, groups_out }) = self.conv_branch {
+            if let Some(ConvBranchConfig { dim, kernel, groups, groups_out }) = self.conv_branch {
                 list.conv(&at("PCM.0"), &[dim, width / groups, kernel, kernel]);
                 list.batch_norm(&at("PCM.1"), dim);
                 list.conv(&at("PCM.3"), &[width, dim / groups_out, kernel, kernel]);
@@ -215,6 +224,7 @@ fn reducing(branch: &str) -> String {
     format!("{}.0.conv.weight", branch.trim_end_matches(".1"))
 }
 
+/// Names and shapes of tensors, layer by layer.
 struct Shapes(Vec<(String, Vec<usize>)>);
 
 impl Shapes {

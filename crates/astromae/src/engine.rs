@@ -1,23 +1,23 @@
-//! What every backend implements.
+//! The trait that every backend implements, and the check of its input that they share.
 
 /// Runs the network. One engine serves any number of threads, and uses the cores it was given by itself.
 pub trait Engine: Send + Sync {
-    /// Short name, as `--engine` and the payload have it.
+    /// The short name that `--engine` and the payload choose it by.
     fn name(&self) -> &'static str;
 
-    /// Name, version and threads, for results that say what made them.
+    /// Name, version and number of threads, for results that say what made them.
     fn description(&self) -> String;
 
-    /// Redshifts of n galaxies, in order, from images `[n, 5, 32, 32]` and magnitudes `[n, 5]`, row-major.
-    ///
-    /// A galaxy's redshift does not depend on the others of the call.
+    /// Predicts the redshifts of n galaxies, in order, from images `[n, 5, 32, 32]` and magnitudes `[n, 5]`, both
+    /// row-major. A galaxy's redshift does not depend on the others of the call. Where its input is NaN or infinite,
+    /// so may be its redshift.
     ///
     /// # Errors
-    /// [`EngineError`]; never for particular values of the input, which come out as they come out.
+    /// [`EngineError`]; never because of particular values of the input.
     fn predict(&self, images: &[f32], magnitudes: &[f32]) -> Result<Vec<f32>, EngineError>;
 }
 
-/// Why an engine could not be made, or gave no redshifts.
+/// Why an engine could not be made, or predicted nothing.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
     /// Images and magnitudes are not of the same number of galaxies.
@@ -31,7 +31,7 @@ pub enum EngineError {
     /// The backend failed.
     #[error("{engine}: {reason}")]
     Backend {
-        /// The engine's name.
+        /// [`Engine::name`] of the backend.
         engine: &'static str,
         /// What it said.
         reason: String,
@@ -40,16 +40,16 @@ pub enum EngineError {
 
 /// Pixels along a side of an image.
 pub const SIDE: usize = torch_file::SIDE as usize;
-/// Values of a galaxy's image.
+/// Values of a galaxy's image: bands × side × side.
 pub const PIXELS: usize = BANDS * SIDE * SIDE;
-/// Values of a galaxy's magnitudes.
+/// Bands of an image, and magnitudes of a galaxy.
 pub const BANDS: usize = torch_file::BANDS as usize;
 
-/// The number of galaxies in a call of [`Engine::predict`].
+/// Checks that the two inputs of [`Engine::predict`] hold the same number of whole galaxies, and returns that number.
 ///
 /// # Errors
-/// [`EngineError::Input`] where the two lengths do not fit each other.
-pub fn galaxies(images: &[f32], magnitudes: &[f32]) -> Result<usize, EngineError> {
+/// [`EngineError::Input`] where they do not.
+pub fn validate_batch(images: &[f32], magnitudes: &[f32]) -> Result<usize, EngineError> {
     let count = magnitudes.len() / BANDS;
     if magnitudes.len() == count * BANDS && images.len() == count * PIXELS {
         Ok(count)

@@ -1,24 +1,23 @@
 //! The network in the fewest layers that compute the same, exactly up to rounding.
 //!
-//! Folded, in f64: batch norms into their convolutions; the affine part of layer norms into the linear layer behind
-//! them; attention's scale into the query's weights; and `head` into `vit_block.0`.
+//! These are folded, in f64: batch norms into their convolutions, the affine part of layer norms into the linear layer
+//! behind them, attention's scale into the query's weights, and `head` into `vit_block.0`.
 //!
 //! The last layers of the three branches could be folded into `concat_block.0` too, since no nonlinearity lies between.
 //! They are not: it would save 2.9 % of the multiplications, and cost products of large matrices whenever a model is
 //! loaded. With the native engine's own kernels these took 20 ms on two cores with AVX-512, which pays for itself after some
 //! 1,200 galaxies, as many as a partition of 25 MB has, and makes every cold start slower by a fifth.
 
-use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::{
-    Result,
     config::{Config, INCEPTION_BLOCKS, inception_branches},
+    error::{Error, Result},
     model::Model,
     weights::{Tensor, Weights},
 };
 
-/// `y = W x + b`.
+/// A linear layer, `y = W x + b`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Linear {
     /// Width of x.
@@ -38,13 +37,13 @@ pub struct Conv {
     pub inputs: usize,
     /// Output channels.
     pub outputs: usize,
-    /// Kernel side.
+    /// Side of the kernel in pixels, an odd number.
     pub kernel: usize,
-    /// Groups.
+    /// Groups of channels, which divide inputs and outputs and see only themselves.
     pub groups: usize,
-    /// `[outputs, inputs / groups, kernel, kernel]`, row-major.
+    /// The kernels, `[outputs, inputs / groups, kernel, kernel]`, row-major.
     pub weight: Vec<f32>,
-    /// `[outputs]`.
+    /// What is added to each output, `[outputs]`.
     pub bias: Vec<f32>,
 }
 
@@ -57,30 +56,30 @@ pub struct Conv {
 ///
 /// `normalize` is a layer norm without affine part, `gelu` the exact one. The query comes scaled out of `qkv`.
 #[derive(Debug, Clone)]
-pub struct Block {
-    /// To query, key and value, each of `embed_dim`, heads one after the other.
+pub struct TransformerBlock {
+    /// From a token to its query, key and value, each of `embed_dim`, heads one after the other.
     pub qkv: Linear,
-    /// Behind the attention.
+    /// From the heads' context vectors, side by side, to what attention adds to a token.
     pub proj: Linear,
-    /// The convolution branch.
-    pub conv: Option<(Conv, Conv)>,
-    /// Into the MLP.
+    /// `conv_in` and `conv_out`, on the map of a galaxy's patches.
+    pub conv_branch: Option<(Conv, Conv)>,
+    /// From a token to the MLP's hidden layer.
     pub fc1: Linear,
-    /// Out of the MLP.
+    /// From the MLP's hidden layer to what the MLP adds to a token.
     pub fc2: Linear,
 }
 
-/// An inception block: its branches side by side, each convolution followed by ReLU.
+/// An inception block: four branches, whose outputs are side by side in this order. ReLU follows each convolution.
 #[derive(Debug, Clone)]
-pub struct Inception {
-    /// 1×1.
-    pub one: Conv,
-    /// 1×1, then 3×3.
-    pub three: (Conv, Conv),
-    /// 1×1, then 5×5; the last block has none.
-    pub five: Option<(Conv, Conv)>,
-    /// 3×3 maximum of stride 1, then 1×1.
-    pub pool: Conv,
+pub struct InceptionBlock {
+    /// A 1×1 convolution.
+    pub branch1x1: Conv,
+    /// A 1×1 convolution, then one of 3×3.
+    pub branch3x3: (Conv, Conv),
+    /// A 1×1 convolution, then one of 5×5; the last block has none.
+    pub branch5x5: Option<(Conv, Conv)>,
+    /// A 1×1 convolution, behind a 3×3 max pool of stride 1.
+    pub branch_pool: Conv,
 }
 
 /// The folded network. With images `[n, 5, 32, 32]` and magnitudes `[n, 5]`:
@@ -89,50 +88,51 @@ pub struct Inception {
 /// x ← class token, then the patches through `patch` plus `positions`      [n, 1 + patches, embed_dim]
 /// x ← the blocks
 /// v ← hidden(normalize(mean of x's patches))                              [n, hidden_dim]
-/// y ← image, mean over 2×2, stem, blocks 0 and 1, mean over 2×2, blocks 2 and 3,
-///     mean over 2×2, block 4, flattened [channels, 4, 4]; inception_hidden(y)
+/// y ← image, 2×2 average pool, stem, blocks 0 and 1, 2×2 average pool, blocks 2 and 3,
+///     2×2 average pool, block 4, flattened [channels, 4, 4]; inception_hidden(y)
 /// m ← magnitude(magnitudes)                                               [n, magnitude_dim]
 /// z ← concat(v, y, m)                                                     [n, 1]
 /// ```
 ///
 /// `hidden`, `inception_hidden`, `magnitude` and `concat` are perceptrons: linear layers with ReLU between them.
-/// The published network has the mean behind `stem`; both are linear, and this order has a quarter of the work.
+/// The published network pools behind `stem`; both are linear, and this order has a quarter of the work.
 #[derive(Debug, Clone)]
-pub struct Network {
-    /// Dimensions.
+pub struct FoldedNetwork {
+    /// The dimensions of the network that was folded.
     pub config: Config,
     /// From a patch's values (`[5, patch, patch]`, row-major) to its token.
     pub patch: Linear,
-    /// Added to the tokens of the patches, `[patches, embed_dim]`.
+    /// The position embedding, which is added to the tokens of the patches, `[patches, embed_dim]`.
     pub positions: Vec<f32>,
-    /// The class token with its position, `[embed_dim]`.
+    /// The class token with its position embedding, `[embed_dim]`.
     pub class_token: Vec<f32>,
-    /// The transformer.
-    pub blocks: Vec<Block>,
-    /// Behind the transformer.
+    /// The transformer's blocks, the first one first.
+    pub blocks: Vec<TransformerBlock>,
+    /// The perceptron behind the transformer.
     pub hidden: Vec<Linear>,
-    /// First layer of the inception branch, 1×1.
+    /// The inception network's first layer, a 1×1 convolution.
     pub stem: Conv,
-    /// The inception blocks.
-    pub inception: Vec<Inception>,
-    /// Behind the inception blocks.
+    /// The five inception blocks.
+    pub inception: Vec<InceptionBlock>,
+    /// The perceptron behind the inception blocks.
     pub inception_hidden: Vec<Linear>,
-    /// The magnitude branch.
+    /// The perceptron of the magnitudes.
     pub magnitude: Vec<Linear>,
-    /// From the three branches, side by side, to the redshift.
+    /// The perceptron from the three branches' outputs, side by side, to the redshift.
     pub concat: Vec<Linear>,
 }
 
-impl Network {
+impl FoldedNetwork {
     /// Folds a model, on the cores of the thread pool it is called in. Weights are changed where they are: loading a model
     /// is part of a cold start, and touching new memory is most of it.
     ///
     /// # Errors
-    /// [`crate::Error::Missing`]; a [`Model`] that was read has all its tensors.
-    pub fn fold(model: Model) -> Result<Self> {
+    /// [`Error::Missing`]; a [`Model`] that was read has all its tensors.
+    pub fn new(model: Model) -> Result<Self> {
         let Model { config, mut weights, .. } = model;
         let width = config.embed_dim;
-        let blocks = (0..config.depth).map(|block| weights.take_all(&format!("blocks.{block}."))).collect::<Vec<_>>();
+        let blocks =
+            (0..config.depth).map(|block| weights.split_off_prefix(&format!("blocks.{block}."))).collect::<Vec<_>>();
         let blocks = blocks.into_par_iter().enumerate().map(|(block, mut own)| fold_block(&config, &mut own, block));
         let blocks = blocks.collect::<Result<_>>()?;
         let inception = INCEPTION_BLOCKS.iter().map(|block| fold_inception(&config, &mut weights, *block));
@@ -160,15 +160,15 @@ impl Network {
     }
 }
 
-fn fold_block(config: &Config, weights: &mut Weights, block: usize) -> Result<Block> {
+fn fold_block(config: &Config, weights: &mut Weights, block: usize) -> Result<TransformerBlock> {
     let at = |name: &str| format!("blocks.{block}.{name}");
     let width = config.embed_dim;
     let weight = weights.take(&at("attn.qkv.weight"))?;
     let mut bias = weights.take(&at("attn.q_bias"))?.data;
-    // Keys have none.
+    // Keys have no bias.
     bias.resize(2 * width, 0.0);
     bias.extend(weights.take(&at("attn.v_bias"))?.data);
-    let mut qkv = Linear::of(weight, bias).after_norm(weights, &at("norm1"))?;
+    let mut qkv = Linear::new(weight, bias).after_norm(weights, &at("norm1"))?;
     let scale = ((width / config.hyperparameters.num_heads) as f64).powf(-0.5);
     for value in qkv.weight[..width * width].iter_mut().chain(&mut qkv.bias[..width]) {
         *value = (f64::from(*value) * scale) as f32;
@@ -176,34 +176,34 @@ fn fold_block(config: &Config, weights: &mut Weights, block: usize) -> Result<Bl
     let branch = config.conv_branch.as_ref();
     let branch = branch.map(|branch| {
         let into = conv(weights, &at("PCM.0"), branch.groups)?.then_norm(config, weights, &at("PCM.1"))?;
-        Ok::<_, crate::Error>((into, conv(weights, &at("PCM.3"), branch.groups_out)?))
+        Ok::<_, Error>((into, conv(weights, &at("PCM.3"), branch.groups_out)?))
     });
-    Ok(Block {
+    Ok(TransformerBlock {
         qkv,
         proj: linear(weights, &at("attn.proj"))?,
-        conv: branch.transpose()?,
+        conv_branch: branch.transpose()?,
         fc1: linear(weights, &at("mlp.fc1"))?.after_norm(weights, &at("norm2"))?,
         fc2: linear(weights, &at("mlp.fc2"))?,
     })
 }
 
-fn fold_inception(config: &Config, weights: &mut Weights, block: usize) -> Result<Inception> {
-    let with_five = inception_branches(weights, block).iter().any(|(branch, _)| *branch == "branch3.1");
+fn fold_inception(config: &Config, weights: &mut Weights, block: usize) -> Result<InceptionBlock> {
+    let has_5x5 = inception_branches(weights, block).iter().any(|(branch, _)| *branch == "branch3.1");
     let mut layer = |branch: &str| {
         let at = format!("inception_model.vis_inception.{block}.{branch}");
         conv(weights, &format!("{at}.conv"), 1)?.then_norm(config, weights, &format!("{at}.bn"))
     };
-    let five = with_five.then(|| Ok::<_, crate::Error>((layer("branch3.0")?, layer("branch3.1")?)));
-    Ok(Inception {
-        five: five.transpose()?,
-        one: layer("branch1")?,
-        three: (layer("branch2.0")?, layer("branch2.1")?),
-        pool: layer("branch4.1")?,
+    let branch5x5 = has_5x5.then(|| Ok::<_, Error>((layer("branch3.0")?, layer("branch3.1")?)));
+    Ok(InceptionBlock {
+        branch1x1: layer("branch1")?,
+        branch3x3: (layer("branch2.0")?, layer("branch2.1")?),
+        branch5x5: branch5x5.transpose()?,
+        branch_pool: layer("branch4.1")?,
     })
 }
 
 fn linear(weights: &mut Weights, name: &str) -> Result<Linear> {
-    Ok(Linear::of(weights.take(&format!("{name}.weight"))?, weights.take(&format!("{name}.bias"))?.data))
+    Ok(Linear::new(weights.take(&format!("{name}.weight"))?, weights.take(&format!("{name}.bias"))?.data))
 }
 
 fn conv(weights: &mut Weights, name: &str, groups: usize) -> Result<Conv> {
@@ -221,7 +221,7 @@ fn conv(weights: &mut Weights, name: &str, groups: usize) -> Result<Conv> {
 impl Conv {
     /// The convolution followed by a batch norm: `(y - mean) / sqrt(var + eps) · gamma + beta`.
     fn then_norm(mut self, config: &Config, weights: &mut Weights, name: &str) -> Result<Self> {
-        let mut part = |part: &str| Ok::<_, crate::Error>(wide(&weights.take(&format!("{name}.{part}"))?.data));
+        let mut part = |part: &str| Ok::<_, Error>(wide(&weights.take(&format!("{name}.{part}"))?.data));
         let (gamma, beta) = (part("weight")?, part("bias")?);
         let (mean, variance) = (part("running_mean")?, part("running_var")?);
         let per_output = self.weight.len() / self.outputs;
@@ -236,8 +236,9 @@ impl Conv {
 }
 
 impl Linear {
-    /// A convolution over whole patches is one too, over their values.
-    fn of(weight: Tensor, bias: Vec<f32>) -> Self {
+    /// A layer of its weights, which may also be those of a convolution over whole patches: that is a linear layer over
+    /// their values.
+    fn new(weight: Tensor, bias: Vec<f32>) -> Self {
         let (outputs, inputs) = (weight.shape[0], weight.shape[1..].iter().product());
         Self { inputs, outputs, weight: weight.data, bias }
     }
@@ -260,14 +261,38 @@ impl Linear {
             inputs: first.inputs,
             outputs: self.outputs,
             bias: rows.map(|(row, bias)| (f64::from(*bias) + dot(row, &first.bias)) as f32).collect(),
-            weight: narrow(self.matrix().dot(&first.matrix()).into_raw_vec_and_offset().0),
+            weight: product(&self.weight, &first.weight, first.inputs),
         }
     }
+}
 
-    #[expect(clippy::expect_used, reason = "the length is outputs × inputs wherever one is made")]
-    fn matrix(&self) -> Array2<f64> {
-        Array2::from_shape_vec((self.outputs, self.inputs), wide(&self.weight)).expect("outputs × inputs values")
-    }
+/// The product of two row-major matrices, the second of which has `columns` columns, on the cores of the thread pool it
+/// is called in. The sums of a strip of columns stay in registers, which makes it as fast as a library's.
+fn product(left: &[f32], right: &[f32], columns: usize) -> Vec<f32> {
+    const STRIP: usize = 16;
+    let inner = right.len() / columns;
+    // Strip after strip, each row by row, with zeros behind the last column.
+    let strips: Vec<[f64; STRIP]> = (0..columns)
+        .step_by(STRIP)
+        .flat_map(|first| right.chunks_exact(columns).map(move |row| &row[first..columns.min(first + STRIP)]))
+        .map(|values| std::array::from_fn(|column| values.get(column).map_or(0.0, |value| f64::from(*value))))
+        .collect();
+    let mut product = vec![0.0; left.len() / inner * columns];
+    left.par_chunks_exact(inner).zip(product.par_chunks_exact_mut(columns)).for_each(|(row, out)| {
+        let row = wide(row);
+        for (strip, out) in strips.chunks_exact(inner).zip(out.chunks_mut(STRIP)) {
+            let mut sums = [0.0; STRIP];
+            for (left, rights) in row.iter().zip(strip) {
+                for (sum, right) in sums.iter_mut().zip(rights) {
+                    *sum += left * right;
+                }
+            }
+            for (out, sum) in out.iter_mut().zip(sums) {
+                *out = sum as f32;
+            }
+        }
+    });
+    product
 }
 
 fn dot(one: &[f32], other: &[f32]) -> f64 {
@@ -278,6 +303,21 @@ fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|value| f64::from(*value)).collect()
 }
 
-fn narrow(values: Vec<f64>) -> Vec<f32> {
-    values.into_iter().map(|value| value as f32).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_those_of_the_definition_at_any_number_of_columns() {
+        let whole = |count: usize| (0..count).map(|index| (index % 7) as f32 - 3.0).collect::<Vec<_>>();
+        for (rows, inner, columns) in [(1, 1, 1), (3, 5, 15), (4, 2, 16), (2, 3, 33)] {
+            let (left, right) = (whole(rows * inner), whole(inner * columns));
+            let found = product(&left, &right, columns);
+            for (index, found) in found.iter().enumerate() {
+                let (row, column) = (index / columns, index % columns);
+                let terms = (0..inner).map(|k| left[row * inner + k] * right[k * columns + column]);
+                assert_eq!(*found, terms.sum::<f32>(), "row {row}, column {column} of {rows}×{inner}×{columns}");
+            }
+        }
+    }
 }

@@ -1,31 +1,37 @@
-//! Trained networks, from the files they come in.
+//! Trained networks, from the files they come in: a whole module or a state dict written by `torch.save`, or safetensors.
+//!
+//! A model is read whole, so that its SHA-256 is that of the very bytes it was made of. Fetching them is the caller's
+//! part, who knows where they are and what can go wrong there; nothing here waits for anything.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
 use bytes::Bytes;
+use futures::FutureExt;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
-use torch_file::{Attribute, Checkpoint, InMemory, LocalFile, RangeRead, TorchFile};
+use torch_file::{Attribute, Checkpoint, InMemory, TorchFile};
 
 use crate::{
-    Error, Result,
     config::{Config, Hyperparameters, INCEPTION_BLOCKS, inception_branches},
+    error::{Error, Result},
     weights::{Tensor, Weights},
 };
 
 /// Key of the configuration in a safetensors file's metadata.
 const METADATA_KEY: &str = "astromae";
-/// Largest model file read: 60 times the published one.
-const MAX_MODEL: u64 = 4 << 30;
+
+/// The size, in bytes, above which a file is no model: the published one is sixty times smaller. Whoever fetches a model
+/// from elsewhere refuses a larger one first, with [`Error::TooLarge`].
+pub const MAX_MODEL: u64 = 4 << 30;
 
 /// A network with its weights.
 #[derive(Debug, Clone)]
 pub struct Model {
-    /// Dimensions.
+    /// The network's dimensions, which the weights fit.
     pub config: Config,
-    /// Tensors, as trained.
+    /// The tensors as they were trained, in f32 whichever type the file has.
     pub weights: Weights,
     /// SHA-256 of the file's bytes, in hexadecimal: what a result says made it.
     pub sha256: String,
@@ -33,71 +39,66 @@ pub struct Model {
     pub metadata: HashMap<String, String>,
 }
 
-/// How values are stored by [`Model::to_safetensors`].
+/// How [`Model::to_safetensors`] stores values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
-    /// Two bytes: redshifts move by some 10⁻⁴.
+    /// Two bytes a value: redshifts move by some 10⁻⁴.
     F16,
-    /// Four bytes: nothing is lost.
+    /// Four bytes a value: nothing is lost.
     F32,
 }
 
 impl Model {
-    /// Reads a file on this machine: see [`Model::read`].
+    /// Reads a whole-module checkpoint or a safetensors file on this machine.
     ///
     /// # Errors
-    /// Those of [`Model::read`].
-    pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::read(Arc::new(LocalFile::open(path)?)).await
+    /// [`Error::Read`] and [`Error::TooLarge`], and those of [`Model::from_bytes`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let file = path.as_ref().display().to_string();
+        let failed = |source| Error::Read { file: file.clone(), source };
+        let size = fs::metadata(&path).map_err(failed)?.len();
+        if size > MAX_MODEL {
+            return Err(Error::TooLarge { file, size, limit: MAX_MODEL });
+        }
+        let bytes = fs::read(&path).map_err(failed)?;
+        Self::from_bytes(&file, bytes.into())
     }
 
-    /// Reads a whole-module checkpoint or a safetensors file.
+    /// Makes a model of the bytes of a whole-module checkpoint or a safetensors file. `name` is what errors call the
+    /// file.
     ///
     /// # Errors
     /// [`Error`], with the file's or the tensor's name; [`Error::Hyperparameters`] for a bare state dict.
-    pub async fn read(reader: Arc<dyn RangeRead>) -> Result<Self> {
-        Self::read_with(reader, None).await
+    pub fn from_bytes(name: &str, bytes: Bytes) -> Result<Self> {
+        Self::from_bytes_with(name, bytes, None)
     }
 
-    /// Reads a file that may be a bare state dict, for which `given` says what its shapes do not. What a file says
-    /// itself wins.
+    /// Makes a model of the bytes of a file that may be a bare state dict, whose hyperparameters are then `given`. What
+    /// a file says itself wins.
     ///
     /// # Errors
-    /// Those of [`Model::read`].
-    pub async fn read_with(reader: Arc<dyn RangeRead>, given: Option<Hyperparameters>) -> Result<Self> {
-        let file = reader.name().to_owned();
-        let size = reader.size();
-        if size > MAX_MODEL {
-            return Err(torch_file::Error::TooLarge {
-                file,
-                what: "the model file".into(),
-                found: size,
-                limit: MAX_MODEL,
-            }
-            .into());
-        }
-        let bytes = reader.read(0..size).await.map_err(|source| torch_file::Error::Read {
-            file: file.clone(),
-            start: 0,
-            end: size,
-            source,
-        })?;
+    /// Those of [`Model::from_bytes`].
+    pub fn from_bytes_with(name: &str, bytes: Bytes, given: Option<Hyperparameters>) -> Result<Self> {
         // A safetensors file starts with its header's length and the header, a JSON object.
-        let (sha256, parts) = match bytes.get(8) {
-            Some(b'{') => rayon::join(|| sha256(&bytes), || from_safetensors(&file, &bytes)),
-            _ => (sha256(&bytes), from_torch(&file, bytes, given).await),
-        };
-        let (mut weights, hyperparameters, metadata) = parts?;
-        tidy(&mut weights)?;
+        let is_safetensors = bytes.get(8) == Some(&b'{');
+        let (sha256, contents) = rayon::join(
+            || hex::encode(Sha256::digest(&bytes)),
+            || match is_safetensors {
+                true => read_safetensors(name, &bytes),
+                false => read_torch(name, &bytes, given),
+            },
+        );
+        let Contents { mut weights, hyperparameters, metadata } = contents?;
+        remove_redundant(&mut weights)?;
         if let Some((name, _)) = weights.par_iter().find_first(|(_, tensor)| !are_finite(&tensor.data)) {
             return Err(Error::NotFinite { name: name.clone() });
         }
-        let config = Config::of(&weights, hyperparameters)?;
+        let config = Config::infer(&weights, hyperparameters)?;
         Ok(Self { config, weights, sha256, metadata })
     }
 
-    /// The network as a safetensors file, with its configuration and `metadata` in the header. The same model gives
-    /// the same tensors, byte for byte; the header's entries come in any order.
+    /// Encodes the network as a safetensors file, with its configuration and `metadata` in the header. The same model
+    /// gives the same tensors, byte for byte; the header's entries come in any order.
     ///
     /// # Errors
     /// [`Error::Safetensors`], for sizes no real network has.
@@ -132,14 +133,14 @@ impl Model {
     }
 }
 
-/// In hexadecimal.
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+/// What a file holds, before it is checked.
+struct Contents {
+    weights: Weights,
+    hyperparameters: Hyperparameters,
+    metadata: HashMap<String, String>,
 }
 
-type Parts = (Weights, Hyperparameters, HashMap<String, String>);
-
-fn from_safetensors(file: &str, bytes: &Bytes) -> Result<Parts> {
+fn read_safetensors(file: &str, bytes: &Bytes) -> Result<Contents> {
     let failed = |source| Error::Safetensors { file: file.to_owned(), source };
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(failed)?;
     let mut metadata = header.metadata().clone().unwrap_or_default();
@@ -157,26 +158,27 @@ fn from_safetensors(file: &str, bytes: &Bytes) -> Result<Parts> {
             }
         }
     });
-    Ok((tensors.collect::<Result<_>>()?, hyperparameters, metadata))
+    Ok(Contents { weights: tensors.collect::<Result<_>>()?, hyperparameters, metadata })
 }
 
 fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
     let two = || bytes.as_chunks::<2>().0;
     Some(match dtype {
-        Dtype::F16 => from_f16(two()),
+        Dtype::F16 => decode_f16(two()),
         Dtype::BF16 => two().iter().map(|chunk| half::bf16::from_le_bytes(*chunk).to_f32()).collect(),
         Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
         _ => return None,
     })
 }
 
-/// Without stopping at the first that is not, so that it takes some values at a time.
+/// Looks at all values, also behind one that is not finite: without an early exit, the compiler uses vectors.
 fn are_finite(values: &[f32]) -> bool {
     values.iter().fold(true, |all, value| all & value.is_finite())
 }
 
-/// By the processor's own conversion, some values at a time, where it has one: loading a model is part of a cold start.
-fn from_f16(bytes: &[[u8; 2]]) -> Vec<f32> {
+/// Converts some values at a time, which `half` does with the processor's own instruction where there is one: loading a
+/// model is part of a cold start.
+fn decode_f16(bytes: &[[u8; 2]]) -> Vec<f32> {
     const STEP: usize = 512;
     let mut values = vec![0.0; bytes.len()];
     let mut buffer = [half::f16::ZERO; STEP];
@@ -190,8 +192,9 @@ fn from_f16(bytes: &[[u8; 2]]) -> Vec<f32> {
     values
 }
 
-async fn from_torch(file: &str, bytes: Bytes, given: Option<Hyperparameters>) -> Result<Parts> {
-    let torch = TorchFile::open(Arc::new(InMemory::new(file, bytes))).await?;
+fn read_torch(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -> Result<Contents> {
+    let torch = TorchFile::open(Arc::new(InMemory::new(file, bytes.clone())));
+    let torch = ready(torch)?;
     let checkpoint = Checkpoint::of(&torch)?;
     let mut weights = Weights::default();
     for (name, tensor) in &checkpoint.tensors {
@@ -200,21 +203,29 @@ async fn from_torch(file: &str, bytes: Bytes, given: Option<Hyperparameters>) ->
             continue;
         }
         let shape = tensor.shape.iter().map(|size| *size as usize).collect();
-        weights.insert(name, shape, torch.tensor(tensor).await?);
+        weights.insert(name, shape, ready(torch.tensor(tensor))?);
     }
-    let hyperparameters = hyperparameters(file, &checkpoint, &weights, given)?;
-    Ok((weights, hyperparameters, HashMap::new()))
+    let hyperparameters = find_hyperparameters(file, &checkpoint, &weights, given)?;
+    Ok(Contents { weights, hyperparameters, metadata: HashMap::new() })
 }
 
-/// What a module's attributes say, each of which must be the same in all layers.
-fn hyperparameters(
+/// The result of reading from memory. `torch-file` waits for its reader alone, and [`InMemory`] answers at once, so there
+/// is nothing to wait for; an executor's `block_on`, in contrast, panics where the caller is in such a one.
+#[expect(clippy::expect_used, reason = "every test that reads a checkpoint would meet it")]
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("a reader in memory never waits")
+}
+
+/// Takes the hyperparameters from a module's attributes, each of which must be the same in all layers, or else those that
+/// were given.
+fn find_hyperparameters(
     file: &str,
     checkpoint: &Checkpoint,
     weights: &Weights,
     given: Option<Hyperparameters>,
 ) -> Result<Hyperparameters> {
-    let mut heads = OneValue::default();
-    let (mut layer_norm, mut batch_norm) = (OneValue::default(), OneValue::default());
+    let mut heads = CommonValue::default();
+    let (mut layer_norm, mut batch_norm) = (CommonValue::default(), CommonValue::default());
     for (name, attribute) in &checkpoint.attributes {
         let (layer, attribute_name) = name.rsplit_once('.').unwrap_or(("", name));
         match (attribute_name, attribute) {
@@ -229,7 +240,7 @@ fn hyperparameters(
             _ => {}
         }
     }
-    let of = |value: OneValue, given: Option<f64>, what: &str| {
+    let of = |value: CommonValue, given: Option<f64>, what: &str| {
         value.0.or(given).ok_or_else(|| Error::Hyperparameters { file: file.to_owned(), what: what.to_owned() })
     };
     Ok(Hyperparameters {
@@ -239,10 +250,11 @@ fn hyperparameters(
     })
 }
 
+/// An attribute that must have one value in all layers; `None` before the first.
 #[derive(Default)]
-struct OneValue(Option<f64>);
+struct CommonValue(Option<f64>);
 
-impl OneValue {
+impl CommonValue {
     fn add(&mut self, name: &str, value: f64) -> Result<()> {
         match self.0.replace(value) {
             Some(other) if other != value => {
@@ -253,9 +265,9 @@ impl OneValue {
     }
 }
 
-/// Drops what is there twice or never used: the first inception layer's second name, and the 5×5 branch that the last
+/// Removes what is there twice or never used: the first inception layer's second name, and the 5×5 branch that the last
 /// inception block of the published classes makes and leaves out of its forward pass.
-fn tidy(weights: &mut Weights) -> Result<()> {
+fn remove_redundant(weights: &mut Weights) -> Result<()> {
     for part in ["weight", "bias"] {
         let second = format!("inception_model.conv2d_init.{part}");
         let first = format!("inception_model.vis_inception.0.{part}");
@@ -275,7 +287,7 @@ fn tidy(weights: &mut Weights) -> Result<()> {
     }
     if weights.size("inception_model.vis_inception.10.weight", 1)? == 16 * channels {
         let unused = format!("inception_model.vis_inception.{last}.branch3.");
-        weights.retain(|name| !name.starts_with(&unused));
+        weights.split_off_prefix(&unused);
     }
     Ok(())
 }

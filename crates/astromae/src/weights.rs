@@ -4,59 +4,58 @@ use std::collections::{BTreeMap, btree_map};
 
 use rayon::prelude::*;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// One tensor, row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
-    /// Size of each dimension.
+    /// The size of each dimension, outermost first.
     pub shape: Vec<usize>,
-    /// The values.
+    /// As many values as the product of the shape.
     pub data: Vec<f32>,
 }
 
-/// All parameters and running statistics of a network.
+/// All parameters and running statistics of a network, by the names that PyTorch gives them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Weights {
     tensors: BTreeMap<String, Tensor>,
 }
 
 impl Weights {
-    /// Adds a tensor.
+    /// Adds a tensor, or replaces the one of that name.
     pub fn insert(&mut self, name: impl Into<String>, shape: Vec<usize>, data: Vec<f32>) {
         debug_assert_eq!(shape.iter().product::<usize>(), data.len());
         self.tensors.insert(name.into(), Tensor { shape, data });
     }
 
-    /// A tensor by name.
+    /// Borrows a tensor.
     ///
     /// # Errors
-    /// [`Error::Missing`].
+    /// [`Error::Missing`] where there is none of that name.
     pub fn get(&self, name: &str) -> Result<&Tensor> {
         self.tensors.get(name).ok_or_else(|| Error::Missing { name: name.to_owned() })
     }
 
-    /// Whether there is such a tensor.
+    /// Tells whether there is a tensor of that name.
     pub fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
-    /// All tensors, by name.
+    /// Iterates over all tensors in the order of their names.
     pub fn iter(&self) -> btree_map::Iter<'_, String, Tensor> {
         self.tensors.iter()
     }
 
-    /// All tensors, by name, on all cores.
-    pub(crate) fn par_iter(&self) -> rayon::collections::btree_map::Iter<'_, String, Tensor> {
-        self.tensors.par_iter()
-    }
-
-    /// Number of values.
+    /// Counts the values of all tensors, running statistics among them.
     pub fn parameters(&self) -> usize {
         self.tensors.values().map(|tensor| tensor.data.len()).sum()
     }
 
-    /// Size of one dimension of a tensor.
+    pub(crate) fn par_iter(&self) -> rayon::collections::btree_map::Iter<'_, String, Tensor> {
+        self.tensors.par_iter()
+    }
+
+    /// The size of one dimension of a tensor.
     pub(crate) fn size(&self, name: &str, dimension: usize) -> Result<usize> {
         let tensor = self.get(name)?;
         tensor.shape.get(dimension).copied().ok_or_else(|| Error::Shape {
@@ -66,26 +65,18 @@ impl Weights {
         })
     }
 
-    /// Takes a tensor out.
-    ///
-    /// # Errors
-    /// [`Error::Missing`].
+    /// Removes a tensor, which must be there, and returns it.
     pub(crate) fn take(&mut self, name: &str) -> Result<Tensor> {
         self.remove(name).ok_or_else(|| Error::Missing { name: name.to_owned() })
     }
 
-    /// Takes a tensor out, if it is there.
     pub(crate) fn remove(&mut self, name: &str) -> Option<Tensor> {
         self.tensors.remove(name)
     }
 
-    /// Takes out all tensors whose names start so.
-    pub(crate) fn take_all(&mut self, prefix: &str) -> Self {
+    /// Removes all tensors whose names start with `prefix`, and returns them.
+    pub(crate) fn split_off_prefix(&mut self, prefix: &str) -> Self {
         Self { tensors: self.tensors.extract_if(.., |name, _| name.starts_with(prefix)).collect() }
-    }
-
-    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        self.tensors.retain(|name, _| keep(name));
     }
 }
 

@@ -4,7 +4,7 @@
 use astromae::Model;
 use engine_native::{
     InstructionSet,
-    profile::{self, Layer},
+    profile::{self, LayerProfile},
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,8 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         [model, "--json"] => (model, true),
         _ => return Err("usage: layers MODEL [--json]".into()),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let model = runtime.block_on(Model::open(model))?;
+    let model = Model::open(model)?;
     let sets = InstructionSet::available();
     for instructions in sets.into_iter().take(if json { 1 } else { usize::MAX }) {
         let before = profile::peak(instructions, 1);
@@ -31,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn print_json(instructions: InstructionSet, peak: f64, layers: &[Layer]) {
+fn print_json(instructions: InstructionSet, peak: f64, layers: &[LayerProfile]) {
     let layers: Vec<_> = layers
         .iter()
         .map(|layer| {
@@ -46,8 +45,8 @@ fn print_json(instructions: InstructionSet, peak: f64, layers: &[Layer]) {
     println!("{}", serde_json::json!({ "instructions": instructions.to_string(), "peak": peak, "layers": layers }));
 }
 
-fn print(instructions: InstructionSet, peak: f64, layers: &[Layer]) {
-    let total = Layer {
+fn print(instructions: InstructionSet, peak: f64, layers: &[LayerProfile]) {
+    let total = LayerProfile {
         name: "all",
         operations: layers.iter().map(|layer| layer.operations).sum(),
         seconds: layers.iter().map(|layer| layer.seconds).sum(),

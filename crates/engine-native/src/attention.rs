@@ -1,90 +1,94 @@
-//! Self-attention among a galaxy's tokens, fused: scores, softmax and mixture of one head stay in the nearest cache.
+//! Self-attention among a galaxy's tokens, fused: scores, softmax and context vectors of one head stay in the nearest
+//! cache.
 //!
-//! Each token that asks has a lane, so that softmax goes over the tokens that answer lane by lane.
+//! Scores are `[keys, queries]` with a lane for each query, so that softmax, which goes over the keys, works on whole
+//! vectors.
 
 use bytemuck::zeroed_vec;
 
 use crate::{
-    linear::{Product, place},
-    math::{Activation, exp},
-    simd::{Kernel, MOST_LANES, Simd, transpose},
+    epilogue::Epilogue,
+    linear::{Gemm, panel_position},
+    math::exp,
+    simd::{Kernel, MAX_LANES, Simd, transpose},
 };
 
-/// Dimensions. A head's query, key and value are padded with zeros to whole vectors.
+/// The dimensions of attention. A head's query, key and value are padded with zeros to whole vectors.
 #[derive(Clone, Copy)]
-pub(crate) struct Shape {
+pub(crate) struct AttentionShape {
     pub(crate) tokens: usize,
     pub(crate) heads: usize,
-    /// Values of a head, before padding.
+    /// Values in a head's query, before padding.
     pub(crate) head_dim: usize,
 }
 
-impl Shape {
-    /// Vectors of a head.
+impl AttentionShape {
+    /// The number of vectors in a head's query.
     pub(crate) fn head_vectors<S: Simd>(self) -> usize {
         self.head_dim.div_ceil(S::LANES)
     }
 
-    /// Vectors of a value for each token.
+    /// The number of vectors that hold one value of each token.
     fn token_vectors<S: Simd>(self) -> usize {
         self.tokens.div_ceil(S::LANES)
     }
 }
 
-/// Where one head is worked on.
+/// Intermediate values of one head.
 pub(crate) struct Scratch<S: Simd> {
-    /// Queries as the panels of a product, `[head_dim, tokens]`.
+    /// The queries `[head_dim, tokens]`, packed as the panels of a [`Gemm`].
     queries: Vec<S::F>,
-    /// `[keys, queries]`.
+    /// First the scores `[keys, queries]`, then their exponentials.
     scores: Vec<S::F>,
-    /// One over the sum of each query's scores.
-    shares: Vec<S::F>,
-    /// Zeros.
-    no_bias: Vec<S::F>,
+    /// For each query, one over the sum of its exponentials.
+    inverse_sums: Vec<S::F>,
+    /// The bias of the product that computes scores: zeros.
+    zero_bias: Vec<S::F>,
 }
 
 impl<S: Simd> Scratch<S> {
-    pub(crate) fn new(shape: Shape) -> Self {
+    pub(crate) fn new(shape: AttentionShape) -> Self {
         let tokens = shape.token_vectors::<S>();
         Self {
             queries: zeroed_vec(shape.head_dim * tokens),
             scores: zeroed_vec(shape.tokens * tokens),
-            shares: zeroed_vec(tokens),
-            no_bias: zeroed_vec(tokens),
+            inverse_sums: zeroed_vec(tokens),
+            zero_bias: zeroed_vec(tokens),
         }
     }
 }
 
-/// Mixes the values of a galaxy's tokens, for some galaxies.
+/// Attention among the tokens of each galaxy, for some galaxies.
 pub(crate) struct Attention<'a, S: Simd> {
-    pub(crate) shape: Shape,
+    pub(crate) shape: AttentionShape,
     pub(crate) galaxies: usize,
-    /// For each token the queries of all heads, then keys, then values.
+    /// For each token the queries of all heads, then their keys, then their values.
     pub(crate) qkv: &'a [S::F],
-    /// For each token the mixtures of all heads.
-    pub(crate) mixed: &'a mut [S::F],
+    /// For each token the context vectors of all heads: the values of all tokens, weighted by softmax.
+    pub(crate) context: &'a mut [S::F],
     pub(crate) scratch: &'a mut Scratch<S>,
 }
 
 impl<S: Simd> Kernel<S> for Attention<'_, S> {
     #[inline(always)]
     fn run(self, simd: S) {
-        let Self { shape, galaxies, qkv, mixed, scratch } = self;
+        let Self { shape, galaxies, qkv, context, scratch } = self;
         let (tokens, head) = (shape.tokens, shape.head_vectors::<S>());
         let width = shape.heads * head;
-        let galaxies = qkv.chunks_exact(tokens * 3 * width).zip(mixed.chunks_exact_mut(tokens * width)).take(galaxies);
-        for (qkv, mixed) in galaxies {
+        let galaxies =
+            qkv.chunks_exact(tokens * 3 * width).zip(context.chunks_exact_mut(tokens * width)).take(galaxies);
+        for (qkv, context) in galaxies {
             for first in (0..width).step_by(head) {
-                Head { shape, qkv, first, width }.attend(simd, mixed, scratch);
+                Head { shape, qkv, first, width }.attend(simd, context, scratch);
             }
         }
     }
 }
 
-/// One head of one galaxy, whose vectors start at `first` of `width`.
+/// One head of one galaxy, whose query starts at vector `first` of the `width` vectors of all heads.
 #[derive(Clone, Copy)]
 struct Head<'a, S: Simd> {
-    shape: Shape,
+    shape: AttentionShape,
     qkv: &'a [S::F],
     first: usize,
     width: usize,
@@ -92,51 +96,51 @@ struct Head<'a, S: Simd> {
 
 impl<S: Simd> Head<'_, S> {
     #[inline(always)]
-    fn attend(self, simd: S, mixed: &mut [S::F], scratch: &mut Scratch<S>) {
-        self.bring_in_queries(simd, scratch);
+    fn attend(self, simd: S, context: &mut [S::F], scratch: &mut Scratch<S>) {
+        self.pack_queries(simd, scratch);
         let queries = self.shape.token_vectors::<S>();
-        Product {
+        Gemm {
             inputs: self.shape.head_dim,
             panels: &scratch.queries,
-            bias: &scratch.no_bias,
+            bias: &scratch.zero_bias,
             rows: self.shape.tokens,
             input: bytemuck::cast_slice(&self.qkv[self.width + self.first..]),
             input_stride: 3 * self.width * S::LANES,
             output: &mut scratch.scores,
             output_stride: queries,
-            activation: Activation::Keep,
+            epilogue: Epilogue::Store,
         }
-        .compute(simd);
+        .run(simd);
         for vector in 0..queries {
-            scratch.shares[vector] = softmax(simd, &mut scratch.scores[vector..], queries);
+            scratch.inverse_sums[vector] = softmax(simd, &mut scratch.scores[vector..], queries);
         }
-        self.mix(simd, mixed, scratch);
+        self.weigh_values(simd, context, scratch);
     }
 
-    /// Transposes the queries.
+    /// Packs the queries, transposed.
     #[inline(always)]
-    fn bring_in_queries(self, simd: S, scratch: &mut Scratch<S>) {
-        let Shape { tokens, head_dim, .. } = self.shape;
+    fn pack_queries(self, simd: S, scratch: &mut Scratch<S>) {
+        let AttentionShape { tokens, head_dim, .. } = self.shape;
         let token_vectors = self.shape.token_vectors::<S>();
         let stride = 3 * self.width;
-        let mut square = [simd.splat(0.0); MOST_LANES];
-        let square = &mut square[..S::LANES];
+        let mut tile = [simd.splat(0.0); MAX_LANES];
+        let tile = &mut tile[..S::LANES];
         for token_vector in 0..token_vectors {
             let tokens = token_vector * S::LANES..tokens.min((token_vector + 1) * S::LANES);
-            let (start, step) = place(head_dim, token_vectors, token_vector);
+            let (start, step) = panel_position(head_dim, token_vectors, token_vector);
             if tokens.len() == S::LANES {
                 for vector in 0..self.shape.head_vectors::<S>() {
-                    for (row, token) in square.iter_mut().zip(tokens.clone()) {
+                    for (row, token) in tile.iter_mut().zip(tokens.clone()) {
                         *row = self.qkv[token * stride + self.first + vector];
                     }
-                    transpose(simd, square);
+                    transpose(simd, tile);
                     let dimensions = S::LANES.min(head_dim - vector * S::LANES);
-                    for (dimension, column) in square[..dimensions].iter().enumerate() {
+                    for (dimension, column) in tile[..dimensions].iter().enumerate() {
                         scratch.queries[start + (vector * S::LANES + dimension) * step] = *column;
                     }
                 }
             } else {
-                // The published network has one token more than fill vectors: a square for it would cost more.
+                // The published network has one token more than fill vectors: to transpose a tile for it would cost more.
                 let queries: &mut [f32] = bytemuck::cast_slice_mut(&mut scratch.queries);
                 for (lane, token) in tokens.enumerate() {
                     let query: &[f32] = bytemuck::cast_slice(&self.qkv[token * stride + self.first..]);
@@ -148,25 +152,26 @@ impl<S: Simd> Head<'_, S> {
         }
     }
 
-    /// Sums of the values, each with its score, for each query.
+    /// Computes each query's context vector: the sum of the values, weighted by softmax.
     #[inline(always)]
-    fn mix(self, simd: S, mixed: &mut [S::F], scratch: &Scratch<S>) {
+    fn weigh_values(self, simd: S, context: &mut [S::F], scratch: &Scratch<S>) {
         let mut query = 0;
         while query + 8 <= self.shape.tokens {
-            self.mix_for::<8>(simd, query, mixed, scratch);
+            self.weigh_values_for::<8>(simd, query, context, scratch);
             query += 8;
         }
         while query < self.shape.tokens {
-            self.mix_for::<1>(simd, query, mixed, scratch);
+            self.weigh_values_for::<1>(simd, query, context, scratch);
             query += 1;
         }
     }
 
+    /// The same for Q queries, whose sums stay in registers.
     #[inline(always)]
-    fn mix_for<const Q: usize>(self, simd: S, query: usize, mixed: &mut [S::F], scratch: &Scratch<S>) {
+    fn weigh_values_for<const Q: usize>(self, simd: S, query: usize, context: &mut [S::F], scratch: &Scratch<S>) {
         let scores: &[f32] = bytemuck::cast_slice(&scratch.scores);
         let scores = scores.chunks_exact(self.shape.token_vectors::<S>() * S::LANES);
-        let shares: &[f32] = &bytemuck::cast_slice(&scratch.shares)[query..query + Q];
+        let inverse_sums: &[f32] = &bytemuck::cast_slice(&scratch.inverse_sums)[query..query + Q];
         for vector in 0..self.shape.head_vectors::<S>() {
             let mut sums = [simd.splat(0.0); Q];
             let values = self.qkv[2 * self.width + self.first + vector..].iter().step_by(3 * self.width);
@@ -175,14 +180,15 @@ impl<S: Simd> Head<'_, S> {
                     *sum = simd.fma(simd.splat(*score), *value, *sum);
                 }
             }
-            for (index, (sum, share)) in sums.iter().zip(shares).enumerate() {
-                mixed[(query + index) * self.width + self.first + vector] = simd.mul(*sum, simd.splat(*share));
+            for (index, (sum, inverse)) in sums.iter().zip(inverse_sums).enumerate() {
+                context[(query + index) * self.width + self.first + vector] = simd.mul(*sum, simd.splat(*inverse));
             }
         }
     }
 }
 
-/// Exponentials of a column of scores, less the largest of them; one over their sum.
+/// The softmax of a column of scores but for its division: replaces each score by e^(score − largest score), and returns
+/// one over the sum of these. Fewer values are multiplied by it when they have been summed up.
 #[inline(always)]
 fn softmax<S: Simd>(simd: S, scores: &mut [S::F], stride: usize) -> S::F {
     let mut largest = simd.splat(f32::NEG_INFINITY);

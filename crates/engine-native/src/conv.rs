@@ -1,44 +1,43 @@
 //! Convolutions of small maps, with a galaxy in each lane.
 //!
-//! A map's few pixels and channels do not fill vectors, but galaxies do: every value of a map is a vector with that
-//! value of as many galaxies as there are lanes. Borders, groups and numbers of channels then cost nothing, and
-//! weights are the same for all lanes. Maps are `[rows, channels, columns]`.
+//! A map's few pixels and channels do not fill vectors, but galaxies do: a map holds, in place of each value, a vector with
+//! that value of as many galaxies as there are lanes. Then no border, group or number of channels leaves lanes empty, and
+//! a weight is the same for all lanes. Maps are `[rows, channels, columns]`.
 
 use astromae::fold;
 
 use crate::{
-    math::Activation,
+    epilogue::Epilogue,
     simd::{Kernel, Simd},
 };
 
-/// Columns of a tile, where the map has as many.
+/// Columns of a tile; fewer where the map is narrower.
 const COLUMNS: usize = 4;
 
-/// Some channels of a map whose sides are `side`.
+/// The channels of a map that a convolution reads or writes: so many from the first one on as it has inputs or outputs.
 #[derive(Clone, Copy)]
 pub(crate) struct Channels {
-    /// Of the whole map.
-    pub(crate) all: usize,
-    /// The first of them.
+    /// All channels of the map.
+    pub(crate) total: usize,
     pub(crate) first: usize,
 }
 
-/// A convolution without groups, or one group of one.
-pub(crate) struct Conv<S: Simd> {
+/// A convolution without groups, or one group of a grouped one.
+pub(crate) struct PackedConv<S: Simd> {
     simd: S,
     inputs: usize,
     kernel: usize,
-    /// Blocks of outputs; in each `[inputs, kernel, kernel, outputs of the block]`.
+    /// Panels of outputs, each `[inputs, kernel, kernel, outputs of the panel]`.
     weight: Vec<f32>,
     bias: Vec<f32>,
 }
 
-impl<S: Simd> Conv<S> {
-    /// Outputs of a tile: with its columns they take half of the registers.
+impl<S: Simd> PackedConv<S> {
+    /// Outputs of a panel: in a tile of so many outputs and [`COLUMNS`], the sums take half of the registers.
     const OUTPUTS: usize = S::REGISTERS / 2 / COLUMNS;
 
-    /// The groups of a convolution.
-    pub(crate) fn groups(simd: S, conv: &fold::Conv) -> Vec<Self> {
+    /// Packs the weights of each group of a convolution.
+    pub(crate) fn pack_groups(simd: S, conv: &fold::Conv) -> Vec<Self> {
         let (inputs, outputs) = (conv.inputs / conv.groups, conv.outputs / conv.groups);
         let taps = inputs * conv.kernel * conv.kernel;
         let groups = conv.weight.chunks_exact(outputs * taps).zip(conv.bias.chunks_exact(outputs));
@@ -47,19 +46,19 @@ impl<S: Simd> Conv<S> {
                 let mut weight = Vec::with_capacity(weights.len());
                 let mut first = 0;
                 while first < outputs {
-                    let block = Self::block(outputs - first);
+                    let panel = Self::panel_outputs(outputs - first);
                     for tap in 0..taps {
-                        weight.extend((first..first + block).map(|output| weights[output * taps + tap]));
+                        weight.extend((first..first + panel).map(|output| weights[output * taps + tap]));
                     }
-                    first += block;
+                    first += panel;
                 }
                 Self { simd, inputs, kernel: conv.kernel, weight, bias: bias.to_vec() }
             })
             .collect()
     }
 
-    /// Outputs of the next block, of those that are left.
-    fn block(left: usize) -> usize {
+    /// The number of outputs in the next panel, where so many outputs are left.
+    fn panel_outputs(left: usize) -> usize {
         if left >= Self::OUTPUTS { Self::OUTPUTS } else { 1 }
     }
 
@@ -71,25 +70,25 @@ impl<S: Simd> Conv<S> {
         self.bias.len()
     }
 
-    /// Convolves a map.
+    /// Convolves a map of `side` rows and columns.
     pub(crate) fn apply(
         &self,
         side: usize,
         input: (&[S::F], Channels),
         output: (&mut [S::F], Channels),
-        activation: Activation,
+        epilogue: Epilogue,
     ) {
-        self.simd.run(Convolution { conv: self, side, input, output, activation });
+        self.simd.run(Convolution { conv: self, side, input, output, epilogue });
     }
 }
 
-/// One convolution of one map.
+/// The convolution of a map.
 struct Convolution<'a, S: Simd> {
-    conv: &'a Conv<S>,
+    conv: &'a PackedConv<S>,
     side: usize,
     input: (&'a [S::F], Channels),
     output: (&'a mut [S::F], Channels),
-    activation: Activation,
+    epilogue: Epilogue,
 }
 
 impl<S: Simd> Kernel<S> for Convolution<'_, S> {
@@ -103,9 +102,9 @@ impl<S: Simd> Kernel<S> for Convolution<'_, S> {
     }
 }
 
-/// Where a tile is: its row and first column.
+/// The row and the first column of a tile.
 #[derive(Clone, Copy)]
-struct Place {
+struct Origin {
     row: usize,
     column: usize,
 }
@@ -115,42 +114,43 @@ impl<S: Simd> Convolution<'_, S> {
     fn with_kernel<const K: usize>(&mut self, simd: S) {
         for row in 0..self.side {
             match self.side {
-                1 => self.tiles::<K, 1, true, true>(simd, Place { row, column: 0 }),
-                2 => self.tiles::<K, 2, true, true>(simd, Place { row, column: 0 }),
-                COLUMNS => self.tiles::<K, COLUMNS, true, true>(simd, Place { row, column: 0 }),
+                1 => self.tiles::<K, 1, true, true>(simd, Origin { row, column: 0 }),
+                2 => self.tiles::<K, 2, true, true>(simd, Origin { row, column: 0 }),
+                COLUMNS => self.tiles::<K, COLUMNS, true, true>(simd, Origin { row, column: 0 }),
                 side => {
-                    self.tiles::<K, COLUMNS, true, false>(simd, Place { row, column: 0 });
+                    self.tiles::<K, COLUMNS, true, false>(simd, Origin { row, column: 0 });
                     for column in (COLUMNS..side - COLUMNS).step_by(COLUMNS) {
-                        self.tiles::<K, COLUMNS, false, false>(simd, Place { row, column });
+                        self.tiles::<K, COLUMNS, false, false>(simd, Origin { row, column });
                     }
-                    self.tiles::<K, COLUMNS, false, true>(simd, Place { row, column: side - COLUMNS });
+                    self.tiles::<K, COLUMNS, false, true>(simd, Origin { row, column: side - COLUMNS });
                 }
             }
         }
     }
 
-    /// All outputs of C columns. LEFT and RIGHT: whether they end at that border of the map.
+    /// Computes all outputs of C columns of a row. LEFT and RIGHT say whether the columns reach that border of the map.
     #[inline(always)]
-    fn tiles<const K: usize, const C: usize, const LEFT: bool, const RIGHT: bool>(&mut self, simd: S, place: Place) {
+    fn tiles<const K: usize, const C: usize, const LEFT: bool, const RIGHT: bool>(&mut self, simd: S, origin: Origin) {
         let conv = self.conv;
         let (mut output, mut weight) = (0, conv.weight.as_slice());
         while output < conv.outputs() {
-            let block = Conv::<S>::block(conv.outputs() - output);
-            let (own, rest) = weight.split_at(block * conv.inputs * K * K);
-            match block {
-                4 => self.tile::<K, C, 4, LEFT, RIGHT>(simd, place, output, own),
-                2 => self.tile::<K, C, 2, LEFT, RIGHT>(simd, place, output, own),
-                _ => self.tile::<K, C, 1, LEFT, RIGHT>(simd, place, output, own),
+            let panel = PackedConv::<S>::panel_outputs(conv.outputs() - output);
+            let (own, rest) = weight.split_at(panel * conv.inputs * K * K);
+            match panel {
+                4 => self.tile::<K, C, 4, LEFT, RIGHT>(simd, origin, output, own),
+                2 => self.tile::<K, C, 2, LEFT, RIGHT>(simd, origin, output, own),
+                _ => self.tile::<K, C, 1, LEFT, RIGHT>(simd, origin, output, own),
             }
-            (output, weight) = (output + block, rest);
+            (output, weight) = (output + panel, rest);
         }
     }
 
+    /// The microkernel: O outputs of C columns of a row, whose sums stay in registers.
     #[inline(always)]
     fn tile<const K: usize, const C: usize, const O: usize, const LEFT: bool, const RIGHT: bool>(
         &mut self,
         simd: S,
-        place: Place,
+        origin: Origin,
         output: usize,
         weights: &[f32],
     ) {
@@ -160,14 +160,14 @@ impl<S: Simd> Convolution<'_, S> {
         for (sums, bias) in sums.iter_mut().zip(&self.conv.bias[output..output + O]) {
             *sums = [simd.splat(*bias); C];
         }
-        // Columns of the map that the tile looks at.
+        // The kernel reaches so many columns beyond the tile.
         let (left, right) = (if LEFT { 0 } else { half }, if RIGHT { 0 } else { half });
-        for down in half.saturating_sub(place.row)..K.min(side + half - place.row) {
-            let row = (place.row + down - half) * channels.all + channels.first;
+        for down in half.saturating_sub(origin.row)..K.min(side + half - origin.row) {
+            let row = (origin.row + down - half) * channels.total + channels.first;
             let row = &input[row * side..][..self.conv.inputs * side];
             let weights = weights.as_chunks::<O>().0.chunks_exact(K).skip(down).step_by(K);
             for (columns, weights) in row.chunks_exact(side).zip(weights) {
-                let columns = &columns[place.column - left..][..left + C + right];
+                let columns = &columns[origin.column - left..][..left + C + right];
                 for (across, weights) in weights.iter().enumerate() {
                     for column in 0..C {
                         if (LEFT && column + across < half) || (RIGHT && column + across >= C + half) {
@@ -183,12 +183,12 @@ impl<S: Simd> Convolution<'_, S> {
         }
         let (map, channels) = &mut self.output;
         for (index, sums) in sums.iter().enumerate() {
-            let start = (place.row * channels.all + channels.first + output + index) * side + place.column;
-            self.activation.write(simd, sums, &mut map[start..start + C]);
+            let start = (origin.row * channels.total + channels.first + output + index) * side + origin.column;
+            self.epilogue.store(simd, sums, &mut map[start..start + C]);
         }
         for index in 0..O {
-            let start = (place.row * channels.all + channels.first + output + index) * side + place.column;
-            self.activation.finish(simd, &mut map[start..start + C]);
+            let start = (origin.row * channels.total + channels.first + output + index) * side + origin.column;
+            self.epilogue.activate(simd, &mut map[start..start + C]);
         }
     }
 }
@@ -198,18 +198,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::simd::{Choice, InstructionSet};
+    use crate::simd::{Dispatch, InstructionSet};
 
     struct Case {
         conv: fold::Conv,
         side: usize,
     }
 
-    impl Choice for Case {
+    impl Dispatch for Case {
         type Output = ();
 
         /// On whole numbers, whose sums are exact in any order.
-        fn call<S: Simd>(self, simd: S) {
+        fn with_simd<S: Simd>(self, simd: S) {
             let Self { conv, side } = self;
             let (inputs, outputs) = (conv.inputs / conv.groups, conv.outputs / conv.groups);
             let at = |channels: usize, row: usize, channel: usize, column: usize, lane: usize| {
@@ -221,10 +221,10 @@ mod tests {
                 *value = (index % 13) as f32 - 6.0;
             }
             let mut found = vec![simd.splat(0.0); side * conv.outputs * side];
-            for (group, packed) in Conv::groups(simd, &conv).iter().enumerate() {
-                let input = Channels { all: conv.inputs, first: group * inputs };
-                let output = Channels { all: conv.outputs, first: group * outputs };
-                packed.apply(side, (&map, input), (&mut found, output), Activation::Relu);
+            for (group, packed) in PackedConv::pack_groups(simd, &conv).iter().enumerate() {
+                let input = Channels { total: conv.inputs, first: group * inputs };
+                let output = Channels { total: conv.outputs, first: group * outputs };
+                packed.apply(side, (&map, input), (&mut found, output), Epilogue::Relu);
             }
             let (map, found): (&[f32], &[f32]) = (bytemuck::cast_slice(&map), bytemuck::cast_slice(&found));
             let (kernel, half) = (conv.kernel, conv.kernel / 2);
@@ -269,7 +269,7 @@ mod tests {
                 bias: whole(outputs * groups),
             };
             for instructions in InstructionSet::available() {
-                instructions.choose(Case { conv: conv.clone(), side }).unwrap();
+                instructions.dispatch(Case { conv: conv.clone(), side }).unwrap();
             }
         }
     }

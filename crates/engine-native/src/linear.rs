@@ -1,38 +1,39 @@
-//! Linear layers: products of row-major activations with weights that were packed at load.
+//! Linear layers: products of row-major activations with weights that were packed when the model was loaded.
 //!
-//! A tile of the result, some rows by up to [`PANEL`] vectors of outputs, stays in registers while the inputs go by. The
-//! weights of a panel lie in the order they are used in, and stay in a near cache while all rows go by. Each value of
-//! the result is its bias plus the products in the order of the inputs, whatever tile it is in: it does not depend on
-//! the other rows, nor on how many they are.
+//! The microkernel keeps a tile of the result, some rows by up to [`PANEL`] vectors of outputs, in registers while it goes
+//! through the inputs. The weights of a panel lie in the order it uses them in, and stay in a near cache while it goes
+//! through all rows. Each value of the result is its bias plus the products in the order of the inputs, whatever tile it
+//! is in: it depends neither on the other rows nor on their number.
 
 use astromae::fold;
 use bytemuck::zeroed_vec;
 use rayon::prelude::*;
 
 use crate::{
-    math::Activation,
-    simd::{Kernel, MOST_LANES, Simd, transpose},
+    epilogue::Epilogue,
+    simd::{Kernel, MAX_LANES, Simd, transpose},
 };
 
-/// Vectors of outputs side by side.
+/// Vectors of outputs in a panel.
 const PANEL: usize = 3;
 
-/// Weights in panels. The first panel has, for each input, the weights to its outputs, then comes the next panel.
-pub(crate) struct Linear<S: Simd> {
+/// A linear layer whose weights are packed in panels. A panel has [`PANEL`] vectors of outputs, the last one perhaps fewer,
+/// and holds for each input the weights to all of its outputs.
+pub(crate) struct PackedLinear<S: Simd> {
     simd: S,
     inputs: usize,
     panels: Vec<S::F>,
     bias: Vec<S::F>,
 }
 
-impl<S: Simd> Linear<S> {
-    /// Packs a layer, on the cores of the thread pool it is called in.
+impl<S: Simd> PackedLinear<S> {
+    /// Packs the weights of a layer, on the cores of the thread pool it is called in.
     pub(crate) fn new(simd: S, layer: &fold::Linear) -> Self {
         let vectors = layer.outputs.div_ceil(S::LANES);
         let mut panels = zeroed_vec(vectors * layer.inputs);
         let rows = layer.weight.par_chunks(PANEL * S::LANES * layer.inputs);
         rows.zip(panels.par_chunks_mut(PANEL * layer.inputs)).for_each(|(rows, panel)| {
-            simd.run(Pack { inputs: layer.inputs, rows, panel });
+            simd.run(PackPanel { inputs: layer.inputs, rows, panel });
         });
         let mut bias = zeroed_vec(vectors);
         bytemuck::cast_slice_mut::<_, f32>(&mut bias)[..layer.outputs].copy_from_slice(&layer.bias);
@@ -43,20 +44,20 @@ impl<S: Simd> Linear<S> {
         self.inputs
     }
 
-    /// Vectors of a row of the result.
+    /// The number of vectors in a row of the result.
     pub(crate) fn vectors(&self) -> usize {
         self.bias.len()
     }
 
-    /// Computes `rows` rows. Rows of input and output are `strides` vectors apart.
+    /// Computes `rows` rows. The strides are the distances, in vectors, between the rows of the input and of the output.
     pub(crate) fn apply(
         &self,
         rows: usize,
         (input, input_stride): (&[S::F], usize),
         (output, output_stride): (&mut [S::F], usize),
-        activation: Activation,
+        epilogue: Epilogue,
     ) {
-        self.simd.run(Product {
+        self.simd.run(Gemm {
             inputs: self.inputs,
             panels: &self.panels,
             bias: &self.bias,
@@ -65,50 +66,51 @@ impl<S: Simd> Linear<S> {
             input_stride: input_stride * S::LANES,
             output,
             output_stride,
-            activation,
+            epilogue,
         });
     }
 }
 
-/// Where the weights of a vector of outputs lie in the panels: of the first input, and how far it is to the next.
+/// Where the weights to a vector of outputs lie in the panels: the index of those from the first input, and the distance to
+/// those from the next.
 #[inline(always)]
-pub(crate) fn place(inputs: usize, vectors: usize, vector: usize) -> (usize, usize) {
+pub(crate) fn panel_position(inputs: usize, vectors: usize, vector: usize) -> (usize, usize) {
     let first = vector - vector % PANEL;
     (first * inputs + vector % PANEL, PANEL.min(vectors - first))
 }
 
-/// The weights of one panel.
-struct Pack<'a, S: Simd> {
+/// Packs the weights of one panel.
+struct PackPanel<'a, S: Simd> {
     inputs: usize,
-    /// As many rows as the panel has outputs, or fewer, for the last one.
+    /// The rows `[outputs, inputs]` of the panel's outputs, which in the last panel may not fill its vectors.
     rows: &'a [f32],
     panel: &'a mut [S::F],
 }
 
-impl<S: Simd> Kernel<S> for Pack<'_, S> {
+impl<S: Simd> Kernel<S> for PackPanel<'_, S> {
     #[inline(always)]
     fn run(self, simd: S) {
         let Self { inputs, rows, panel } = self;
         let vectors = panel.len() / inputs;
         for (vector, rows) in rows.chunks(S::LANES * inputs).enumerate() {
             let full = rows.len() == S::LANES * inputs;
-            // Squares are transposed, and what is left goes value by value.
-            let squares = if full { inputs - inputs % S::LANES } else { 0 };
-            for first in (0..squares).step_by(S::LANES) {
-                let mut square = [simd.splat(0.0); MOST_LANES];
-                let square = &mut square[..S::LANES];
-                let values: &mut [f32] = bytemuck::cast_slice_mut(square);
+            // Whole tiles are transposed; what does not fill one is packed value by value.
+            let tiled = if full { inputs - inputs % S::LANES } else { 0 };
+            for first in (0..tiled).step_by(S::LANES) {
+                let mut tile = [simd.splat(0.0); MAX_LANES];
+                let tile = &mut tile[..S::LANES];
+                let values: &mut [f32] = bytemuck::cast_slice_mut(tile);
                 for (values, row) in values.chunks_exact_mut(S::LANES).zip(rows.chunks_exact(inputs)) {
                     values.copy_from_slice(&row[first..first + S::LANES]);
                 }
-                transpose(simd, square);
-                for (input, weights) in square.iter().enumerate() {
+                transpose(simd, tile);
+                for (input, weights) in tile.iter().enumerate() {
                     panel[(first + input) * vectors + vector] = *weights;
                 }
             }
             let values: &mut [f32] = bytemuck::cast_slice_mut(panel);
             for (lane, row) in rows.chunks_exact(inputs).enumerate() {
-                for (input, weight) in row.iter().enumerate().skip(squares) {
+                for (input, weight) in row.iter().enumerate().skip(tiled) {
                     values[(input * vectors + vector) * S::LANES + lane] = *weight;
                 }
             }
@@ -116,7 +118,7 @@ impl<S: Simd> Kernel<S> for Pack<'_, S> {
     }
 }
 
-/// A layer whose inputs come in parts of these sizes, each padded to whole vectors with what is to be ignored.
+/// The layer for an input that consists of parts of these sizes, each padded to whole vectors, whose padding it ignores.
 pub(crate) fn pad_inputs<S: Simd>(layer: fold::Linear, sizes: &[usize]) -> fold::Linear {
     if sizes.iter().all(|size| size.is_multiple_of(S::LANES)) {
         return layer;
@@ -128,7 +130,7 @@ pub(crate) fn pad_inputs<S: Simd>(layer: fold::Linear, sizes: &[usize]) -> fold:
     fold::Linear { inputs: weight.len() / layer.outputs, weight, ..layer }
 }
 
-/// A layer whose outputs go out in parts of these sizes, each padded to whole vectors with zeros.
+/// The layer whose output consists of parts of these sizes, each padded to whole vectors with zeros.
 pub(crate) fn pad_outputs<S: Simd>(layer: fold::Linear, sizes: &[usize]) -> fold::Linear {
     if sizes.iter().all(|size| size.is_multiple_of(S::LANES)) {
         return layer;
@@ -138,7 +140,7 @@ pub(crate) fn pad_outputs<S: Simd>(layer: fold::Linear, sizes: &[usize]) -> fold
     fold::Linear { inputs: layer.inputs, outputs: bias.len(), weight, bias }
 }
 
-/// Parts of rows of `width` values, each with rows of zeros behind it.
+/// Splits rows of `width` values into parts of so many rows, and pads each part with rows of zeros to whole vectors.
 fn pad<S: Simd>(mut rows: &[f32], sizes: &[usize], width: usize) -> Vec<f32> {
     let mut padded = Vec::with_capacity(rows.len() + sizes.len() * S::LANES * width);
     for size in sizes {
@@ -150,32 +152,25 @@ fn pad<S: Simd>(mut rows: &[f32], sizes: &[usize], width: usize) -> Vec<f32> {
     padded
 }
 
-/// One product.
-pub(crate) struct Product<'a, S: Simd> {
+/// A product of matrices (BLAS's GEMM) with packed weights: `output = epilogue(input · weights + bias)`.
+pub(crate) struct Gemm<'a, S: Simd> {
     pub(crate) inputs: usize,
-    /// As in [`Linear`].
+    /// The weights, as [`PackedLinear`] has them.
     pub(crate) panels: &'a [S::F],
     pub(crate) bias: &'a [S::F],
     pub(crate) rows: usize,
     pub(crate) input: &'a [f32],
-    /// In values.
+    /// The distance between rows of the input, in values.
     pub(crate) input_stride: usize,
     pub(crate) output: &'a mut [S::F],
-    /// In vectors.
+    /// The distance between rows of the output, in vectors.
     pub(crate) output_stride: usize,
-    pub(crate) activation: Activation,
+    pub(crate) epilogue: Epilogue,
 }
 
-impl<S: Simd> Kernel<S> for Product<'_, S> {
+impl<S: Simd> Kernel<S> for Gemm<'_, S> {
     #[inline(always)]
-    fn run(self, simd: S) {
-        self.compute(simd);
-    }
-}
-
-impl<S: Simd> Product<'_, S> {
-    #[inline(always)]
-    pub(crate) fn compute(mut self, simd: S) {
+    fn run(mut self, simd: S) {
         for first in (0..self.bias.len()).step_by(PANEL) {
             match self.bias.len() - first {
                 1 => self.panel::<1>(simd, first),
@@ -184,11 +179,14 @@ impl<S: Simd> Product<'_, S> {
             }
         }
     }
+}
 
+impl<S: Simd> Gemm<'_, S> {
+    /// Computes all rows of the V vectors of outputs that start at `first`.
     #[inline(always)]
     fn panel<const V: usize>(&mut self, simd: S, first: usize) {
         let mut row = 0;
-        // A full tile and its panel's weights take the registers, but for one or two.
+        // A full tile and the weights of one input take all registers but one or two.
         if S::REGISTERS >= 32 {
             row = self.tiles::<V, 8>(simd, first, row);
         }
@@ -196,28 +194,29 @@ impl<S: Simd> Product<'_, S> {
         self.tiles::<V, 1>(simd, first, row);
     }
 
-    /// As many tiles of R rows as fit; the row behind them.
+    /// Computes as many tiles of R rows as fit between `row` and the last one, and returns the row behind them.
     #[inline(always)]
     fn tiles<const V: usize, const R: usize>(&mut self, simd: S, first: usize, mut row: usize) -> usize {
         let panel = self.panels[first * self.inputs..][..V * self.inputs].as_chunks::<V>().0;
         while row + R <= self.rows {
-            let sums = self.tile::<V, R>(simd, first, row, panel);
+            let sums = self.microkernel::<V, R>(simd, first, row, panel);
             for (index, sums) in sums.iter().enumerate() {
                 let output = &mut self.output[(row + index) * self.output_stride + first..][..V];
-                self.activation.write(simd, sums, output);
+                self.epilogue.store(simd, sums, output);
             }
             for index in row..row + R {
                 let output = &mut self.output[index * self.output_stride + first..][..V];
-                self.activation.finish(simd, output);
+                self.epilogue.activate(simd, output);
             }
             row += R;
         }
         row
     }
 
-    /// The sums of a tile. Loops instead of closures, and slices of one length: all of it stays in registers.
+    /// The sums of a tile of R rows and V vectors. Loops instead of closures, and slices of one length, let the compiler keep
+    /// all of it in registers.
     #[inline(always)]
-    fn tile<const V: usize, const R: usize>(
+    fn microkernel<const V: usize, const R: usize>(
         &self,
         simd: S,
         first: usize,
@@ -249,20 +248,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::simd::{Choice, InstructionSet};
+    use crate::simd::{Dispatch, InstructionSet};
 
     struct Case {
         layer: fold::Linear,
         rows: usize,
     }
 
-    impl Choice for Case {
+    impl Dispatch for Case {
         type Output = ();
 
         /// On whole numbers, whose sums are exact in any order.
-        fn call<S: Simd>(self, simd: S) {
+        fn with_simd<S: Simd>(self, simd: S) {
             let Self { layer, rows } = self;
-            let packed = Linear::new(simd, &layer);
+            let packed = PackedLinear::new(simd, &layer);
             let stride = layer.inputs.div_ceil(S::LANES) + 1;
             let mut input = vec![simd.splat(0.0); rows * stride];
             let values: &mut [f32] = bytemuck::cast_slice_mut(&mut input);
@@ -270,7 +269,7 @@ mod tests {
                 *value = (index % 7) as f32 - 3.0;
             }
             let mut output = vec![simd.splat(1.0); rows * packed.vectors()];
-            packed.apply(rows, (&input, stride), (&mut output, packed.vectors()), Activation::Add);
+            packed.apply(rows, (&input, stride), (&mut output, packed.vectors()), Epilogue::Residual);
             let (input, output): (&[f32], &[f32]) = (bytemuck::cast_slice(&input), bytemuck::cast_slice(&output));
             for (row, found) in output.chunks_exact(packed.vectors() * S::LANES).enumerate() {
                 let input = &input[row * stride * S::LANES..][..layer.inputs];
@@ -291,7 +290,7 @@ mod tests {
             let whole = |count: usize| (0..count).map(|index| (index % 11) as f32 - 5.0).collect::<Vec<_>>();
             let layer = fold::Linear { inputs, outputs, weight: whole(inputs * outputs), bias: whole(outputs) };
             for instructions in InstructionSet::available() {
-                instructions.choose(Case { layer: layer.clone(), rows }).unwrap();
+                instructions.dispatch(Case { layer: layer.clone(), rows }).unwrap();
             }
         }
     }

@@ -1,49 +1,53 @@
-//! The whole network on one instruction set.
+//! The whole network on one instruction set, and the order in which a thread computes it.
+//!
+//! The transformer takes most of the time, and takes few galaxies at once so that their activations stay in a near cache. The
+//! last layers have many weights, each used once for a galaxy, and take more galaxies at once so that memory keeps up.
+//! The inception network takes a galaxy for each lane.
 
 use std::{mem::take, sync::Arc};
 
 use astromae::{
     engine::{BANDS, PIXELS},
-    fold,
+    fold::{self, FoldedNetwork},
 };
 use bytemuck::zeroed_vec;
 
 use crate::{
-    inception::{self, Inception},
-    linear::{Linear, pad_inputs},
-    math::Activation,
+    epilogue::Epilogue,
+    inception::{self, PackedInception},
+    linear::{PackedLinear, pad_inputs},
     simd::Simd,
-    transformer::{self, Transformer},
+    transformer::{self, PackedTransformer},
 };
 
-/// Galaxies that go through the transformer together, with the widest of their activations in 1.7 MB: 32 were 2 to 3 %
-/// faster than 16, and as fast as 64. A multiple of every vector's lanes.
+/// Galaxies that go through the transformer together. The widest of their activations take 1.7 MB; 32 galaxies were 2 to 3 %
+/// faster than 16, and as fast as 64. It is a multiple of every vector's lanes.
 pub(crate) const MICRO_BATCH: usize = 32;
 
-/// Galaxies that go through the last layers together. Each of their many weights is used once for each galaxy: with
-/// fewer galaxies, memory could not keep up. 128 were 1 % faster than 64.
+/// Galaxies that go through the last layers together, and the most that [`Predict::predict`] takes. 128 were 1 % faster
+/// than 64.
 pub(crate) const BATCH: usize = 128;
 
-/// Runs the network. There is one for each thread, over the same weights.
+/// A [`Worker`], whichever instruction set it is for.
 pub(crate) trait Predict: Send {
-    /// Redshifts of at most [`BATCH`] galaxies.
+    /// Predicts the redshifts of at most [`BATCH`] galaxies.
     fn predict(&mut self, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]);
 }
 
-/// Weights as the kernels want them.
-pub(crate) struct Network<S: Simd> {
-    pub(crate) transformer: Transformer<S>,
-    pub(crate) hidden: Perceptron<S>,
-    pub(crate) inception: Inception<S>,
-    pub(crate) inception_hidden: Perceptron<S>,
-    pub(crate) magnitude: Perceptron<S>,
-    pub(crate) concat: Perceptron<S>,
+/// A [`FoldedNetwork`] whose weights are packed as the kernels of an instruction set read them.
+pub(crate) struct PackedNetwork<S: Simd> {
+    pub(crate) transformer: PackedTransformer<S>,
+    pub(crate) hidden: PackedPerceptron<S>,
+    pub(crate) inception: PackedInception<S>,
+    pub(crate) inception_hidden: PackedPerceptron<S>,
+    pub(crate) magnitude: PackedPerceptron<S>,
+    pub(crate) concat: PackedPerceptron<S>,
 }
 
-impl<S: Simd> Network<S> {
-    /// Packs the weights, and lets go of each layer's as soon as it has them.
-    pub(crate) fn new(simd: S, mut network: fold::Network) -> Self {
-        // The branches' outputs are side by side, each in whole vectors.
+impl<S: Simd> PackedNetwork<S> {
+    /// Packs the weights, and frees those of each folded layer as soon as they are packed.
+    pub(crate) fn new(simd: S, mut network: FoldedNetwork) -> Self {
+        // The input of `concat` is the branches' outputs side by side, each in whole vectors.
         let outputs = |layers: &Vec<fold::Linear>| layers.last().map_or(0, |last| last.outputs);
         let branches = [&network.hidden, &network.inception_hidden, &network.magnitude].map(outputs);
         let concat = take(&mut network.concat).into_iter().enumerate().map(|(index, layer)| match index {
@@ -51,12 +55,12 @@ impl<S: Simd> Network<S> {
             _ => layer,
         });
         Self {
-            concat: Perceptron::new(simd, concat),
-            hidden: Perceptron::new(simd, take(&mut network.hidden)),
-            inception_hidden: Perceptron::new(simd, take(&mut network.inception_hidden)),
-            magnitude: Perceptron::new(simd, take(&mut network.magnitude)),
-            inception: Inception::new(simd, &network.stem, &network.inception),
-            transformer: Transformer::new(simd, network),
+            concat: PackedPerceptron::new(simd, concat),
+            hidden: PackedPerceptron::new(simd, take(&mut network.hidden)),
+            inception_hidden: PackedPerceptron::new(simd, take(&mut network.inception_hidden)),
+            magnitude: PackedPerceptron::new(simd, take(&mut network.magnitude)),
+            inception: PackedInception::new(simd, &network.stem, &network.inception),
+            transformer: PackedTransformer::new(simd, network),
         }
     }
 
@@ -66,19 +70,19 @@ impl<S: Simd> Network<S> {
 }
 
 /// Linear layers with ReLU between them.
-pub(crate) struct Perceptron<S: Simd>(pub(crate) Vec<Linear<S>>);
+pub(crate) struct PackedPerceptron<S: Simd>(pub(crate) Vec<PackedLinear<S>>);
 
-impl<S: Simd> Perceptron<S> {
+impl<S: Simd> PackedPerceptron<S> {
     fn new(simd: S, layers: impl IntoIterator<Item = fold::Linear>) -> Self {
-        Self(layers.into_iter().map(|layer| Linear::new(simd, &layer)).collect())
+        Self(layers.into_iter().map(|layer| PackedLinear::new(simd, &layer)).collect())
     }
 
-    /// Vectors of a row of the result.
+    /// The number of vectors in a row of the result.
     fn vectors(&self) -> usize {
-        self.0.last().map_or(0, Linear::vectors)
+        self.0.last().map_or(0, PackedLinear::vectors)
     }
 
-    /// Computes `rows` rows. Strides are in vectors; `inner` is for what is between two layers.
+    /// Computes `rows` rows. Strides are in vectors; `inner` and `next` are for what is between two layers.
     fn apply(
         &self,
         rows: usize,
@@ -91,39 +95,40 @@ impl<S: Simd> Perceptron<S> {
         let mut stride = input_stride;
         for (index, layer) in first.iter().enumerate() {
             let source = if index == 0 { input } else { from.as_slice() };
-            layer.apply(rows, (source, stride), (to, layer.vectors()), Activation::Relu);
+            layer.apply(rows, (source, stride), (to, layer.vectors()), Epilogue::Relu);
             stride = layer.vectors();
             std::mem::swap(&mut from, &mut to);
         }
         let source = if first.is_empty() { input } else { from.as_slice() };
-        last.apply(rows, (source, stride), output, Activation::Keep);
+        last.apply(rows, (source, stride), output, Epilogue::Store);
     }
 }
 
-/// The network, with room for its activations.
+/// What one thread predicts with: the network, which all threads share, and memory for its own activations.
 pub(crate) struct Worker<S: Simd> {
-    network: Arc<Network<S>>,
+    network: Arc<PackedNetwork<S>>,
     transformer: transformer::Scratch<S>,
     inception: inception::Scratch<S>,
-    /// What goes into `hidden`.
+    /// The input of `hidden`.
     tokens: Vec<S::F>,
-    /// What goes into `inception_hidden`.
+    /// The input of `inception_hidden`.
     maps: Vec<S::F>,
-    /// What goes into `magnitude`.
+    /// The input of `magnitude`.
     magnitudes: Vec<S::F>,
     /// What is between the layers of a perceptron.
     inner: [Vec<S::F>; 2],
-    /// The branches' outputs side by side.
+    /// The input of `concat`: the branches' outputs side by side.
     joined: Vec<S::F>,
+    /// The output of `concat`: the first value of each row is a redshift.
     redshifts: Vec<S::F>,
 }
 
 impl<S: Simd> Worker<S> {
-    pub(crate) fn new(network: Arc<Network<S>>) -> Self {
+    pub(crate) fn new(network: Arc<PackedNetwork<S>>) -> Self {
         let rows = |vectors: usize| zeroed_vec(BATCH * vectors);
         let perceptrons = [&network.hidden, &network.inception_hidden, &network.magnitude, &network.concat];
         let widest =
-            perceptrons.into_iter().flat_map(|perceptron| &perceptron.0).map(Linear::vectors).max().unwrap_or(0);
+            perceptrons.into_iter().flat_map(|perceptron| &perceptron.0).map(PackedLinear::vectors).max().unwrap_or(0);
         Self {
             transformer: network.transformer.scratch(MICRO_BATCH),
             inception: network.inception.scratch(),

@@ -1,29 +1,28 @@
-//! How far each kind of layer is from what the processor could do: for `scripts/bench.sh`, and for whoever makes a kernel
-//! faster.
+//! Measures how far each kind of layer is from the processor's peak: for `scripts/bench.sh`, and for whoever makes a
+//! kernel faster.
 
 use std::time::Instant;
 
 use astromae::{
     EngineError, Model,
     engine::PIXELS,
-    fold::{self, Network as Folded},
+    fold::{Conv, FoldedNetwork, InceptionBlock, Linear, TransformerBlock},
 };
 
 use crate::{
-    InstructionSet, NAME,
     attention::Attention,
-    branch::Tokens,
-    linear::Linear,
-    math::Activation,
-    network::{BATCH, MICRO_BATCH, Network},
-    simd::{Choice, Kernel, Simd},
-    transformer::{Block, Norm, Normalize},
+    conv_branch::TokensShape,
+    engine::NAME,
+    epilogue::Epilogue,
+    linear::PackedLinear,
+    network::{BATCH, MICRO_BATCH, PackedNetwork},
+    simd::{Dispatch, InstructionSet, Kernel, Simd},
+    transformer::{Norm, Normalize, PackedTransformerBlock},
 };
 
-/// All layers of a kind, on one thread.
+/// What all layers of one kind take together, on one thread.
 #[derive(Debug, Clone, Copy)]
-pub struct Layer {
-    /// What it is.
+pub struct LayerProfile {
     pub name: &'static str,
     /// Multiplications and additions for each galaxy, counted as for a general layer of the same shape.
     pub operations: f64,
@@ -31,10 +30,11 @@ pub struct Layer {
     pub seconds: f64,
 }
 
-/// Multiplications and additions a second that so many threads do at best: independent ones, on values in registers.
+/// Measures the multiplications and additions that so many threads do in a second at best: independent ones, on values in
+/// registers.
 pub fn peak(instructions: InstructionSet, threads: usize) -> f64 {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| instructions.choose(Peak))).collect();
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| instructions.dispatch(Peak))).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).sum()
     })
 }
@@ -42,17 +42,18 @@ pub fn peak(instructions: InstructionSet, threads: usize) -> f64 {
 /// Times each kind of layer of a model, with weights and activations where they are in a real run.
 ///
 /// # Errors
-/// [`EngineError::Backend`], where the model cannot be folded or the processor has not got the instructions.
-pub fn layers(model: Model, instructions: InstructionSet) -> Result<Vec<Layer>, EngineError> {
+/// [`EngineError::Backend`], where the model cannot be folded or the processor does not have the instructions.
+pub fn layers(model: Model, instructions: InstructionSet) -> Result<Vec<LayerProfile>, EngineError> {
     let backend = |reason: String| EngineError::Backend { engine: NAME, reason };
-    let folded = Folded::fold(model).map_err(|error| backend(error.to_string()))?;
-    let layers = instructions.choose(Layers { folded: &folded });
+    let folded = FoldedNetwork::new(model).map_err(|error| backend(error.to_string()))?;
+    let layers = instructions.dispatch(Layers { folded: &folded });
     layers.ok_or_else(|| backend(format!("this processor has no {instructions}")))
 }
 
+/// [`peak`] of one thread.
 struct Peak;
 
-/// Independent sums, enough to hide how long one takes.
+/// Independent sums: enough to hide the latency of a multiply–add.
 const SUMS: usize = 12;
 
 struct MultiplyAdds<'a, F> {
@@ -74,10 +75,10 @@ impl<S: Simd> Kernel<S> for MultiplyAdds<'_, S::F> {
     }
 }
 
-impl Choice for Peak {
+impl Dispatch for Peak {
     type Output = f64;
 
-    fn call<S: Simd>(self, simd: S) -> f64 {
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
         let rounds = 1_000_000;
         let mut sums = [simd.splat(0.0); SUMS];
         let seconds = fastest(|| simd.run(MultiplyAdds { sums: &mut sums, rounds }));
@@ -96,75 +97,79 @@ fn fastest(mut run: impl FnMut()) -> f64 {
     seconds.fold(f64::INFINITY, f64::min)
 }
 
-/// Seconds for a galaxy in all blocks, in the order they are run in: their weights come from where they then are.
-fn each<S: Simd>(blocks: &[Block<S>], mut run: impl FnMut(&Block<S>)) -> f64 {
+/// Seconds for each galaxy in all blocks. They run one after the other, as in a prediction, so that their weights come from
+/// as far away.
+fn time_blocks<S: Simd>(blocks: &[PackedTransformerBlock<S>], mut run: impl FnMut(&PackedTransformerBlock<S>)) -> f64 {
     fastest(|| blocks.iter().for_each(&mut run)) / MICRO_BATCH as f64
 }
 
+/// [`layers`] of a folded model.
 struct Layers<'a> {
-    folded: &'a Folded,
+    folded: &'a FoldedNetwork,
 }
 
-impl Choice for Layers<'_> {
-    type Output = Vec<Layer>;
+impl Dispatch for Layers<'_> {
+    type Output = Vec<LayerProfile>;
 
-    fn call<S: Simd>(self, simd: S) -> Vec<Layer> {
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<LayerProfile> {
         let folded = self.folded;
-        let network = Network::new(simd, folded.clone());
+        let network = PackedNetwork::new(simd, folded.clone());
         let transformer = &network.transformer;
         let mut scratch = transformer.scratch(MICRO_BATCH);
         let images: Vec<f32> = (0..MICRO_BATCH * PIXELS).map(|index| (index % 97) as f32 / 97.0).collect();
         let mut features = vec![simd.splat(0.0); BATCH * transformer.vectors()];
-        // Real activations, for layers whose time depends on them.
+        // Real activations, because the time of some layers depends on them.
         transformer.apply(&images, &mut features, &mut scratch);
 
         let (tokens, vectors) = (transformer.attention.tokens, transformer.vectors());
         let rows = MICRO_BATCH * tokens;
-        let linear = |of: fn(&fold::Block) -> &fold::Linear| -> f64 {
-            folded.blocks.iter().map(|block| multiply_adds(of(block), tokens)).sum()
+        let linear = |layer: fn(&TransformerBlock) -> &Linear| -> f64 {
+            folded.blocks.iter().map(|block| linear_operations(layer(block), tokens)).sum()
         };
         let blocks = &transformer.blocks;
         let width = folded.config.embed_dim;
         let mut layers = Vec::new();
-        let mut add = |name, operations, seconds| layers.push(Layer { name, operations, seconds });
+        let mut add = |name, operations, seconds| layers.push(LayerProfile { name, operations, seconds });
 
         let norm = Norm { width, eps: transformer.eps };
         let (mut x, mut inner, mut wide) = (scratch.tokens, scratch.inner, scratch.wide);
-        let seconds = each(blocks, |_| {
+        let seconds = time_blocks(blocks, |_| {
             for _ in 0..2 {
                 simd.run(Normalize { norm, vectors, from: &x[..rows * vectors], to: &mut inner });
             }
         });
         add("layer norms", 0.0, seconds);
-        let seconds = each(blocks, |block| {
-            block.qkv.apply(rows, (&inner, vectors), (&mut wide, block.qkv.vectors()), Activation::Keep);
+        let seconds = time_blocks(blocks, |block| {
+            block.qkv.apply(rows, (&inner, vectors), (&mut wide, block.qkv.vectors()), Epilogue::Store);
         });
         add("query, key, value", linear(|block| &block.qkv), seconds);
-        let seconds = each(blocks, |_| {
+        let seconds = time_blocks(blocks, |_| {
             let (shape, scratch) = (transformer.attention, &mut scratch.attention);
-            simd.run(Attention { shape, galaxies: MICRO_BATCH, qkv: &wide, mixed: &mut inner, scratch });
+            simd.run(Attention { shape, galaxies: MICRO_BATCH, qkv: &wide, context: &mut inner, scratch });
         });
         add("attention", (blocks.len() * 2 * 2 * tokens * tokens * width) as f64, seconds);
-        let shape = Tokens { galaxies: MICRO_BATCH, grid: folded.config.grid(), vectors };
-        if let Some(scratch) = &mut scratch.branch {
-            let convs = folded.blocks.iter().filter_map(|block| block.conv.as_ref());
-            let operations = convs.map(|(into, out)| conv(into, shape.grid) + conv(out, shape.grid)).sum();
+        let shape = TokensShape { galaxies: MICRO_BATCH, grid: folded.config.grid(), vectors };
+        if let Some(scratch) = &mut scratch.conv_branch {
+            let convs = folded.blocks.iter().filter_map(|block| block.conv_branch.as_ref());
+            let operations = convs
+                .map(|(conv_in, conv_out)| conv_operations(conv_in, shape.grid) + conv_operations(conv_out, shape.grid))
+                .sum();
             let mut copy = x.clone();
-            let seconds = each(blocks, |block| {
-                block.branch.iter().for_each(|branch| branch.add(shape, &mut copy, scratch));
+            let seconds = time_blocks(blocks, |block| {
+                block.conv_branch.iter().for_each(|branch| branch.add_to(&mut copy, shape, scratch));
             });
             add("convolution branch", operations, seconds);
         }
-        let seconds = each(blocks, |block| {
-            block.proj.apply(rows, (&inner, transformer.mixed_vectors()), (&mut x, vectors), Activation::Add);
+        let seconds = time_blocks(blocks, |block| {
+            block.proj.apply(rows, (&inner, transformer.context_vectors()), (&mut x, vectors), Epilogue::Residual);
         });
         add("projection", linear(|block| &block.proj), seconds);
-        let seconds = each(blocks, |block| {
-            block.fc1.apply(rows, (&inner, vectors), (&mut wide, block.fc1.vectors()), Activation::Gelu);
+        let seconds = time_blocks(blocks, |block| {
+            block.fc1.apply(rows, (&inner, vectors), (&mut wide, block.fc1.vectors()), Epilogue::Gelu);
         });
         add("MLP, into, with GELU", linear(|block| &block.fc1), seconds);
-        let seconds = each(blocks, |block| {
-            block.fc2.apply(rows, (&wide, block.fc1.vectors()), (&mut x, vectors), Activation::Add);
+        let seconds = time_blocks(blocks, |block| {
+            block.fc2.apply(rows, (&wide, block.fc1.vectors()), (&mut x, vectors), Epilogue::Residual);
         });
         add("MLP, out of", linear(|block| &block.fc2), seconds);
 
@@ -174,8 +179,9 @@ impl Choice for Layers<'_> {
         let seconds =
             fastest(|| network.inception.apply(&images[..S::LANES * PIXELS], &mut maps, outputs, &mut scratch));
         let sides = [16, 16, 8, 8, 4];
-        let inception: f64 = folded.inception.iter().zip(sides).map(|(block, side)| inception(block, side)).sum();
-        add("inception", inception + conv(&folded.stem, 16), seconds / S::LANES as f64);
+        let inception: f64 =
+            folded.inception.iter().zip(sides).map(|(block, side)| inception_operations(block, side)).sum();
+        add("inception", inception + conv_operations(&folded.stem, 16), seconds / S::LANES as f64);
 
         let perceptrons = [
             (&folded.hidden, &network.hidden),
@@ -183,7 +189,7 @@ impl Choice for Layers<'_> {
             (&folded.magnitude, &network.magnitude),
             (&folded.concat, &network.concat),
         ];
-        let last: Vec<(&fold::Linear, &Linear<S>)> =
+        let last: Vec<(&Linear, &PackedLinear<S>)> =
             perceptrons.into_iter().flat_map(|(folded, packed)| folded.iter().zip(&packed.0)).collect();
         let widest = last.iter().map(|(layer, _)| layer.inputs.max(layer.outputs) + 64).max().unwrap_or(0);
         let input = vec![simd.splat(0.5); BATCH * widest.div_ceil(S::LANES)];
@@ -191,25 +197,25 @@ impl Choice for Layers<'_> {
         let seconds = fastest(|| {
             for (_, layer) in &last {
                 let stride = layer.inputs().div_ceil(S::LANES);
-                layer.apply(BATCH, (&input, stride), (&mut output, layer.vectors()), Activation::Relu);
+                layer.apply(BATCH, (&input, stride), (&mut output, layer.vectors()), Epilogue::Relu);
             }
         });
-        let operations = last.iter().map(|(layer, _)| multiply_adds(layer, 1)).sum();
+        let operations = last.iter().map(|(layer, _)| linear_operations(layer, 1)).sum();
         add("last layers", operations, seconds / BATCH as f64);
         layers
     }
 }
 
-fn multiply_adds(layer: &fold::Linear, rows: usize) -> f64 {
+fn linear_operations(layer: &Linear, rows: usize) -> f64 {
     (2 * layer.inputs * layer.outputs * rows) as f64
 }
 
-fn conv(conv: &fold::Conv, side: usize) -> f64 {
+fn conv_operations(conv: &Conv, side: usize) -> f64 {
     (2 * conv.weight.len() * side * side) as f64
 }
 
-fn inception(block: &fold::Inception, side: usize) -> f64 {
-    let larger = std::iter::once(&block.three).chain(&block.five);
-    let larger: f64 = larger.map(|(first, second)| conv(first, side) + conv(second, side)).sum();
-    conv(&block.one, side) + larger + conv(&block.pool, side)
+fn inception_operations(block: &InceptionBlock, side: usize) -> f64 {
+    let InceptionBlock { branch1x1, branch3x3, branch5x5, branch_pool } = block;
+    let larger = std::iter::once(branch3x3).chain(branch5x5).flat_map(|(reducing, larger)| [reducing, larger]);
+    larger.chain([branch1x1, branch_pool]).map(|conv| conv_operations(conv, side)).sum()
 }

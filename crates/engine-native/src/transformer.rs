@@ -2,66 +2,67 @@
 
 use astromae::{
     engine::{BANDS, PIXELS, SIDE},
-    fold,
+    fold::{FoldedNetwork, TransformerBlock},
 };
 use bytemuck::zeroed_vec;
 
 use crate::{
-    attention::{self, Attention},
-    branch::{self, Branch, Tokens},
-    linear::{Linear, pad_inputs, pad_outputs},
-    math::Activation,
+    attention::{self, Attention, AttentionShape},
+    conv_branch::{self, PackedConvBranch, TokensShape},
+    epilogue::Epilogue,
+    linear::{PackedLinear, pad_inputs, pad_outputs},
     simd::{Kernel, Simd},
 };
 
-/// The transformer up to the mean of its tokens.
-pub(crate) struct Transformer<S: Simd> {
+/// The transformer, from images to the normalised mean of the patches' tokens, with packed weights.
+pub(crate) struct PackedTransformer<S: Simd> {
     simd: S,
-    /// Values of a token.
+    /// Values in a token.
     width: usize,
-    /// Patches along a side.
+    /// Patches along a side of an image.
     grid: usize,
     pub(crate) eps: f32,
-    pub(crate) attention: attention::Shape,
-    patch: Linear<S>,
+    pub(crate) attention: AttentionShape,
+    patch: PackedLinear<S>,
     /// `[patches, width]`.
     positions: Vec<S::F>,
     class_token: Vec<S::F>,
-    pub(crate) blocks: Vec<Block<S>>,
+    pub(crate) blocks: Vec<PackedTransformerBlock<S>>,
 }
 
-pub(crate) struct Block<S: Simd> {
-    pub(crate) qkv: Linear<S>,
-    pub(crate) proj: Linear<S>,
-    pub(crate) branch: Option<Branch<S>>,
-    pub(crate) fc1: Linear<S>,
-    pub(crate) fc2: Linear<S>,
+/// A [`TransformerBlock`] with packed weights.
+pub(crate) struct PackedTransformerBlock<S: Simd> {
+    pub(crate) qkv: PackedLinear<S>,
+    pub(crate) proj: PackedLinear<S>,
+    pub(crate) conv_branch: Option<PackedConvBranch<S>>,
+    pub(crate) fc1: PackedLinear<S>,
+    pub(crate) fc2: PackedLinear<S>,
 }
 
 /// Activations of a micro-batch.
 pub(crate) struct Scratch<S: Simd> {
     pub(crate) tokens: Vec<S::F>,
-    /// Tokens, normalised; or the mixtures of attention's heads.
+    /// The normalised tokens, or the context vectors of attention's heads.
     pub(crate) inner: Vec<S::F>,
-    /// Patches, queries with keys and values, or the MLP's hidden layer.
+    /// The patches' values, or queries, keys and values, or the MLP's hidden layer.
     pub(crate) wide: Vec<S::F>,
     pub(crate) attention: attention::Scratch<S>,
-    pub(crate) branch: Option<branch::Scratch<S>>,
+    pub(crate) conv_branch: Option<conv_branch::Scratch<S>>,
 }
 
-impl<S: Simd> Transformer<S> {
-    pub(crate) fn new(simd: S, network: fold::Network) -> Self {
+impl<S: Simd> PackedTransformer<S> {
+    pub(crate) fn new(simd: S, network: FoldedNetwork) -> Self {
         let config = &network.config;
         let width = config.embed_dim;
         let heads = config.hyperparameters.num_heads;
-        let attention = attention::Shape { tokens: 1 + config.patches(), heads, head_dim: width / heads };
+        let attention = AttentionShape { tokens: 1 + config.patches(), heads, head_dim: width / heads };
         let head_sizes = vec![attention.head_dim; 3 * heads];
-        let block = |block: fold::Block| Block {
-            qkv: Linear::new(simd, &pad_outputs::<S>(block.qkv, &head_sizes)),
-            proj: Linear::new(simd, &pad_inputs::<S>(block.proj, &head_sizes[..heads])),
-            branch: block.conv.as_ref().map(|convs| Branch::new(simd, convs)),
-            fc1: Linear::new(simd, &block.fc1),
-            fc2: Linear::new(simd, &block.fc2),
+        let block = |block: TransformerBlock| PackedTransformerBlock {
+            qkv: PackedLinear::new(simd, &pad_outputs::<S>(block.qkv, &head_sizes)),
+            proj: PackedLinear::new(simd, &pad_inputs::<S>(block.proj, &head_sizes[..heads])),
+            conv_branch: block.conv_branch.as_ref().map(|convs| PackedConvBranch::new(simd, convs)),
+            fc1: PackedLinear::new(simd, &block.fc1),
+            fc2: PackedLinear::new(simd, &block.fc2),
         };
         Self {
             simd,
@@ -69,14 +70,14 @@ impl<S: Simd> Transformer<S> {
             grid: config.grid(),
             eps: config.hyperparameters.layer_norm_eps as f32,
             attention,
-            patch: Linear::new(simd, &network.patch),
-            positions: network.positions.chunks_exact(width).flat_map(vectors::<S>).collect(),
-            class_token: vectors::<S>(&network.class_token),
+            patch: PackedLinear::new(simd, &network.patch),
+            positions: network.positions.chunks_exact(width).flat_map(to_vectors::<S>).collect(),
+            class_token: to_vectors::<S>(&network.class_token),
             blocks: network.blocks.into_iter().map(block).collect(),
         }
     }
 
-    /// Vectors of a token.
+    /// The number of vectors in a token.
     pub(crate) fn vectors(&self) -> usize {
         self.class_token.len()
     }
@@ -87,25 +88,30 @@ impl<S: Simd> Transformer<S> {
         let patches = self.grid * self.grid * self.patch_vectors();
         Scratch {
             tokens: zeroed_vec(rows * self.vectors()),
-            inner: zeroed_vec(rows * self.vectors().max(self.mixed_vectors())),
+            inner: zeroed_vec(rows * self.vectors().max(self.context_vectors())),
             wide: zeroed_vec((rows * widest.unwrap_or(0)).max(galaxies * patches)),
             attention: attention::Scratch::new(self.attention),
-            branch: self.blocks.iter().find_map(|block| block.branch.as_ref()).map(|branch| branch.scratch(self.grid)),
+            conv_branch: self
+                .blocks
+                .iter()
+                .find_map(|block| block.conv_branch.as_ref())
+                .map(|branch| branch.scratch(self.grid)),
         }
     }
 
-    /// Vectors of the values of a patch.
+    /// The number of vectors that hold the values of a patch.
     fn patch_vectors(&self) -> usize {
         let side = SIDE / self.grid;
         (BANDS * side * side).div_ceil(S::LANES)
     }
 
-    /// Vectors of the mixtures of all heads.
-    pub(crate) fn mixed_vectors(&self) -> usize {
+    /// The number of vectors in the context vectors of all heads of a token.
+    pub(crate) fn context_vectors(&self) -> usize {
         self.attention.heads * self.attention.head_vectors::<S>()
     }
 
-    /// From images `[n, 5, 32, 32]` to `[n, width]`, in rows of [`Self::vectors`]: each galaxy's patches' mean, normalised.
+    /// From images `[n, 5, 32, 32]` to features `[n, width]`, in rows of [`Self::vectors`]: the normalised mean of the tokens
+    /// of each galaxy's patches.
     pub(crate) fn apply(&self, images: &[f32], features: &mut [S::F], scratch: &mut Scratch<S>) {
         let galaxies = images.len() / PIXELS;
         self.embed(images, scratch);
@@ -114,7 +120,7 @@ impl<S: Simd> Transformer<S> {
         }
         let norm = Norm { width: self.width, eps: self.eps };
         let tokens = &scratch.tokens[..galaxies * self.attention.tokens * self.vectors()];
-        self.simd.run(Mean {
+        self.simd.run(MeanOfPatches {
             vectors: self.vectors(),
             tokens: self.attention.tokens,
             norm,
@@ -123,12 +129,18 @@ impl<S: Simd> Transformer<S> {
         });
     }
 
+    /// Makes tokens of images: the class token, and the patches' embeddings with their positions.
     fn embed(&self, images: &[f32], scratch: &mut Scratch<S>) {
         let (vectors, patches) = (self.vectors(), self.grid * self.grid);
-        cut::<S>(images, self.grid, bytemuck::cast_slice_mut(&mut scratch.wide), self.patch_vectors() * S::LANES);
+        cut_patches::<S>(
+            images,
+            self.grid,
+            bytemuck::cast_slice_mut(&mut scratch.wide),
+            self.patch_vectors() * S::LANES,
+        );
         let galaxies = images.len() / PIXELS;
         let input = (scratch.wide.as_slice(), self.patch_vectors());
-        self.patch.apply(galaxies * patches, input, (&mut scratch.inner, vectors), Activation::Keep);
+        self.patch.apply(galaxies * patches, input, (&mut scratch.inner, vectors), Epilogue::Store);
         let all = scratch.tokens.chunks_exact_mut((1 + patches) * vectors);
         for (tokens, embedded) in all.zip(scratch.inner.chunks_exact(patches * vectors)).take(galaxies) {
             let (class_token, tokens) = tokens.split_at_mut(vectors);
@@ -139,35 +151,36 @@ impl<S: Simd> Transformer<S> {
         }
     }
 
-    fn block(&self, block: &Block<S>, galaxies: usize, scratch: &mut Scratch<S>) {
+    /// Applies a block to the tokens.
+    fn block(&self, block: &PackedTransformerBlock<S>, galaxies: usize, scratch: &mut Scratch<S>) {
         let vectors = self.vectors();
         let rows = galaxies * self.attention.tokens;
-        let Scratch { tokens, inner, wide, attention, branch } = scratch;
+        let Scratch { tokens, inner, wide, attention, conv_branch } = scratch;
         let norm = Norm { width: self.width, eps: self.eps };
 
         self.simd.run(Normalize { norm, vectors, from: &tokens[..rows * vectors], to: inner });
-        block.qkv.apply(rows, (inner, vectors), (wide, block.qkv.vectors()), Activation::Keep);
-        self.simd.run(Attention { shape: self.attention, galaxies, qkv: wide, mixed: inner, scratch: attention });
-        if let (Some(weights), Some(scratch)) = (&block.branch, branch) {
-            weights.add(Tokens { galaxies, grid: self.grid, vectors }, tokens, scratch);
+        block.qkv.apply(rows, (inner, vectors), (wide, block.qkv.vectors()), Epilogue::Store);
+        self.simd.run(Attention { shape: self.attention, galaxies, qkv: wide, context: inner, scratch: attention });
+        if let (Some(branch), Some(scratch)) = (&block.conv_branch, conv_branch) {
+            branch.add_to(tokens, TokensShape { galaxies, grid: self.grid, vectors }, scratch);
         }
-        block.proj.apply(rows, (inner, self.mixed_vectors()), (tokens, vectors), Activation::Add);
+        block.proj.apply(rows, (inner, self.context_vectors()), (tokens, vectors), Epilogue::Residual);
 
         self.simd.run(Normalize { norm, vectors, from: &tokens[..rows * vectors], to: inner });
-        block.fc1.apply(rows, (inner, vectors), (wide, block.fc1.vectors()), Activation::Gelu);
-        block.fc2.apply(rows, (wide, block.fc1.vectors()), (tokens, vectors), Activation::Add);
+        block.fc1.apply(rows, (inner, vectors), (wide, block.fc1.vectors()), Epilogue::Gelu);
+        block.fc2.apply(rows, (wide, block.fc1.vectors()), (tokens, vectors), Epilogue::Residual);
     }
 }
 
-/// Values as whole vectors, with zeros behind.
-fn vectors<S: Simd>(values: &[f32]) -> Vec<S::F> {
+/// Whole vectors of the values, with zeros behind the last one.
+fn to_vectors<S: Simd>(values: &[f32]) -> Vec<S::F> {
     let mut vectors = zeroed_vec(values.len().div_ceil(S::LANES));
     bytemuck::cast_slice_mut(&mut vectors)[..values.len()].copy_from_slice(values);
     vectors
 }
 
-/// Images `[n, 5, 32, 32]` cut into patches `[n, patches, 5, side, side]`, whose rows are `stride` apart.
-fn cut<S: Simd>(images: &[f32], grid: usize, patches: &mut [f32], stride: usize) {
+/// Cuts images `[n, 5, 32, 32]` into patches `[n · patches, 5 · side · side]`, whose rows are `stride` values apart.
+fn cut_patches<S: Simd>(images: &[f32], grid: usize, patches: &mut [f32], stride: usize) {
     let side = SIDE / grid;
     for (galaxy, image) in images.chunks_exact(PIXELS).enumerate() {
         for (index, line) in image.chunks_exact(side).enumerate() {
@@ -187,7 +200,8 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    /// Normalises a row in place. What lies behind its width is left undefined, but finite where the row is.
+    /// Normalises a row of whole vectors in place. Its padding, which must be zeros, holds no particular values afterwards,
+    /// but finite ones where the row is finite.
     #[inline(always)]
     fn apply<S: Simd>(self, simd: S, row: &mut [S::F]) {
         let share = 1.0 / self.width as f32;
@@ -211,7 +225,7 @@ impl Norm {
     }
 }
 
-/// Normalises rows.
+/// Normalises each row.
 pub(crate) struct Normalize<'a, S: Simd> {
     pub(crate) norm: Norm,
     pub(crate) vectors: usize,
@@ -229,8 +243,8 @@ impl<S: Simd> Kernel<S> for Normalize<'_, S> {
     }
 }
 
-/// Each galaxy's mean over its patches, normalised.
-struct Mean<'a, S: Simd> {
+/// The normalised mean of the tokens of each galaxy's patches.
+struct MeanOfPatches<'a, S: Simd> {
     vectors: usize,
     tokens: usize,
     norm: Norm,
@@ -238,7 +252,7 @@ struct Mean<'a, S: Simd> {
     to: &'a mut [S::F],
 }
 
-impl<S: Simd> Kernel<S> for Mean<'_, S> {
+impl<S: Simd> Kernel<S> for MeanOfPatches<'_, S> {
     #[inline(always)]
     fn run(self, simd: S) {
         let share = simd.splat(1.0 / (self.tokens - 1) as f32);

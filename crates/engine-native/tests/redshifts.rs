@@ -28,7 +28,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn engine(threads: usize, instructions: InstructionSet) -> NativeEngine {
-    let model = block_on(Model::open(fixture("module.pt"))).unwrap();
+    let model = Model::open(fixture("module.pt")).unwrap();
     NativeEngine::with_instructions(model, Some(threads), instructions).unwrap()
 }
 

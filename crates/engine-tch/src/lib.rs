@@ -1,40 +1,45 @@
 //! The [`Engine`] on libtorch, through tch.
 //!
-//! Not a traced or scripted module: the layers are ours ([`astromae::fold`]), run with libtorch's operations in the
-//! forms that are fast for this network's small maps. Where PyTorch loses its time, and what is done here:
+//! It runs no traced or scripted module, but the layers of [`astromae::fold`], with libtorch's operations in the forms that
+//! are fast for this network's small maps. This is where PyTorch loses its time, and what is done here instead:
 //!
 //! - Half of it goes to the grouped 3×3 convolutions on 4×4 maps, which no general convolution does well. Each is three
 //!   batched products over the groups, one for each row of the kernel, on whole rows of the map: 1.6 times the
 //!   arithmetic, and several times faster.
-//! - Parallel loops inside small operations wait for each other. Here each core takes micro-batches of its own, small
-//!   enough that their activations stay in its cache, and libtorch runs on one thread in each.
-//! - Folding leaves fewer layers, and pooling and convolutions run channels-last.
+//! - The threads of parallel loops inside small operations wait for each other. Here each core takes micro-batches of its
+//!   own, small enough that their activations stay in its cache, and libtorch runs on one thread in each.
+//! - There are more layers than needed. Here they are folded, and pooling and convolutions run channels-last.
 
+mod conv_branch;
+mod inception;
+mod layers;
 mod network;
+mod transformer;
 
 use std::sync::{Mutex, PoisonError};
 
 use astromae::{
     Engine, EngineError, Model,
-    engine::{BANDS, PIXELS, galaxies},
-    fold::Network,
+    engine::{BANDS, PIXELS, validate_batch},
+    fold::FoldedNetwork,
 };
 use rayon::prelude::*;
 
 use crate::network::TchNetwork;
 
-/// Galaxies of a micro-batch: measured best between 16 and 64 (`scripts/bench.sh`). It also bounds the memory of
+/// Galaxies in a micro-batch: of 16 to 64, this number was the fastest (`scripts/bench.sh`). It also bounds the memory of
 /// activations, whatever the batch size.
 const MICRO_BATCH: usize = 64;
 
-/// The network on libtorch, with a thread per core.
+/// The network on libtorch, with a thread for each core.
 pub struct TchEngine {
-    /// One for each thread, sharing their weights: tensors may go from thread to thread, but not be shared by two.
+    /// One for each thread of the pool. They share their weights; a tensor itself can be moved to another thread, but not be
+    /// used by two.
     networks: Vec<Mutex<TchNetwork>>,
     threads: rayon::ThreadPool,
 }
 
-/// The engine's name.
+/// The name that `--engine` and the payload choose the engine by.
 pub const NAME: &str = "tch";
 
 impl TchEngine {
@@ -44,13 +49,13 @@ impl TchEngine {
     /// [`EngineError::Backend`], with what libtorch says.
     pub fn new(model: Model, threads: Option<usize>) -> Result<Self, EngineError> {
         let backend = |reason: String| EngineError::Backend { engine: NAME, reason };
-        let folded = Network::fold(model).map_err(|error| backend(error.to_string()))?;
+        let folded = FoldedNetwork::new(model).map_err(|error| backend(error.to_string()))?;
         let network = TchNetwork::new(&folded).map_err(|error| backend(error.to_string()))?;
         let threads = rayon::ThreadPoolBuilder::new()
-            // 0 is rayon's word for one a core.
+            // 0 stands for one thread a core.
             .num_threads(threads.unwrap_or(0))
             .thread_name(|index| format!("tch-{index}"))
-            // OpenMP's number of threads is each thread's own.
+            // OpenMP has a number of threads for each thread that calls it.
             .start_handler(|_| tch::set_num_threads(1))
             .build()
             .map_err(|error| backend(error.to_string()))?;
@@ -69,15 +74,16 @@ impl Engine for TchEngine {
     }
 
     fn predict(&self, images: &[f32], magnitudes: &[f32]) -> Result<Vec<f32>, EngineError> {
-        let count = galaxies(images, magnitudes)?;
-        // A batch smaller than a micro-batch a core is shared out evenly.
+        let count = validate_batch(images, magnitudes)?;
+        // A batch of less than a micro-batch for each core is divided evenly among the cores.
         let share = count.div_ceil(self.threads.current_num_threads()).clamp(1, MICRO_BATCH);
         let mut redshifts = vec![0.0; count];
         let step = |((images, magnitudes), redshifts): ((&[f32], &[f32]), &mut [f32])| {
-            let own = &self.networks[rayon::current_thread_index().unwrap_or(0)];
-            // Never waited for, and nothing is left half-written in it should a thread die.
-            let own = own.lock().unwrap_or_else(PoisonError::into_inner);
-            own.predict(images, magnitudes, redshifts)
+            let network = &self.networks[rayon::current_thread_index().unwrap_or(0)];
+            // Each thread locks its own network only, so it never waits; and a prediction changes nothing in it, so that it is as
+            // good as before when another call has panicked.
+            let network = network.lock().unwrap_or_else(PoisonError::into_inner);
+            network.predict(images, magnitudes, redshifts)
         };
         self.threads
             .install(|| {
@@ -92,5 +98,5 @@ impl Engine for TchEngine {
     }
 }
 
-/// The only version that this tch works with.
+/// The only version of libtorch that the tch crate works with.
 const LIBTORCH_VERSION: &str = "2.13.0";

@@ -18,8 +18,8 @@ fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../astromae/tests/fixtures").join(name)
 }
 
-async fn engine(threads: usize) -> TchEngine {
-    TchEngine::new(Model::open(fixture("module.pt")).await.unwrap(), Some(threads)).unwrap()
+fn engine(threads: usize) -> TchEngine {
+    TchEngine::new(Model::open(fixture("module.pt")).unwrap(), Some(threads)).unwrap()
 }
 
 /// Images, magnitudes, and the redshifts that PyTorch gives.
@@ -42,7 +42,7 @@ async fn redshifts_are_pytorchs_at_any_batch_size_and_number_of_threads() {
     let spread = largest_difference(&expected, &[expected[0]; 12]);
     assert!(spread > 0.05, "the galaxies are too alike to tell right from wrong: {spread}");
     for threads in [1, 2, 5] {
-        let engine = engine(threads).await;
+        let engine = engine(threads);
         for batch in [1, 3, 5, 12] {
             let found: Vec<f32> = images
                 .chunks(batch * PIXELS)
@@ -59,14 +59,14 @@ async fn redshifts_are_pytorchs_at_any_batch_size_and_number_of_threads() {
 async fn batches_above_a_micro_batch_give_each_galaxy_its_own_redshift() {
     let (images, magnitudes, expected) = galaxies().await;
     let times = 23;
-    let found = engine(2).await.predict(&images.repeat(times), &magnitudes.repeat(times)).unwrap();
+    let found = engine(2).predict(&images.repeat(times), &magnitudes.repeat(times)).unwrap();
     assert!(largest_difference(&found, &expected.repeat(times)) < TOLERANCE);
 }
 
 #[tokio::test]
 async fn a_nan_spoils_its_own_galaxy_only() {
     let (mut images, mut magnitudes, expected) = galaxies().await;
-    let engine = engine(1).await;
+    let engine = engine(1);
     let whole = engine.predict(&images, &magnitudes).unwrap();
     images[4 * PIXELS + 1234] = f32::NAN;
     magnitudes[9 * BANDS + 2] = f32::INFINITY;
@@ -79,9 +79,9 @@ async fn a_nan_spoils_its_own_galaxy_only() {
     }
 }
 
-#[tokio::test]
-async fn no_galaxies_are_no_redshifts_and_half_a_galaxy_is_an_error() {
-    let engine = engine(2).await;
+#[test]
+fn no_galaxies_are_no_redshifts_and_half_a_galaxy_is_an_error() {
+    let engine = engine(2);
     assert_eq!(engine.predict(&[], &[]).unwrap(), Vec::<f32>::new());
     let half = engine.predict(&vec![0.0; PIXELS / 2], &[18.0; BANDS]);
     assert!(matches!(half, Err(EngineError::Input { .. })), "{half:?}");
@@ -90,7 +90,7 @@ async fn no_galaxies_are_no_redshifts_and_half_a_galaxy_is_an_error() {
 #[tokio::test]
 async fn many_callers_share_an_engine() {
     let (images, magnitudes, expected) = galaxies().await;
-    let engine = engine(2).await;
+    let engine = engine(2);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {

@@ -17,8 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: throughput ENGINE MODEL THREADS".into());
     };
     let started = Instant::now();
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let model = runtime.block_on(Model::open(&model))?;
+    let model = Model::open(model)?;
     let engine = engines::load(Some(engine), model, Some(threads.parse()?))?;
     engine.predict(&[0.1; PIXELS], &[18.0; BANDS])?;
     println!("{:.3}", started.elapsed().as_secs_f64());

@@ -42,15 +42,15 @@ fn assert_agreement(model: Model, (images, magnitudes): (Vec<f32>, Vec<f32>)) {
     }
 }
 
-#[tokio::test]
-async fn on_the_demos_galaxies_with_the_demos_model() {
-    let model = Model::open(root().join("payloads/demo/model.safetensors")).await.unwrap();
+#[test]
+fn on_the_demos_galaxies_with_the_demos_model() {
+    let model = Model::open(root().join("payloads/demo/model.safetensors")).unwrap();
     assert_agreement(model, simulated());
 }
 
 #[tokio::test]
 async fn on_random_weights_of_a_small_network() {
-    let model = Model::open(root().join("crates/astromae/tests/fixtures/module.pt")).await.unwrap();
+    let model = Model::open(root().join("crates/astromae/tests/fixtures/module.pt")).unwrap();
     let file = LocalFile::open(root().join("crates/astromae/tests/fixtures/galaxies.pt")).unwrap();
     let dataset = Dataset::open(Arc::new(file)).await.unwrap();
     let rows = dataset.read(0..dataset.rows()).await.unwrap();
@@ -70,9 +70,9 @@ impl Random {
     }
 }
 
-#[tokio::test]
-async fn on_random_weights_at_the_published_size() {
-    let mut model = Model::open(root().join("payloads/demo/model.safetensors")).await.unwrap();
+#[test]
+fn on_random_weights_at_the_published_size() {
+    let mut model = Model::open(root().join("payloads/demo/model.safetensors")).unwrap();
     let mut random = Random(0);
     let mut weights = Weights::default();
     for (name, tensor) in model.weights.iter() {
@@ -94,8 +94,8 @@ struct Odd {
 
 impl Odd {
     /// Random weights, with the other layers of the small network.
-    async fn model(&self) -> Model {
-        let small = Model::open(root().join("crates/astromae/tests/fixtures/module.pt")).await.unwrap();
+    fn model(&self) -> Model {
+        let small = Model::open(root().join("crates/astromae/tests/fixtures/module.pt")).unwrap();
         let mut weights = Weights::default();
         for (name, tensor) in small.weights.iter() {
             if name.starts_with("inception_model.")
@@ -156,18 +156,18 @@ impl Odd {
         add("vit_block.0.weight", &[small.config.hidden_dim, width], 0.0);
         add("vit_block.0.bias", &[small.config.hidden_dim], 0.0);
         let hyperparameters = Hyperparameters { num_heads: self.heads, ..small.config.hyperparameters };
-        Model { config: Config::of(&weights, hyperparameters).unwrap(), weights, ..small }
+        Model { config: Config::infer(&weights, hyperparameters).unwrap(), weights, ..small }
     }
 }
 
-#[tokio::test]
-async fn on_random_weights_of_odd_dimensions() {
+#[test]
+fn on_random_weights_of_odd_dimensions() {
     for odd in [
         Odd { width: 36, heads: 3, patch: 4, branch: Some([72, 3, 12, 6]) },
         Odd { width: 40, heads: 2, patch: 8, branch: Some([30, 5, 5, 10]) },
         Odd { width: 21, heads: 7, patch: 16, branch: Some([14, 1, 7, 1]) },
         Odd { width: 50, heads: 5, patch: 32, branch: None },
     ] {
-        assert_agreement(odd.model().await, simulated());
+        assert_agreement(odd.model(), simulated());
     }
 }

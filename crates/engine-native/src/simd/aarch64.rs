@@ -2,7 +2,10 @@
 
 use std::arch::{aarch64::*, is_aarch64_feature_detected};
 
-use super::{Kernel, Simd};
+use super::{
+    instructions::instructions,
+    vector::{Kernel, Simd},
+};
 
 /// Proof that the processor has NEON.
 #[derive(Clone, Copy)]
@@ -32,6 +35,6 @@ impl Simd for Neon {
         pow2(n: float32x4_t) -> float32x4_t =
             vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127))));
         sum(a: float32x4_t) -> f32 = vaddvq_f32(a);
-        zip(a: float32x4_t, b: float32x4_t) -> [float32x4_t; 2] = [vzip1q_f32(a, b), vzip2q_f32(a, b)];
+        interleave(a: float32x4_t, b: float32x4_t) -> [float32x4_t; 2] = [vzip1q_f32(a, b), vzip2q_f32(a, b)];
     }
 }

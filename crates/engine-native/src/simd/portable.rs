@@ -1,14 +1,14 @@
-//! Vectors as arrays, which the compiler turns into what every processor of the architecture has.
+//! Vectors as arrays, of which the compiler makes the instructions that every processor of the architecture has.
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Kernel, Simd};
+use super::vector::{Kernel, Simd};
 
 /// No instructions beyond the architecture's own.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
-/// As wide as the smallest vectors met.
+/// As many as the narrowest vectors of an architecture have: SSE2's and NEON's.
 const LANES: usize = 4;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -50,7 +50,7 @@ impl Simd for Portable {
         each(a, b, |a, b| a / b)
     }
 
-    /// Rounds twice: a fused one is a slow function where the processor has none.
+    /// Rounds twice: a fused multiply–add is a slow function where the processor has no instruction for it.
     #[inline(always)]
     fn fma(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
         self.add(self.mul(a, b), c)
@@ -68,7 +68,7 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn round(self, a: Lanes) -> Lanes {
-        // Adding and taking away 1.5 · 2²³ rounds what is below 2²² to a whole number.
+        // Adding and subtracting 1.5 · 2²³ rounds what is below 2²² to a whole number.
         const MAGIC: f32 = 12_582_912.0;
         Lanes(a.0.map(|value| value + MAGIC - MAGIC))
     }
@@ -84,7 +84,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn zip(self, a: Lanes, b: Lanes) -> [Lanes; 2] {
+    fn interleave(self, a: Lanes, b: Lanes) -> [Lanes; 2] {
         let (a, b) = (a.0, b.0);
         [Lanes([a[0], b[0], a[1], b[1]]), Lanes([a[2], b[2], a[3], b[3]])]
     }

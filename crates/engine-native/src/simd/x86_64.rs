@@ -2,7 +2,10 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Simd};
+use super::{
+    instructions::instructions,
+    vector::{Kernel, Simd},
+};
 
 /// Proof that the processor has AVX-512 F.
 #[derive(Clone, Copy)]
@@ -31,7 +34,7 @@ impl Simd for Avx512 {
         round(a: __m512) -> __m512 = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT }>(a);
         pow2(n: __m512) -> __m512 = _mm512_scalef_ps(_mm512_set1_ps(1.0), n);
         sum(a: __m512) -> f32 = _mm512_reduce_add_ps(a);
-        zip(a: __m512, b: __m512) -> [__m512; 2] = {
+        interleave(a: __m512, b: __m512) -> [__m512; 2] = {
             let lower = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
             let upper = _mm512_add_epi32(lower, _mm512_set1_epi32(8));
             [_mm512_permutex2var_ps(a, lower, b), _mm512_permutex2var_ps(a, upper, b)]
@@ -73,7 +76,7 @@ impl Simd for Avx2 {
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         };
-        zip(a: __m256, b: __m256) -> [__m256; 2] = {
+        interleave(a: __m256, b: __m256) -> [__m256; 2] = {
             let (even, odd) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
             [_mm256_permute2f128_ps::<0x20>(even, odd), _mm256_permute2f128_ps::<0x31>(even, odd)]
         };

@@ -1,0 +1,209 @@
+//! The convolution branch of a transformer block: two grouped convolutions on the map of a galaxy's patches.
+//!
+//! It goes through the channels in blocks, from the tokens and back to them, so that a block's maps stay in the nearest
+//! cache.
+
+use astromae::fold;
+use bytemuck::zeroed_vec;
+
+use crate::{
+    conv::{Channels, PackedConv},
+    epilogue::Epilogue,
+    simd::{Kernel, MAX_LANES, Simd, transpose},
+};
+
+/// The branch with packed weights.
+pub(crate) struct PackedConvBranch<S: Simd> {
+    simd: S,
+    groups: Vec<Group<S>>,
+    /// The number of groups whose channels together fill whole vectors of a token.
+    groups_per_block: usize,
+}
+
+/// The channels that depend on no others through both convolutions: one group of each convolution where they have equally
+/// many, and else some of the one and some of the other.
+struct Group<S: Simd> {
+    conv_in: Vec<PackedConv<S>>,
+    conv_out: Vec<PackedConv<S>>,
+}
+
+/// Maps of as many galaxies as there are lanes.
+pub(crate) struct Scratch<S: Simd> {
+    /// The input of a block's groups, which their output replaces.
+    map: Vec<S::F>,
+    /// What is between the two convolutions of one group.
+    hidden: Vec<S::F>,
+}
+
+/// The shape of tokens `[galaxies, 1 + grid · grid, vectors]`.
+#[derive(Clone, Copy)]
+pub(crate) struct TokensShape {
+    pub(crate) galaxies: usize,
+    /// Patches along a side of an image.
+    pub(crate) grid: usize,
+    /// Vectors in a token.
+    pub(crate) vectors: usize,
+}
+
+impl<S: Simd> PackedConvBranch<S> {
+    pub(crate) fn new(simd: S, (conv_in, conv_out): &(fold::Conv, fold::Conv)) -> Self {
+        let count = greatest_common_divisor(conv_in.groups, conv_out.groups);
+        let pack = |conv: &fold::Conv| {
+            let mut packed = PackedConv::pack_groups(simd, conv).into_iter();
+            let each = conv.groups / count;
+            (0..count).map(|_| packed.by_ref().take(each).collect()).collect::<Vec<Vec<_>>>()
+        };
+        let groups = pack(conv_in).into_iter().zip(pack(conv_out));
+        Self {
+            simd,
+            groups: groups.map(|(conv_in, conv_out)| Group { conv_in, conv_out }).collect(),
+            groups_per_block: S::LANES / greatest_common_divisor(S::LANES, conv_in.inputs / count),
+        }
+    }
+
+    pub(crate) fn scratch(&self, grid: usize) -> Scratch<S> {
+        let [channels, hidden] = self.groups.first().map_or([0; 2], |group| [group.channels(), group.hidden()]);
+        let pixels = grid * grid;
+        Scratch { map: zeroed_vec(self.groups_per_block * channels * pixels), hidden: zeroed_vec(hidden * pixels) }
+    }
+
+    /// Adds the branch's output to the tokens that it is computed from. This can be done in place, block by block: the
+    /// output of a group has the channels of its input, which no other group reads.
+    pub(crate) fn add_to(&self, tokens: &mut [S::F], shape: TokensShape, scratch: &mut Scratch<S>) {
+        let Scratch { map, hidden } = scratch;
+        for first_galaxy in (0..shape.galaxies).step_by(S::LANES) {
+            let mut first_vector = 0;
+            for groups in self.groups.chunks(self.groups_per_block) {
+                let vectors = groups.iter().map(Group::channels).sum::<usize>().div_ceil(S::LANES);
+                let block = Block { shape, first_galaxy, first_vector, vectors };
+                self.simd.run(Pack { block, tokens, map });
+                let mut first = 0;
+                for group in groups {
+                    group.convolve(shape.grid, (map, Channels { total: vectors * S::LANES, first }), hidden);
+                    first += group.channels();
+                }
+                self.simd.run(UnpackResidual { block, map, tokens });
+                first_vector += vectors;
+            }
+        }
+    }
+}
+
+impl<S: Simd> Group<S> {
+    /// The number of channels of its input, which is that of its output.
+    fn channels(&self) -> usize {
+        self.conv_in.iter().map(PackedConv::inputs).sum()
+    }
+
+    /// The number of channels between its convolutions.
+    fn hidden(&self) -> usize {
+        self.conv_in.iter().map(PackedConv::outputs).sum()
+    }
+
+    /// Replaces the group's channels of a map by their convolutions.
+    fn convolve(&self, side: usize, (map, channels): (&mut [S::F], Channels), hidden: &mut [S::F]) {
+        let total = self.hidden();
+        let (mut from, mut to) = (channels, Channels { total, first: 0 });
+        for conv in &self.conv_in {
+            conv.apply(side, (map, from), (hidden, to), Epilogue::Silu);
+            (from.first, to.first) = (from.first + conv.inputs(), to.first + conv.outputs());
+        }
+        (from, to) = (Channels { total, first: 0 }, channels);
+        for conv in &self.conv_out {
+            conv.apply(side, (hidden, from), (map, to), Epilogue::Store);
+            (from.first, to.first) = (from.first + conv.inputs(), to.first + conv.outputs());
+        }
+    }
+}
+
+/// Some vectors of the tokens of as many galaxies as there are lanes: the channels of [`PackedConvBranch::groups_per_block`]
+/// groups.
+#[derive(Clone, Copy)]
+struct Block {
+    shape: TokensShape,
+    first_galaxy: usize,
+    first_vector: usize,
+    vectors: usize,
+}
+
+impl Block {
+    /// Where a vector of a patch is among the tokens of the first galaxy, and the distance to that of the next galaxy.
+    #[inline(always)]
+    fn position_in_tokens(self, patch: usize, vector: usize) -> (usize, usize) {
+        let TokensShape { grid, vectors, .. } = self.shape;
+        let stride = (1 + grid * grid) * vectors;
+        (self.first_galaxy * stride + (1 + patch) * vectors + self.first_vector + vector, stride)
+    }
+
+    /// Where the first channel of a patch's vector is in the map, and the distance to the next channel.
+    #[inline(always)]
+    fn position_in_map<S: Simd>(self, patch: usize, vector: usize) -> (usize, usize) {
+        let (row, column) = (patch / self.shape.grid, patch % self.shape.grid);
+        ((row * self.vectors + vector) * S::LANES * self.shape.grid + column, self.shape.grid)
+    }
+}
+
+/// Packs a block of tokens into a map `[rows, channels, columns]`, with each galaxy in a lane.
+struct Pack<'a, S: Simd> {
+    block: Block,
+    tokens: &'a [S::F],
+    map: &'a mut [S::F],
+}
+
+impl<S: Simd> Kernel<S> for Pack<'_, S> {
+    #[inline(always)]
+    fn run(self, simd: S) {
+        let Self { block, tokens, map } = self;
+        let mut tile = [simd.splat(0.0); MAX_LANES];
+        let tile = &mut tile[..S::LANES];
+        for patch in 0..block.shape.grid * block.shape.grid {
+            for vector in 0..block.vectors {
+                let (start, step) = block.position_in_tokens(patch, vector);
+                let left = block.shape.galaxies - block.first_galaxy;
+                for (galaxy, token) in tile.iter_mut().enumerate() {
+                    *token = if galaxy < left { tokens[start + galaxy * step] } else { simd.splat(0.0) };
+                }
+                transpose(simd, tile);
+                let (start, step) = block.position_in_map::<S>(patch, vector);
+                for (channel, values) in tile.iter().enumerate() {
+                    map[start + channel * step] = *values;
+                }
+            }
+        }
+    }
+}
+
+/// Unpacks a map, and adds it to the block of tokens that it was packed from.
+struct UnpackResidual<'a, S: Simd> {
+    block: Block,
+    map: &'a [S::F],
+    tokens: &'a mut [S::F],
+}
+
+impl<S: Simd> Kernel<S> for UnpackResidual<'_, S> {
+    #[inline(always)]
+    fn run(self, simd: S) {
+        let Self { block, map, tokens } = self;
+        let mut tile = [simd.splat(0.0); MAX_LANES];
+        let tile = &mut tile[..S::LANES];
+        for patch in 0..block.shape.grid * block.shape.grid {
+            for vector in 0..block.vectors {
+                let (start, step) = block.position_in_map::<S>(patch, vector);
+                for (channel, values) in tile.iter_mut().enumerate() {
+                    *values = map[start + channel * step];
+                }
+                transpose(simd, tile);
+                let (start, step) = block.position_in_tokens(patch, vector);
+                let left = block.shape.galaxies - block.first_galaxy;
+                for (galaxy, values) in tile.iter().take(left).enumerate() {
+                    let token = &mut tokens[start + galaxy * step];
+                    *token = simd.add(*token, *values);
+                }
+            }
+        }
+    }
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}

@@ -1,0 +1,62 @@
+//! Each instruction set does what [`Simd`] says.
+
+use super::{Dispatch, InstructionSet, Kernel, Simd, transpose};
+
+/// Runs each operation on values, of which some are special.
+struct Operations;
+
+impl<S: Simd> Kernel<S> for Operations {
+    #[inline(always)]
+    fn run(self, simd: S) {
+        let vector = |values: &[f32]| {
+            let mut vector = [simd.splat(0.0)];
+            let lanes: &mut [f32] = bytemuck::cast_slice_mut(&mut vector);
+            lanes.iter_mut().zip(values.iter().cycle()).for_each(|(lane, value)| *lane = *value);
+            vector[0]
+        };
+        let lanes = |vector: S::F| bytemuck::cast_slice::<_, f32>(&[vector]).to_vec();
+        let (a, b) = (vector(&[1.5, -2.5, 3.0, -0.25]), vector(&[2.0, 4.0, -8.0, 0.5]));
+        let expect = |found: S::F, expected: [f32; 4]| assert_eq!(lanes(found)[..4], expected);
+        expect(simd.add(a, b), [3.5, 1.5, -5.0, 0.25]);
+        expect(simd.sub(a, b), [-0.5, -6.5, 11.0, -0.75]);
+        expect(simd.mul(a, b), [3.0, -10.0, -24.0, -0.125]);
+        expect(simd.div(a, b), [0.75, -0.625, -0.375, -0.5]);
+        expect(simd.fma(a, b, simd.splat(1.0)), [4.0, -9.0, -23.0, 0.875]);
+        expect(simd.min(a, b), [1.5, -2.5, -8.0, -0.25]);
+        expect(simd.max(a, b), [2.0, 4.0, 3.0, 0.5]);
+        expect(simd.round(vector(&[1.4, -1.6, 2.5, -87.0])), [1.0, -2.0, 2.0, -87.0]);
+        expect(simd.pow2(vector(&[0.0, 3.0, -126.0, 127.0])), [1.0, 8.0, f32::MIN_POSITIVE, 2_f32.powi(127)]);
+        let counted: Vec<f32> = (1..=S::LANES).map(|lane| lane as f32).collect();
+        assert_eq!(simd.sum(vector(&counted)), (S::LANES * (S::LANES + 1) / 2) as f32);
+        let mut tile: Vec<S::F> =
+            (0..S::LANES).map(|row| simd.add(vector(&counted), simd.splat(100.0 * row as f32))).collect();
+        transpose(simd, &mut tile);
+        for (row, vector) in tile.into_iter().enumerate() {
+            let column: Vec<f32> = (0..S::LANES).map(|column| (1 + row + 100 * column) as f32).collect();
+            assert_eq!(lanes(vector), column);
+        }
+        let nan = simd.splat(f32::NAN);
+        for spoilt in [simd.min(a, nan), simd.max(a, nan), simd.round(nan), simd.fma(a, nan, b)] {
+            assert!(lanes(spoilt).iter().all(|lane| lane.is_nan()));
+        }
+    }
+}
+
+struct Run;
+
+impl Dispatch for Run {
+    type Output = ();
+
+    fn with_simd<S: Simd>(self, simd: S) {
+        simd.run(Operations);
+    }
+}
+
+#[test]
+fn every_instruction_set_does_the_same() {
+    let available = InstructionSet::available();
+    assert_eq!(available.last(), Some(&InstructionSet::Portable));
+    for instructions in available {
+        assert!(instructions.dispatch(Run).is_some());
+    }
+}

@@ -1,0 +1,68 @@
+//! A vector of f32 and what a kernel does with it, whichever instruction set it is of.
+
+use bytemuck::Pod;
+
+/// An instruction set that this processor has.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// A vector of [`Self::LANES`] values.
+    type F: Pod + Send + Sync;
+    /// Values in a vector.
+    const LANES: usize;
+    /// Vector registers of the processor.
+    const REGISTERS: usize;
+
+    /// A vector with the value in each lane.
+    fn splat(self, value: f32) -> Self::F;
+    /// a + b.
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a − b.
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a · b.
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a / b.
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a · b + c.
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// The smaller of a and b; NaN where b is.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The larger of a and b; NaN where b is.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The nearest whole number, for values below 2²².
+    fn round(self, a: Self::F) -> Self::F;
+    /// 2ⁿ for a whole n from −126 to 127.
+    fn pow2(self, n: Self::F) -> Self::F;
+    /// The sum of the lanes, always in the same order.
+    fn sum(self, a: Self::F) -> f32;
+    /// The lanes of a and b in turns, a₀ b₀ a₁ b₁ …: first those of the lower halves, then those of the upper ones.
+    fn interleave(self, a: Self::F, b: Self::F) -> [Self::F; 2];
+    /// Runs a kernel compiled for this instruction set.
+    fn run<K: Kernel<Self>>(self, kernel: K);
+}
+
+/// Lanes of the widest vectors: the side of the largest tile that [`transpose`] takes.
+pub(crate) const MAX_LANES: usize = 16;
+
+/// Transposes a tile of as many vectors as each has lanes.
+#[inline(always)]
+pub(crate) fn transpose<S: Simd>(simd: S, tile: &mut [S::F]) {
+    let half = S::LANES / 2;
+    let mut from = [simd.splat(0.0); MAX_LANES];
+    from[..S::LANES].copy_from_slice(tile);
+    let mut to = from;
+    // Each round doubles the values of a column that lie side by side.
+    let mut side_by_side = 1;
+    while side_by_side < S::LANES {
+        for index in 0..half {
+            let [lower, upper] = simd.interleave(from[index], from[index + half]);
+            (to[2 * index], to[2 * index + 1]) = (lower, upper);
+        }
+        from = to;
+        side_by_side *= 2;
+    }
+    tile.copy_from_slice(&from[..S::LANES]);
+}
+
+/// A loop over vectors, with its arguments. Its `run`, and all that it calls, must be `#[inline(always)]`.
+pub(crate) trait Kernel<S: Simd> {
+    fn run(self, simd: S);
+}
