@@ -58,13 +58,25 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/deploy.sh", description="deploy Cosmic to AWS or to the local stack")
     parser.add_argument("--stack-name", default="cosmic", help="also the first part of all names (default: cosmic)")
-    parser.add_argument("--parameter", action="append", default=[], metavar="KEY=VALUE",
-                        help="of infra/template.yaml; may be repeated; what is not given keeps its value, or its default")
+    parser.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of infra/template.yaml; may be repeated; what is not given keeps its value, or its default",
+    )
     parser.add_argument("--region", help="default: the AWS environment's, else us-east-1")
-    parser.add_argument("--endpoint-url", default=os.environ.get("AWS_ENDPOINT_URL"), metavar="URL",
-                        help="of the local stack (default: AWS_ENDPOINT_URL)")
-    parser.add_argument("--dry-run", action="store_true",
-                        help="show what would change; uploads the zips, for the service to look at them")
+    parser.add_argument(
+        "--endpoint-url",
+        default=os.environ.get("AWS_ENDPOINT_URL"),
+        metavar="URL",
+        help="of the local stack (default: AWS_ENDPOINT_URL)",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show what would change; uploads the zips, for the service to look at them",
+    )
     parser.add_argument("--delete", action="store_true", help="delete the stack; its bucket stays, with all results")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, and nothing else")
     return parser.parse_args()
@@ -94,8 +106,11 @@ class Account:
     def __init__(self, endpoint_url: str | None, region: str | None):
         session = boto3.Session(region_name=region)
         self.region = session.region_name or "us-east-1"
-        options = {"region_name": self.region, "endpoint_url": endpoint_url,
-                   "config": Config(retries={"mode": "standard", "max_attempts": 5})}
+        options = {
+            "region_name": self.region,
+            "endpoint_url": endpoint_url,
+            "config": Config(retries={"mode": "standard", "max_attempts": 5}),
+        }
         self.cloudformation = session.client("cloudformation", **options)
         self.s3 = session.client("s3", **options)
         self.id = session.client("sts", **options).get_caller_identity()["Account"]
@@ -142,7 +157,7 @@ TemplateLoader.add_multi_constructor("!", construct_short_form)
 
 
 def load_template(path: Path) -> dict:
-    with open(path, encoding="utf-8") as text:
+    with path.open(encoding="utf-8") as text:
         return yaml.load(text, TemplateLoader)
 
 
@@ -169,10 +184,19 @@ def ensure_artifacts_bucket(account: Account, bucket: str, log: Log) -> None:
         return
     log(f"making the bucket {bucket}, for the zips")
     # S3 takes every region's name but that of the first.
-    place = {} if account.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": account.region}}
+    place = (
+        {} if account.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": account.region}}
+    )
     account.s3.create_bucket(Bucket=bucket, **place)
-    account.s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration={
-        "BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True})
+    account.s3.put_public_access_block(
+        Bucket=bucket,
+        PublicAccessBlockConfiguration={
+            "BlockPublicAcls": True,
+            "IgnorePublicAcls": True,
+            "BlockPublicPolicy": True,
+            "RestrictPublicBuckets": True,
+        },
+    )
 
 
 def has_object(account: Account, bucket: str, key: str) -> bool:
@@ -187,7 +211,7 @@ def has_object(account: Account, bucket: str, key: str) -> bool:
 
 def sha256(path: Path) -> str:
     hash_ = hashlib.sha256()
-    with open(path, "rb") as contents:
+    with path.open("rb") as contents:
         while piece := contents.read(1 << 20):
             hash_.update(piece)
     return hash_.hexdigest()
@@ -200,8 +224,9 @@ def deploy(account: Account, name: str, parameters: dict[str, str], dry_run: boo
     template = load_template(TEMPLATE)
     unknown = parameters.keys() - template["Parameters"].keys()
     if unknown:
-        raise Refused(f"the template has no parameter {', '.join(sorted(unknown))} "
-                      f"(known: {', '.join(template['Parameters'])})")
+        raise Refused(
+            f"the template has no parameter {', '.join(sorted(unknown))} (known: {', '.join(template['Parameters'])})"
+        )
     take_architecture_of_zips(parameters)
     refuse_local_zips_on_aws(account)
     stack = describe(account, name)
@@ -232,8 +257,10 @@ def take_architecture_of_zips(parameters: dict[str, str]) -> None:
         raise Refused(f"there is no {PACKAGED}: run ./scripts/package.sh first")
     architecture = json.loads(PACKAGED.read_text())["architecture"]
     if parameters.setdefault("Architecture", architecture) != architecture:
-        raise Refused(f"the zips are built for {architecture}, not for {parameters['Architecture']}: "
-                      "run ./scripts/package.sh again, with --arm64 or without")
+        raise Refused(
+            f"the zips are built for {architecture}, not for {parameters['Architecture']}: "
+            "run ./scripts/package.sh again, with --arm64 or without"
+        )
 
 
 def refuse_local_zips_on_aws(account: Account) -> None:
@@ -252,8 +279,10 @@ def describe(account: Account, name: str) -> dict | None:
             return None
         raise
     if stack["StackStatus"] in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"):
-        raise Refused(f"the stack {name} is in {stack['StackStatus']}, the rest of an attempt that failed: "
-                      "delete it with --delete, then deploy again")
+        raise Refused(
+            f"the stack {name} is in {stack['StackStatus']}, the rest of an attempt that failed: "
+            "delete it with --delete, then deploy again"
+        )
     return None if stack["StackStatus"] == "REVIEW_IN_PROGRESS" else stack
 
 
@@ -265,8 +294,10 @@ def check_bucket(account: Account, name: str, stack: dict | None, parameters: di
     creates = parameters.get("CreateDataBucket", "true") == "true"
     there = account.has_bucket(bucket)
     if there and creates:
-        raise Refused(f"the bucket {bucket} is there already (deleting a stack leaves its bucket): "
-                      "add --parameter CreateDataBucket=false to use it")
+        raise Refused(
+            f"the bucket {bucket} is there already (deleting a stack leaves its bucket): "
+            "add --parameter CreateDataBucket=false to use it"
+        )
     if not there and not creates:
         raise Refused(f"there is no bucket {bucket}: leave out CreateDataBucket=false, or name another DataBucketName")
 
@@ -275,11 +306,20 @@ def make_change_set(account: Account, name: str, stack: dict | None, template: d
     """The change set's ARN; None where the stack is as it should be already."""
     given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
     kept = {parameter["ParameterKey"] for parameter in (stack or {}).get("Parameters", [])}
-    given += [{"ParameterKey": key, "UsePreviousValue": True}
-              for key in template["Parameters"] if key in kept and key not in parameters]
+    given += [
+        {"ParameterKey": key, "UsePreviousValue": True}
+        for key in template["Parameters"]
+        if key in kept and key not in parameters
+    ]
     made = account.cloudformation.create_change_set(
-        StackName=name, ChangeSetName=f"deploy-{time.time_ns()}", ChangeSetType="UPDATE" if stack else "CREATE",
-        TemplateBody=json.dumps(template), Parameters=given, Capabilities=CAPABILITIES, Tags=TAGS)
+        StackName=name,
+        ChangeSetName=f"deploy-{time.time_ns()}",
+        ChangeSetType="UPDATE" if stack else "CREATE",
+        TemplateBody=json.dumps(template),
+        Parameters=given,
+        Capabilities=CAPABILITIES,
+        Tags=TAGS,
+    )
     while True:
         described = account.cloudformation.describe_change_set(ChangeSetName=made["Id"])
         if described["Status"] == "CREATE_COMPLETE":
@@ -297,8 +337,10 @@ def make_change_set(account: Account, name: str, stack: dict | None, template: d
 def changes_of(account: Account, change_set: str) -> list[dict]:
     pages = account.cloudformation.get_paginator("describe_change_set").paginate(ChangeSetName=change_set)
     changes = [change["ResourceChange"] for page in pages for change in page["Changes"]]
-    return [{"action": change["Action"], "resource": change["LogicalResourceId"], "type": change["ResourceType"]}
-            for change in changes]
+    return [
+        {"action": change["Action"], "resource": change["LogicalResourceId"], "type": change["ResourceType"]}
+        for change in changes
+    ]
 
 
 def discard(account: Account, name: str, stack: dict | None, change_set: str | None) -> None:
@@ -351,8 +393,11 @@ def delete(account: Account, name: str, log: Log) -> dict:
         if "does not exist" not in str(error):
             raise
         raise Refused(f"there is no stack {name} in {account.region}") from None
-    buckets = [parameter["ParameterValue"] for parameter in stack.get("Parameters", [])
-               if parameter["ParameterKey"] == "DataBucketName"]
+    buckets = [
+        parameter["ParameterValue"]
+        for parameter in stack.get("Parameters", [])
+        if parameter["ParameterKey"] == "DataBucketName"
+    ]
     since = latest_event(account, stack["StackId"])
     account.cloudformation.delete_stack(StackName=stack["StackId"])
     wait(account, stack["StackId"], {"DELETE_COMPLETE"}, since, log)

@@ -76,10 +76,16 @@ def tolerated(failed: int, of: int, count: int | None, percentage: float | None)
 def exceeded_threshold(env) -> FailureEventException:
     name = StatesErrorNameType.StatesExceedToleratedFailureThreshold
     details = MapRunFailedEventDetails(
-        error=name.to_name(), cause="The specified tolerated failure threshold was exceeded")
-    return FailureEventException(FailureEvent(
-        env=env, error_name=StatesErrorName(name), event_type=HistoryEventType.MapRunFailed,
-        event_details=EventDetails(mapRunFailedEventDetails=details)))
+        error=name.to_name(), cause="The specified tolerated failure threshold was exceeded"
+    )
+    return FailureEventException(
+        FailureEvent(
+            env=env,
+            error_name=StatesErrorName(name),
+            event_type=HistoryEventType.MapRunFailed,
+            event_details=EventDetails(mapRunFailedEventDetails=details),
+        )
+    )
 
 
 def work(worker: DistributedItemProcessorWorker) -> None:
@@ -102,7 +108,8 @@ def run_child(worker: DistributedItemProcessorWorker, env, job) -> None:
     started, status, details, given = now(), "FAILED", {}, job.job_input
     try:
         env.states.context_object.context_object_data["Map"] = MapData(
-            Item=ItemData(Index=job.job_index, Value=job.job_input))
+            Item=ItemData(Index=job.job_index, Value=job.job_input)
+        )
         env.states.reset(job.job_input)
         env.stack.append(env.states.get_input())
         worker._eval_input(env_frame=env)
@@ -123,9 +130,16 @@ def run_child(worker: DistributedItemProcessorWorker, env, job) -> None:
     name = str(uuid.uuid4())
     child = {
         "ExecutionArn": run.map_state_machine_arn.replace(":stateMachine:", ":execution:") + f":{name}",
-        "Input": to_json_str(given), "InputDetails": {"Included": True}, "Name": name, "RedriveCount": 0,
-        "RedriveStatus": "NOT_REDRIVABLE", "StartDate": started, "StateMachineArn": run.map_state_machine_arn,
-        "Status": status, "StopDate": now(), **details,
+        "Input": to_json_str(given),
+        "InputDetails": {"Included": True},
+        "Name": name,
+        "RedriveCount": 0,
+        "RedriveStatus": "NOT_REDRIVABLE",
+        "StartDate": started,
+        "StateMachineArn": run.map_state_machine_arn,
+        "Status": status,
+        "StopDate": now(),
+        **details,
     }
     with run.children_lock:
         run.children[job.job_index] = child
@@ -168,5 +182,6 @@ def write_results(env, resource_runtime_part, state_credentials) -> None:
             run.execution_counter.results_written.count(len(children))
     manifest = {"DestinationBucket": bucket, "MapRunArn": run.map_run_arn, "ResultFiles": files}
     s3.put_object(Bucket=bucket, Key=f"{folder}/manifest.json", Body=json.dumps(manifest).encode())
-    env.stack.append({"MapRunArn": run.map_run_arn,
-                      "ResultWriterDetails": {"Bucket": bucket, "Key": f"{folder}/manifest.json"}})
+    env.stack.append(
+        {"MapRunArn": run.map_run_arn, "ResultWriterDetails": {"Bucket": bucket, "Key": f"{folder}/manifest.json"}}
+    )

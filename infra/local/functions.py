@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
 import base64
+import contextlib
 import io
 import json
 import math
@@ -100,9 +101,14 @@ class Environment:
         self.started = time.monotonic()
         try:
             self.process = subprocess.Popen(
-                entrypoint(self.folder / "bootstrap", function.architectures), cwd=self.folder,
-                env=self.variables(temporary, endpoint), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, start_new_session=True)
+                entrypoint(self.folder / "bootstrap", function.architectures),
+                cwd=self.folder,
+                env=self.variables(temporary, endpoint),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         except OSError as failure:
             # As one that has ended before it said anything.
             self.process = subprocess.Popen(["false"], stdout=subprocess.PIPE, start_new_session=True)
@@ -149,8 +155,8 @@ class Environment:
         with self.log_lock:
             self.tail = (self.tail + line.encode() + b"\n")[-LOG_TAIL:]
             self.function.logs_backend.put_log_events(
-                self.function.logs_group_name, self.stream,
-                [{"timestamp": int(time.time() * 1000), "message": line}])
+                self.function.logs_group_name, self.stream, [{"timestamp": int(time.time() * 1000), "message": line}]
+            )
 
     def invoke(self, event: bytes) -> Outcome:
         """Runs one event. An environment that is `broken` afterwards takes no more."""
@@ -161,20 +167,28 @@ class Environment:
         self.tail = b""
         self.log(f"START RequestId: {request_id} Version: {function.version}")
         started = time.monotonic()
-        answer = self.init_error or self.ask(Invocation(request_id, event, time.time() + timeout, function.function_arn),
-                                             timeout)
+        answer = self.init_error or self.ask(
+            Invocation(request_id, event, time.time() + timeout, function.function_arn), timeout
+        )
         duration = (time.monotonic() - started) * 1000
         self.used_mb = max(self.used_mb, peak_memory_mb(self.process.pid))
         if answer.timed_out:
             self.kill()
         if len(answer.payload) > RESPONSE_LIMIT:
-            answer = error("Function.ResponseSizeTooLarge", f"Response payload size exceeded maximum allowed payload "
-                                                            f"size ({RESPONSE_LIMIT} bytes).")
+            answer = error(
+                "Function.ResponseSizeTooLarge",
+                f"Response payload size exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes).",
+            )
         self.log(f"END RequestId: {request_id}")
         # Initialization is billed, for zips too: https://aws.amazon.com/blogs/compute/ of 29 April 2025.
         billed = math.ceil(duration + (self.init_ms if cold else 0.0))
-        report = [f"REPORT RequestId: {request_id}", f"Duration: {duration:.2f} ms", f"Billed Duration: {billed} ms",
-                  f"Memory Size: {function.memory_size} MB", f"Max Memory Used: {self.used_mb} MB"]
+        report = [
+            f"REPORT RequestId: {request_id}",
+            f"Duration: {duration:.2f} ms",
+            f"Billed Duration: {billed} ms",
+            f"Memory Size: {function.memory_size} MB",
+            f"Max Memory Used: {self.used_mb} MB",
+        ]
         if cold:
             report.append(f"Init Duration: {self.init_ms:.2f} ms")
         if answer.timed_out:
@@ -193,16 +207,21 @@ class Environment:
         try:
             answer = self.answers.get(timeout=timeout)
         except queue.Empty:
-            answer = error("Sandbox.Timedout",
-                           f"RequestId: {invocation.request_id} Error: Task timed out after {timeout:.2f} seconds")
+            answer = error(
+                "Sandbox.Timedout",
+                f"RequestId: {invocation.request_id} Error: Task timed out after {timeout:.2f} seconds",
+            )
             answer.timed_out = True
         self.current = None
         return answer or self.init_error or self.exited(invocation)
 
     def exited(self, invocation: Invocation) -> Answer:
         code = self.process.wait()
-        how = "without providing a reason" if code == 0 else "with error: " + (
-            f"signal: {signal.Signals(-code).name}" if code < 0 else f"exit status {code}")
+        how = (
+            "without providing a reason"
+            if code == 0
+            else "with error: " + (f"signal: {signal.Signals(-code).name}" if code < 0 else f"exit status {code}")
+        )
         return error("Runtime.ExitError", f"RequestId: {invocation.request_id} Error: Runtime exited {how}")
 
     @property
@@ -210,10 +229,8 @@ class Environment:
         return self.init_error is not None or self.process.poll() is not None
 
     def kill(self) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
 
     def close(self) -> None:
@@ -225,7 +242,7 @@ class Environment:
 
 def entrypoint(bootstrap: Path, architectures: list[str]) -> list[Path | str]:
     """The command that runs a function; OSError where its architecture is neither its bootstrap's nor to be had."""
-    with open(bootstrap, "rb") as file:
+    with bootstrap.open("rb") as file:
         header = file.read(20)
     if not header.startswith(b"\x7fELF"):
         return [bootstrap]
@@ -236,7 +253,9 @@ def entrypoint(bootstrap: Path, architectures: list[str]) -> list[Path | str]:
         return [bootstrap]
     emulator = shutil.which(f"qemu-{linuxs}")
     if emulator is None:
-        raise OSError(f"the bootstrap is for {lambdas}, this machine is {platform.machine()}, and there is no qemu-{linuxs}")
+        raise OSError(
+            f"the bootstrap is for {lambdas}, this machine is {platform.machine()}, and there is no qemu-{linuxs}"
+        )
     return [emulator, bootstrap]
 
 
@@ -272,13 +291,17 @@ def runtime_api(environment: Environment) -> type[BaseHTTPRequestHandler]:
                 environment.init_ms = (time.monotonic() - environment.started) * 1000
                 environment.initialized.set()
             invocation = environment.events.get()
-            self.answer(200, invocation.event, {
-                "Content-Type": "application/json",
-                "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
-                "Lambda-Runtime-Deadline-Ms": str(int(invocation.deadline * 1000)),
-                "Lambda-Runtime-Invoked-Function-Arn": invocation.arn,
-                "Lambda-Runtime-Trace-Id": "Root=1-00000000-000000000000000000000000;Sampled=0",
-            })
+            self.answer(
+                200,
+                invocation.event,
+                {
+                    "Content-Type": "application/json",
+                    "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
+                    "Lambda-Runtime-Deadline-Ms": str(int(invocation.deadline * 1000)),
+                    "Lambda-Runtime-Invoked-Function-Arn": invocation.arn,
+                    "Lambda-Runtime-Trace-Id": "Root=1-00000000-000000000000000000000000;Sampled=0",
+                },
+            )
 
         def do_POST(self) -> None:
             body = self.body()

@@ -35,8 +35,13 @@ HOST = "127.0.0.1"
 def main() -> None:
     parser = argparse.ArgumentParser(prog="stack.py", description="AWS on this machine, for Cosmic")
     parser.add_argument("--port", type=int, default=4566, help="0 takes any free one (default: 4566)")
-    parser.add_argument("--concurrency", type=int, default=max(2, os.cpu_count() or 1), metavar="N",
-                        help="functions that run at once; more wait (default: the number of cores)")
+    parser.add_argument(
+        "--concurrency",
+        type=int,
+        default=max(2, os.cpu_count() or 1),
+        metavar="N",
+        help="functions that run at once; more wait (default: the number of cores)",
+    )
     parser.add_argument("--verbose", action="store_true", help="log each request on standard error")
     arguments = parser.parse_args()
     if arguments.concurrency < 1:
@@ -53,8 +58,13 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="cosmic-stack-"))
     signal.signal(signal.SIGTERM, stop)
     try:
-        server = make_server(HOST, arguments.port, DomainDispatcherApplication(create_backend_app), threaded=True,
-                             request_handler=MotoRequestHandler)
+        server = make_server(
+            HOST,
+            arguments.port,
+            DomainDispatcherApplication(create_backend_app),
+            threaded=True,
+            request_handler=MotoRequestHandler,
+        )
     except SystemExit:
         # werkzeug has said why on standard error.
         shutil.rmtree(folder)

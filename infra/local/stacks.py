@@ -49,7 +49,8 @@ def install() -> None:
 
     Stack.parse_template = staticmethod(parse)
     Stack.has_parameters = lambda stack, given: all(
-        str(stack.stack_parameters.get(name)) == str(value) for name, value in given.items())
+        str(stack.stack_parameters.get(name)) == str(value) for name, value in given.items()
+    )
     ChangeSet._parse_template = parse_change_set
     ChangeSet.diff = diff
     CloudFormationBackend.execute_change_set = execute_change_set
@@ -88,10 +89,17 @@ def execute_change_set(backend: CloudFormationBackend, change_set_name: str, sta
     try:
         # Parameters and references are looked at here, before anything changes.
         made = Stack(
-            stack_id=stack.stack_id, name=stack.name, template=change_set.template, parameters=change_set.parameters,
-            account_id=stack.account_id, region_name=stack.region_name, tags=change_set.tags,
-            role_arn=change_set.role_arn, notification_arns=change_set.notification_arns,
-            cross_stack_resources=backend.exports)
+            stack_id=stack.stack_id,
+            name=stack.name,
+            template=change_set.template,
+            parameters=change_set.parameters,
+            account_id=stack.account_id,
+            region_name=stack.region_name,
+            tags=change_set.tags,
+            role_arn=change_set.role_arn,
+            notification_arns=change_set.notification_arns,
+            cross_stack_resources=backend.exports,
+        )
         if creates:
             stack._add_stack_event("CREATE_IN_PROGRESS", resource_status_reason="User Initiated")
             made.events = stack.events
@@ -112,6 +120,7 @@ def reason(error: Exception) -> str:
 
 def install_architectures() -> None:
     """Lets CloudFormation tell functions their architecture, which moto leaves out."""
+
     def with_architectures(method):
         def wrapped(cls, *args, **kwargs):
             # By position at creation, by name at an update.
@@ -119,6 +128,7 @@ def install_architectures() -> None:
             function = method.__func__(cls, *args, **kwargs)
             function.architectures = properties.get("Architectures", ["x86_64"])
             return function
+
         return classmethod(wrapped)
 
     LambdaFunction.create_from_cloudformation_json = with_architectures(LambdaFunction.create_from_cloudformation_json)
@@ -140,6 +150,7 @@ def install_state_machines() -> None:
             if len(args) < 2:
                 kwargs.update(cloudformation_json=cloudformation_json, account_id=account_id)
             return method.__func__(cls, *args, **kwargs)
+
         return classmethod(wrapped)
 
     machine = stepfunctions.StateMachine

@@ -19,7 +19,7 @@ os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts/lib"))
-from demo_sky import COSMIC, PARTITIONS as DEMO_ROWS  # noqa: E402
+from demo_sky import COSMIC  # noqa: E402
 
 MODEL = ROOT / "payloads/demo/model.safetensors"
 
@@ -29,19 +29,31 @@ class Stack:
 
     def __init__(self, *arguments: str):
         self.process = subprocess.Popen(
-            [sys.executable, ROOT / "infra/local/stack.py", "--port", "0", *arguments], stdout=subprocess.PIPE, text=True)
+            [sys.executable, ROOT / "infra/local/stack.py", "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         ready = self.process.stdout.readline()
         assert ready.startswith("ready http://127.0.0.1:"), ready
         self.endpoint = ready.split()[1]
         self.environment = {
-            "AWS_ENDPOINT_URL": self.endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", "PATH": os.environ["PATH"],
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "PATH": os.environ["PATH"],
         }
 
     def client(self, service: str):
-        return boto3.client(service, endpoint_url=self.endpoint, region_name="us-east-1",
-                            aws_access_key_id="test", aws_secret_access_key="test",
-                            config=boto3.session.Config(retries={"total_max_attempts": 1}, read_timeout=300))
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=boto3.session.Config(retries={"total_max_attempts": 1}, read_timeout=300),
+        )
 
     def run(self, *command, check: bool = True) -> subprocess.CompletedProcess:
         done = subprocess.run(list(map(str, command)), cwd=ROOT, env=self.environment, capture_output=True, text=True)
@@ -102,8 +114,11 @@ class Cosmic(SimpleNamespace):
     def execute(self, payload: dict) -> dict:
         """Starts the state machine with any input, as the console would, and waits for its end."""
         states = self.stack.client("stepfunctions")
-        arn = states.start_execution(stateMachineArn=self.deployed["outputs"]["StateMachineArn"],
-                                     name=f"test-{uuid.uuid4()}", input=json.dumps(payload))["executionArn"]
+        arn = states.start_execution(
+            stateMachineArn=self.deployed["outputs"]["StateMachineArn"],
+            name=f"test-{uuid.uuid4()}",
+            input=json.dumps(payload),
+        )["executionArn"]
         return self.wait(arn)
 
     def wait(self, arn: str) -> dict:

@@ -5,13 +5,16 @@ import json
 
 import pandas
 import pytest
+
 from conftest import MODEL, ROOT
 
 PACKAGED = ROOT / "target/lambda/package.json"
 
 
-@pytest.mark.skipif(json.loads(PACKAGED.read_text())["architecture"] != "arm64",
-                    reason="the zips are not for Arm: scripts/test_arm64.sh makes such ones and runs this")
+@pytest.mark.skipif(
+    json.loads(PACKAGED.read_text())["architecture"] != "arm64",
+    reason="the zips are not for Arm: scripts/test_arm64.sh makes such ones and runs this",
+)
 def test_an_execution_on_arm_gives_the_same_redshifts_and_says_what_made_them(cosmic, demo_sky, tmp_path):
     files = ["3.pt", "10.pt"]
     prefix = cosmic.upload("few", {name: (demo_sky / name).read_bytes() for name in files})

@@ -1,5 +1,6 @@
 """The local stack does what AWS does, where Cosmic depends on it. Its functions here are small Python programs behind
-the same Runtime API."""
+the same Runtime API.
+"""
 
 import io
 import json
@@ -19,11 +20,11 @@ from conftest import Stack
 ROLE = "arn:aws:iam::123456789012:role/any"
 
 # The loop of a custom runtime; `handle(event, headers)` comes before it.
-RUNTIME = '''#!{python}
+RUNTIME = """#!{python}
 import json, os, sys, time, urllib.request
 def call(path, body=None):
-    request = urllib.request.Request("http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/" + path, body)
-    return urllib.request.urlopen(request)
+    address = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/" + path
+    return urllib.request.urlopen(urllib.request.Request(address, body))
 {code}
 while True:
     with call("invocation/next") as answer:
@@ -36,9 +37,9 @@ while True:
              json.dumps({{"errorType": type(error).__name__, "errorMessage": str(error)}}).encode())
     else:
         call("invocation/" + identifier + "/response", json.dumps(result).encode())
-'''
+"""
 
-HANDLER = '''
+HANDLER = """
 print("initializing", flush=True)
 def handle(event, headers):
     print("event", json.dumps(event), flush=True)
@@ -49,7 +50,7 @@ def handle(event, headers):
     left = int(headers["Lambda-Runtime-Deadline-Ms"]) / 1000 - time.time()
     return {"pid": os.getpid(), "left": left, "memory": os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"],
             "greeting": os.environ.get("GREETING"), "data": open("data.txt").read()}
-'''
+"""
 
 
 class Function:
@@ -60,8 +61,15 @@ class Function:
         self.name = f"function-{uuid.uuid4().hex[:8]}"
         role = stack.client("iam").create_role(RoleName=self.name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         self.arn = self.client.create_function(
-            FunctionName=self.name, Role=role, Runtime="provided.al2023", Handler="bootstrap", MemorySize=512,
-            Timeout=timeout, Code={"ZipFile": zipped(code)}, **configuration)["FunctionArn"]
+            FunctionName=self.name,
+            Role=role,
+            Runtime="provided.al2023",
+            Handler="bootstrap",
+            MemorySize=512,
+            Timeout=timeout,
+            Code={"ZipFile": zipped(code)},
+            **configuration,
+        )["FunctionArn"]
 
     def invoke(self, **event) -> tuple[str | None, object]:
         answer = self.client.invoke(FunctionName=self.name, Payload=json.dumps(event))
@@ -118,7 +126,9 @@ def test_a_function_is_a_process_that_stays_warm(function):
 
 def test_what_a_handler_reports_reaches_the_caller_and_the_process_lives(function):
     assert function.invoke(fail="no such galaxy") == (
-        "Unhandled", {"errorType": "ValueError", "errorMessage": "no such galaxy"})
+        "Unhandled",
+        {"errorType": "ValueError", "errorMessage": "no such galaxy"},
+    )
     assert function.invoke()[0] is None
 
 
@@ -146,7 +156,10 @@ def test_answers_above_six_megabytes_are_refused(function):
 
 
 def test_an_initialization_that_fails_says_why(stack):
-    reported = Function(stack, code='call("init/error", json.dumps({"errorType": "BadEngine", "errorMessage": "none"}).encode()); sys.exit(1)')
+    reported = Function(
+        stack,
+        code='call("init/error", json.dumps({"errorType": "BadEngine", "errorMessage": "none"}).encode()); sys.exit(1)',
+    )
     failed, error = reported.invoke()
     assert failed and error["errorType"] == "BadEngine"
     silent = Function(stack, code="sys.exit(9)")
@@ -186,19 +199,43 @@ def run_map(stack, function: Function, items: list[dict], **fields) -> tuple[dic
     name = f"map-{uuid.uuid4().hex[:8]}"
     s3.create_bucket(Bucket=name)
     s3.put_object(Bucket=name, Key="items.json", Body=json.dumps(items))
-    definition = {"StartAt": "Map", "States": {"Map": {
-        "Type": "Map", "End": True, "MaxConcurrency": 3,
-        "ItemReader": {"Resource": "arn:aws:states:::s3:getObject", "ReaderConfig": {"InputType": "JSON"},
-                       "Parameters": {"Bucket.$": "$.bucket", "Key": "items.json"}},
-        "ItemProcessor": {
-            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "One",
-            "States": {"One": {"Type": "Task", "End": True, "Resource": "arn:aws:states:::lambda:invoke",
-                               "OutputPath": "$.Payload", "Parameters": {"FunctionName": function.arn, "Payload.$": "$"}}}},
-        "ResultWriter": {"Resource": "arn:aws:states:::s3:putObject",
-                         "Parameters": {"Bucket.$": "$.bucket", "Prefix": "out"}},
-        **fields}}}
+    definition = {
+        "StartAt": "Map",
+        "States": {
+            "Map": {
+                "Type": "Map",
+                "End": True,
+                "MaxConcurrency": 3,
+                "ItemReader": {
+                    "Resource": "arn:aws:states:::s3:getObject",
+                    "ReaderConfig": {"InputType": "JSON"},
+                    "Parameters": {"Bucket.$": "$.bucket", "Key": "items.json"},
+                },
+                "ItemProcessor": {
+                    "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+                    "StartAt": "One",
+                    "States": {
+                        "One": {
+                            "Type": "Task",
+                            "End": True,
+                            "Resource": "arn:aws:states:::lambda:invoke",
+                            "OutputPath": "$.Payload",
+                            "Parameters": {"FunctionName": function.arn, "Payload.$": "$"},
+                        }
+                    },
+                },
+                "ResultWriter": {
+                    "Resource": "arn:aws:states:::s3:putObject",
+                    "Parameters": {"Bucket.$": "$.bucket", "Prefix": "out"},
+                },
+                **fields,
+            }
+        },
+    }
     machine = states.create_state_machine(name=name, definition=json.dumps(definition), roleArn=ROLE)["stateMachineArn"]
-    arn = states.start_execution(stateMachineArn=machine, name="run", input=json.dumps({"bucket": name}))["executionArn"]
+    arn = states.start_execution(stateMachineArn=machine, name="run", input=json.dumps({"bucket": name}))[
+        "executionArn"
+    ]
     while (ended := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
         time.sleep(0.05)
     return ended, name
@@ -259,8 +296,9 @@ def test_stacks_with_unknown_resources_are_refused(stack):
 
 def test_a_taken_port_is_said_in_a_sentence(stack):
     port = stack.endpoint.rsplit(":", 1)[1]
-    second = subprocess.run([sys.executable, Path(__file__).parents[1] / "local/stack.py", "--port", port],
-                            capture_output=True, text=True)
+    second = subprocess.run(
+        [sys.executable, Path(__file__).parents[1] / "local/stack.py", "--port", port], capture_output=True, text=True
+    )
     assert second.returncode == 1 and f"port {port} is taken" in second.stderr and "Traceback" not in second.stderr
 
 

@@ -1,5 +1,6 @@
 """infra/template.yaml and statemachine/redshift.asl.json, as AWS would read them: linted, with the least permissions,
-and in step with the code's error names."""
+and in step with the code's error names.
+"""
 
 import json
 import re
@@ -54,8 +55,11 @@ def states(machine: dict) -> dict[str, dict]:
 
 def lint(path: Path) -> str:
     """What cfn-lint finds."""
-    linted = subprocess.run([Path(sys.executable).parent / "cfn-lint", "--template", path, "--include-checks", "I"],
-                            capture_output=True, text=True)
+    linted = subprocess.run(
+        [Path(sys.executable).parent / "cfn-lint", "--template", path, "--include-checks", "I"],
+        capture_output=True,
+        text=True,
+    )
     return linted.stdout + linted.stderr
 
 
@@ -73,15 +77,21 @@ def test_the_expanded_template_and_its_state_machine_pass_cfn_lint(expanded, tmp
 
 
 def test_the_local_interpreter_takes_the_definition_and_no_other(stack, machine):
-    text = re.sub(r"\$\{(\w+)FunctionArn\}", r"arn:aws:lambda:us-east-1:123456789012:function:\1",
-                  json.dumps(machine).replace("${Partition}", "aws"))
+    text = re.sub(
+        r"\$\{(\w+)FunctionArn\}",
+        r"arn:aws:lambda:us-east-1:123456789012:function:\1",
+        json.dumps(machine).replace("${Partition}", "aws"),
+    )
     created = stack.client("stepfunctions").create_state_machine(
-        name="validated", definition=text, roleArn="arn:aws:iam::123456789012:role/any")
+        name="validated", definition=text, roleArn="arn:aws:iam::123456789012:role/any"
+    )
     assert created["stateMachineArn"]
     with pytest.raises(ClientError):
         stack.client("stepfunctions").create_state_machine(
-            name="refused", definition=text.replace('"Type": "Choice"', '"Type": "Choose"'),
-            roleArn="arn:aws:iam::123456789012:role/any")
+            name="refused",
+            definition=text.replace('"Type": "Choice"', '"Type": "Choose"'),
+            roleArn="arn:aws:iam::123456789012:role/any",
+        )
 
 
 def test_every_state_leads_to_one_that_is_there_and_all_are_reached(machine):
@@ -120,7 +130,9 @@ def test_retries_are_for_what_can_pass_with_backoff_and_jitter(machine):
         assert {"Lambda.TooManyRequestsException", "Sandbox.Timedout", "Runtime.ExitError"} <= retried
         for retry in task["Retry"]:
             assert retry["BackoffRate"] > 1 and retry["JitterStrategy"] == "FULL" and retry["MaxDelaySeconds"], name
-        assert task["TimeoutSeconds"] > 900, "above the functions' own, or a retry meets the first attempt still running"
+        assert task["TimeoutSeconds"] > 900, (
+            "above the functions' own, or a retry meets the first attempt still running"
+        )
 
 
 def statements(expanded: dict):
@@ -147,7 +159,10 @@ def test_permissions_name_their_actions_and_resources(expanded):
             assert text != "*" and not text.endswith(":::*"), (name, statement)
         if set(actions) & {"s3:PutObject", "s3:DeleteObject"}:
             for resource in resources:
-                assert re.search(r"/\*/[\w/*.]*\.(json|parquet|png)$|/\*/map/\*$", resource["Fn::Sub"]), (name, resource)
+                assert re.search(r"/\*/[\w/*.]*\.(json|parquet|png)$|/\*/map/\*$", resource["Fn::Sub"]), (
+                    name,
+                    resource,
+                )
 
 
 def test_no_role_brings_a_managed_policy_and_each_function_has_its_own(expanded):

@@ -5,15 +5,16 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402
+from matplotlib import pyplot
 
 OURS, THEIRS = "#1b6ca8", "#b8bfc6"
 
 
 def draw(report: dict, engines: dict[str, str], path: Path) -> None:
     speeds = report["galaxies_per_second"]
-    figure, axes = pyplot.subplots(1, len(speeds), figsize=(3 * len(speeds), 2.6), sharey=True, layout="constrained",
-                                   squeeze=False)
+    figure, axes = pyplot.subplots(
+        1, len(speeds), figsize=(3 * len(speeds), 2.6), sharey=True, layout="constrained", squeeze=False
+    )
     for axis, (batch, by_engine) in zip(axes[0], speeds.items()):
         values = [by_engine[name] for name in engines]
         colours = [OURS if name in ("native", "tch") else THEIRS for name in engines]

@@ -20,8 +20,22 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     first = 0
     for name, count in PARTITIONS.items():
-        subprocess.run([COSMIC, "simulate", "--seed", str(SEED), "--first", str(first), "--count", str(count),
-                        "--out", folder / name], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [
+                COSMIC,
+                "simulate",
+                "--seed",
+                str(SEED),
+                "--first",
+                str(first),
+                "--count",
+                str(count),
+                "--out",
+                folder / name,
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         first += count
     print(f"{first} galaxies in {len(PARTITIONS)} partitions under {folder}")
 

@@ -19,8 +19,12 @@ from pathlib import Path
 VERSION = "2.13.0"
 
 # package -> members of its wheel, as patterns, and the folder they go to. None keeps the path below `torch/`.
-TORCH = {"torch/include/*": None, "torch/lib/libtorch_cpu.so": "lib", "torch/lib/libc10.so": "lib",
-         "torch/lib/libgomp*.so*": "lib"}
+TORCH = {
+    "torch/include/*": None,
+    "torch/lib/libtorch_cpu.so": "lib",
+    "torch/lib/libc10.so": "lib",
+    "torch/lib/libgomp*.so*": "lib",
+}
 CUDA_STUBS = {
     "nvidia-cuda-runtime==13.0.*": {"*/libcudart.so.13": "lib"},
     "nvidia-cuda-cupti==13.0.*": {"*/libcupti.so.13": "lib"},
@@ -33,9 +37,24 @@ def download(requirement: str, machine: str, folder: Path) -> Path:
     """The wheel of a package, by pip, which knows the user's index, proxy and cache."""
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(17, 35)] + [f"manylinux2014_{machine}"]
     subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-         "--disable-pip-version-check", "--python-version", "3.12", "--implementation", "cp",
-         *(argument for name in platforms for argument in ("--platform", name)), "--dest", str(folder), requirement],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--disable-pip-version-check",
+            "--python-version",
+            "3.12",
+            "--implementation",
+            "cp",
+            *(argument for name in platforms for argument in ("--platform", name)),
+            "--dest",
+            str(folder),
+            requirement,
+        ],
         check=True,
     )
     return next(folder.glob("*.whl"))
@@ -56,8 +75,10 @@ def unpack(wheel: Path, wanted: dict[str, str | None], target: Path) -> None:
 def install(target: Path) -> None:
     machine = platform.machine()
     if sys.platform != "linux" or machine not in ("x86_64", "aarch64"):
-        sys.exit(f"there is no recipe for libtorch on {sys.platform} {machine}: "
-                 f"install libtorch {VERSION} yourself and set LIBTORCH to its folder")
+        sys.exit(
+            f"there is no recipe for libtorch on {sys.platform} {machine}: "
+            f"install libtorch {VERSION} yourself and set LIBTORCH to its folder"
+        )
     # Beside the target, so that the rename at the end stays on one file system.
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="libtorch-", dir=target.parent) as work:
@@ -70,9 +91,21 @@ def install(target: Path) -> None:
             unpack(download(requirement, machine, wheels), wanted, built)
             shutil.rmtree(wheels)
         subprocess.run(
-            ["cc", "-shared", "-o", "libtorch.so", "-Wl,--no-as-needed", "-L.", "-ltorch_cpu", "-lc10",
-             "-Wl,-rpath,$ORIGIN", "-Wl,-soname,libtorch.so", "-Wl,--allow-shlib-undefined"],
-            cwd=built / "lib", check=True,
+            [
+                "cc",
+                "-shared",
+                "-o",
+                "libtorch.so",
+                "-Wl,--no-as-needed",
+                "-L.",
+                "-ltorch_cpu",
+                "-lc10",
+                "-Wl,-rpath,$ORIGIN",
+                "-Wl,-soname,libtorch.so",
+                "-Wl,--allow-shlib-undefined",
+            ],
+            cwd=built / "lib",
+            check=True,
         )
         (built / "build-version").write_text(f"{VERSION}\n")
         if target.exists():

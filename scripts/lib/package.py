@@ -51,11 +51,21 @@ class Refused(Exception):
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/package.sh", description="make the functions' zips")
-    parser.add_argument("--model", type=Path, default=ROOT / "payloads/demo/model.safetensors", metavar="FILE",
-                        help="packaged with the inference function (default: the demo's model)")
-    parser.add_argument("--cargo-lambda", type=Path, metavar="DIR", help="where cargo-lambda put them (default: where cargo does)")
-    parser.add_argument("--local", action="store_true",
-                        help="for the local stack on this machine: a C library newer than Lambda's is no error")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=ROOT / "payloads/demo/model.safetensors",
+        metavar="FILE",
+        help="packaged with the inference function (default: the demo's model)",
+    )
+    parser.add_argument(
+        "--cargo-lambda", type=Path, metavar="DIR", help="where cargo-lambda put them (default: where cargo does)"
+    )
+    parser.add_argument(
+        "--local",
+        action="store_true",
+        help="for the local stack on this machine: a C library newer than Lambda's is no error",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     arguments = parser.parse_args()
     try:
@@ -65,9 +75,11 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(report))
         return
-    for name, zipped in report["functions"].items():
+    for zipped in report["functions"].values():
         s3 = ", deployed through S3" if zipped["bytes"] > DIRECT_UPLOAD_LIMIT else ""
-        print(f"{zipped['path']}: {megabytes(zipped['bytes'])} MB, {megabytes(zipped['unpacked_bytes'])} MB unpacked{s3}")
+        print(
+            f"{zipped['path']}: {megabytes(zipped['bytes'])} MB, {megabytes(zipped['unpacked_bytes'])} MB unpacked{s3}"
+        )
     print(f"for {report['architecture']}; model: {report['model']['name']}, SHA-256 {report['model']['sha256']}")
     if report["local_only"]:
         print(f"for the local stack only: {report['local_only']}")
@@ -77,14 +89,18 @@ def package(model: Path, cargo_lambda: Path | None, local: bool) -> dict:
     if not model.is_file():
         raise Refused(f"there is no model {model}: name one with --model FILE")
     release = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"), "release")
-    binaries = {name: built(cargo_lambda / name / "bootstrap" if cargo_lambda else release / name) for name in FUNCTIONS}
+    binaries = {
+        name: built(cargo_lambda / name / "bootstrap" if cargo_lambda else release / name) for name in FUNCTIONS
+    }
     libraries = needed_libraries(binaries["inference"], libtorch() / "lib")
     if libraries:
         binaries["launcher"] = built(release / "launcher")
     too_new = next(filter(None, map(newer_than_lambda, (*binaries.values(), *libraries))), None)
     if too_new and not local:
-        raise Refused(f"{too_new}: leave out --libtorch, or build on a system that is no newer, Amazon Linux 2023 or "
-                      "Ubuntu 22.04 (--local packages for the local stack all the same)")
+        raise Refused(
+            f"{too_new}: leave out --libtorch, or build on a system that is no newer, Amazon Linux 2023 or "
+            "Ubuntu 22.04 (--local packages for the local stack all the same)"
+        )
 
     description = {"name": model.name, "sha256": sha256(model), "bytes": model.stat().st_size}
     described = (json.dumps(description, indent=2) + "\n").encode()
@@ -101,10 +117,17 @@ def package(model: Path, cargo_lambda: Path | None, local: bool) -> dict:
     if libraries:
         archive = packed(libraries)
         contents["inference"] |= {
-            "bootstrap": binaries["launcher"], "inference": binaries["inference"], archive.name: archive}
+            "bootstrap": binaries["launcher"],
+            "inference": binaries["inference"],
+            archive.name: archive,
+        }
     functions = {name: write_zip(LAMBDA / name / "bootstrap.zip", files) for name, files in contents.items()}
-    report = {"architecture": architecture(binaries["inference"]), "functions": functions, "model": description,
-              "local_only": too_new}
+    report = {
+        "architecture": architecture(binaries["inference"]),
+        "functions": functions,
+        "model": description,
+        "local_only": too_new,
+    }
     (LAMBDA / "package.json").write_text(json.dumps(report, indent=2) + "\n")
     return report
 
@@ -139,7 +162,9 @@ def needed_libraries(binary: Path, folder: Path) -> list[Path]:
             if name in found or PROVIDED_BY_LAMBDA.fullmatch(name):
                 continue
             if not library.is_file():
-                raise Refused(f"{binary.name} needs {name}, which is neither in {folder} nor in Lambda's Amazon Linux 2023")
+                raise Refused(
+                    f"{binary.name} needs {name}, which is neither in {folder} nor in Lambda's Amazon Linux 2023"
+                )
             found[name] = library
             queue.append(library)
     return [found[name] for name in sorted(found)]
@@ -148,7 +173,9 @@ def needed_libraries(binary: Path, folder: Path) -> list[Path]:
 def newer_than_lambda(file: Path) -> str | None:
     """Which version of the C or C++ library a file needs that Lambda does not have."""
     versions = re.search(r"Version needs section(.*)", readelf("-V", file), re.DOTALL)
-    for library, version, flags in re.findall(r"Name: ([A-Z]+)_(\S+)\s+Flags: (.*?)\s+Version:", versions.group(1) if versions else ""):
+    for library, version, flags in re.findall(
+        r"Name: ([A-Z]+)_(\S+)\s+Flags: (.*?)\s+Version:", versions.group(1) if versions else ""
+    ):
         newest = NEWEST_SYMBOLS.get(library)
         # Not a number, as in GLIBC_ABI_DT_RELR: a feature that came after the numbers above.
         numbers = tuple(map(int, version.split("."))) if re.fullmatch(r"[0-9.]+", version) else (sys.maxsize,)
@@ -161,8 +188,13 @@ def newer_than_lambda(file: Path) -> str | None:
 
 def readelf(option: str, file: Path) -> str:
     try:
-        return subprocess.run(["readelf", "-W", option, str(file)], check=True, capture_output=True, text=True,
-                              env={**os.environ, "LC_ALL": "C"}).stdout
+        return subprocess.run(
+            ["readelf", "-W", option, str(file)],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LC_ALL": "C"},
+        ).stdout
     except FileNotFoundError:
         raise Refused("there is no readelf: it is in the package binutils, which comes with a C++ compiler") from None
     except subprocess.CalledProcessError as error:
@@ -180,11 +212,15 @@ def packed(libraries: list[Path]) -> Path:
     archive.parent.mkdir(parents=True, exist_ok=True)
     part = archive.with_suffix(f".{os.getpid()}")
     compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True, threads=-1)
-    with open(part, "wb") as file, compressor.stream_writer(file) as stream, tarfile.open(fileobj=stream, mode="w|") as tar:
+    with (
+        part.open("wb") as file,
+        compressor.stream_writer(file) as stream,
+        tarfile.open(fileobj=stream, mode="w|") as tar,
+    ):
         for library in libraries:
             entry = tarfile.TarInfo(library.name)
             entry.size, entry.mode = library.stat().st_size, 0o755
-            with open(library, "rb") as contents:
+            with library.open("rb") as contents:
                 tar.addfile(entry, contents)
     part.rename(archive)
     return archive
@@ -208,8 +244,8 @@ def write_zip(path: Path, files: dict[str, Path | bytes]) -> dict:
     if unpacked > UNPACKED_LIMIT:
         part.unlink()
         raise Refused(
-            f"{path.parent.name} would be {megabytes(unpacked)} MB unpacked, and Lambda takes {megabytes(UNPACKED_LIMIT)}: "
-            "upload the model to the bucket, name it in the payload's `model`, and package a smaller one"
+            f"{path.parent.name} would be {megabytes(unpacked)} MB unpacked, and Lambda takes "
+            f"{megabytes(UNPACKED_LIMIT)}: upload the model to the bucket, name it in the payload's `model`, and package a smaller one"
         )
     part.rename(path)
     shown = path.relative_to(ROOT)
@@ -218,7 +254,7 @@ def write_zip(path: Path, files: dict[str, Path | bytes]) -> dict:
 
 def sha256(file: Path) -> str:
     hash_ = hashlib.sha256()
-    with open(file, "rb") as contents:
+    with file.open("rb") as contents:
         while piece := contents.read(1 << 20):
             hash_.update(piece)
     return hash_.hexdigest()

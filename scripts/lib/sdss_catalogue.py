@@ -21,8 +21,22 @@ def main() -> None:
     path = Path(sys.argv[1])
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-                        "--no-binary=kcorrect", "--dest", folder, PACKAGE], check=True)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-deps",
+                "--no-binary=kcorrect",
+                "--dest",
+                folder,
+                PACKAGE,
+            ],
+            check=True,
+        )
         archive = next(Path(folder).glob("*.tar.gz"))
         with tarfile.open(archive) as tar:
             name = next(name for name in tar.getnames() if name.endswith(MEMBER))

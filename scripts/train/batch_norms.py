@@ -6,15 +6,16 @@ well above. The geometric mean is: after the same training, redshifts of validat
 the average or with what the running one happens to be.
 """
 
-from typing import Callable, Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
 
 
 @torch.no_grad()
-def settle(norms: list[nn.BatchNorm2d], forward: Callable[[torch.Tensor], object],
-           batches: Iterable[torch.Tensor]) -> None:
+def settle(
+    norms: list[nn.BatchNorm2d], forward: Callable[[torch.Tensor], object], batches: Iterable[torch.Tensor]
+) -> None:
     """Sets the norms' statistics from what `forward` makes of the batches, and leaves the norms in evaluation."""
     for norm in norms:
         norm.train()
@@ -23,10 +24,10 @@ def settle(norms: list[nn.BatchNorm2d], forward: Callable[[torch.Tensor], object
     seen: list[list[tuple[torch.Tensor, torch.Tensor]]] = [[] for _ in norms]
     for batch in batches:
         forward(batch)
-        for statistics, norm in zip(seen, norms):
+        for statistics, norm in zip(seen, norms, strict=True):
             statistics.append((norm.running_mean.clone(), (norm.running_var + norm.eps).log()))
-    for statistics, norm in zip(seen, norms):
-        means, logarithms = (torch.stack(column).mean(0) for column in zip(*statistics))
+    for statistics, norm in zip(seen, norms, strict=True):
+        means, logarithms = (torch.stack(column).mean(0) for column in zip(*statistics, strict=True))
         norm.running_mean.copy_(means)
         norm.running_var.copy_((logarithms.exp() - norm.eps).clamp(min=0))
         norm.momentum = 0.1

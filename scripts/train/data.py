@@ -53,7 +53,8 @@ def orient_each(images: torch.Tensor, orientations: torch.Tensor) -> torch.Tenso
 
 def stream(seed: int, *names: object) -> torch.Generator:
     """Random numbers of a name, such as of one epoch: nothing else that is drawn moves them, so a run that resumes
-    draws what the uninterrupted one would have drawn."""
+    draws what the uninterrupted one would have drawn.
+    """
     digest = hashlib.sha256("/".join(map(str, (seed, *names))).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 

@@ -5,10 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import batch_norms
-import data
-import network
-import schedule
+from train import batch_norms, data, network, schedule
 
 BATCH = 128
 SETTLING_BATCHES = 32
@@ -16,10 +13,13 @@ SETTLING_BATCHES = 32
 
 def settle(model: nn.Module, images: torch.Tensor) -> None:
     """Sets the transformer's batch-norm statistics to those of whole images: pre-training has left those of masked
-    ones, and a random transformer none."""
+    ones, and a random transformer none.
+    """
     batch_norms.settle(
-        [block.PCM[1] for block in model.blocks], lambda batch: network.feature(model, batch.to(schedule.device())),
-        images[: SETTLING_BATCHES * BATCH].split(BATCH))
+        [block.PCM[1] for block in model.blocks],
+        lambda batch: network.feature(model, batch.to(schedule.device())),
+        images[: SETTLING_BATCHES * BATCH].split(BATCH),
+    )
 
 
 @torch.no_grad()
@@ -27,10 +27,18 @@ def compute(model: nn.Module, images: torch.Tensor, orientations: int) -> torch.
     """[n, orientations, dim]."""
     where = schedule.device()
     with schedule.half():
-        return torch.stack([
-            torch.cat([network.feature(model, data.orient(batch, orientation).to(where)).float().cpu()
-                       for batch in images.split(BATCH)])
-            for orientation in range(orientations)], 1)
+        return torch.stack(
+            [
+                torch.cat(
+                    [
+                        network.feature(model, data.orient(batch, orientation).to(where)).float().cpu()
+                        for batch in images.split(BATCH)
+                    ]
+                )
+                for orientation in range(orientations)
+            ],
+            1,
+        )
 
 
 def cached(path: Path, model: nn.Module, images: torch.Tensor, orientations: int) -> torch.Tensor:

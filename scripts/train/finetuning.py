@@ -12,12 +12,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import batch_norms
-import data
-import features
-import network
-import schedule
-from metrics import metrics
+from train import batch_norms, data, features, network, schedule
+from train.metrics import metrics
 
 BATCH = 128
 PEAK_RATE = 6e-4
@@ -29,12 +25,16 @@ SETTLING_BATCHES = 32
 def settle(model: nn.Module, small: torch.Tensor) -> None:
     """Sets the statistics of the image branch's batch norms."""
     norms = [module for module in model.inception_model.modules() if isinstance(module, nn.BatchNorm2d)]
-    batch_norms.settle(norms, lambda batch: network.image_branch(model, batch.to(schedule.device())),
-                       small[: SETTLING_BATCHES * BATCH].split(BATCH))
+    batch_norms.settle(
+        norms,
+        lambda batch: network.image_branch(model, batch.to(schedule.device())),
+        small[: SETTLING_BATCHES * BATCH].split(BATCH),
+    )
 
 
-def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxies, folder: Path, seed: int,
-             epochs: int) -> None:
+def finetune(
+    model: nn.Module, training: data.Galaxies, validation: data.Galaxies, folder: Path, seed: int, epochs: int
+) -> None:
     where = schedule.device()
     model.to(where)
     features.settle(model, training.images)
@@ -46,8 +46,7 @@ def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxie
     per_epoch = len(training) // batch
 
     def predict(rows: torch.Tensor, seen: torch.Tensor, images: torch.Tensor, galaxies: data.Galaxies, half=None):
-        predicted = network.redshift(
-            model, seen.to(where), images.to(where), galaxies.magnitudes[rows].to(where), half)
+        predicted = network.redshift(model, seen.to(where), images.to(where), galaxies.magnitudes[rows].to(where), half)
         return predicted, galaxies.redshifts[rows].to(where)
 
     def epoch(index: int) -> dict:
@@ -57,8 +56,8 @@ def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxie
         for step, rows in enumerate(data.batches(len(training), batch, generator)):
             orientations = torch.randint(data.ORIENTATIONS, (batch,), generator=generator)
             predicted, wanted = predict(
-                rows, known[rows, orientations], data.orient_each(small[rows], orientations), training,
-                schedule.half())
+                rows, known[rows, orientations], data.orient_each(small[rows], orientations), training, schedule.half()
+            )
             value = nn.functional.smooth_l1_loss(predicted, wanted, beta=BETA)
             optimiser.zero_grad()
             value.backward()
@@ -68,9 +67,11 @@ def finetune(model: nn.Module, training: data.Galaxies, validation: data.Galaxie
             total += value.item()
         settle(model, small)
         with torch.no_grad():
-            results = [predict(rows, known_validation[rows], small_validation[rows], validation)
-                       for rows in torch.arange(len(validation)).split(512)]
-        predicted, wanted = (torch.cat(column).cpu() for column in zip(*results))
+            results = [
+                predict(rows, known_validation[rows], small_validation[rows], validation)
+                for rows in torch.arange(len(validation)).split(512)
+            ]
+        predicted, wanted = (torch.cat(column).cpu() for column in zip(*results, strict=True))
         return {"loss": round(total / per_epoch, 7)} | metrics(predicted, wanted)
 
     settings = {"phase": "fine-tuning", "seed": seed, "epochs": epochs, "galaxies": len(training)}

@@ -1,6 +1,6 @@
 """The published network as training wants it: its first weights, and faster forms of its layers.
 
-The classes are those of the tests' reference, whose names are in published checkpoints; there is no second network.
+The classes are those of `astromae.reference`, whose names are in published checkpoints; there is no second network.
 The forms below compute the same from the same parameters, several times faster on a CPU:
 
 - a cell's convolution branch (PCM) as one batched product over its groups. On the whole 4×4 map the 3×3 pattern is
@@ -10,27 +10,22 @@ The forms below compute the same from the same parameters, several times faster 
 """
 
 import contextlib
-import pathlib
-import sys
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "crates/astromae/tests/fixtures"))
-import reference  # noqa: E402
-
-import data  # noqa: E402
+from astromae import reference
+from train import data
 
 PATCH = 8
 SIDE = 32 // PATCH
-SIZES = {"published": {}, "small": dict(dim=24, depth=2, num_heads=3, groups=6, hidden=40, magnitude_dim=24)}
 
 
-def initialised(size: str, galaxies: data.Galaxies, seed: int) -> nn.Module:
+def initialised(size: dict[str, int], galaxies: data.Galaxies, seed: int) -> nn.Module:
     """The network before training, fitted to the data only in the scales of what goes in and comes out."""
     torch.manual_seed(seed)
-    model = reference.ViT_Astro(**SIZES[size])
+    model = reference.ViT_Astro(**size)
     for block in model.blocks:
         for layer in (block.attn.qkv, block.attn.proj, block.mlp.fc1, block.mlp.fc2):
             nn.init.xavier_uniform_(layer.weight)
@@ -112,14 +107,17 @@ def pointwise(branch: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 def spatial(branch: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """The convolution branch on the whole map, [n, patches, dim]."""
-    n, tokens, dim = x.shape
+    n, tokens, _ = x.shape
     x = _grouped(x, branch[0], branch[0].weight.flatten(2), _TAPS)
     x = functional.silu(_batch_norm(branch[1], x.flatten(0, 1)))
     return _grouped(x.reshape(n, tokens, -1), branch[3], branch[3].weight.flatten(2), _TAPS)
 
 
 def _grouped(x: torch.Tensor, layer: nn.Conv2d, weight: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
-    """A grouped convolution as a product per group: [n, places, in] to [n, places, out]; weight [out, in/groups, taps]."""
+    """A grouped convolution as a product per group, [n, places, in] to [n, places, out].
+
+    The weight is [out, in / groups, taps].
+    """
     n, places, _ = x.shape
     groups = layer.groups
     outputs, inputs = layer.out_channels // groups, layer.in_channels // groups
@@ -150,7 +148,8 @@ _AT = torch.ones(1, 1, 1)
 def _batch_norm(norm: nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
     """The norm over rows [rows, channels] rather than over maps."""
     return functional.batch_norm(
-        x, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.training, norm.momentum, norm.eps)
+        x, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.training, norm.momentum, norm.eps
+    )
 
 
 def feature(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -166,10 +165,16 @@ def pooled(images: torch.Tensor) -> torch.Tensor:
     return functional.avg_pool2d(images, 2)
 
 
-def redshift(model: nn.Module, features: torch.Tensor, small: torch.Tensor, magnitudes: torch.Tensor,
-             half: torch.autocast | None = None) -> torch.Tensor:
+def redshift(
+    model: nn.Module,
+    features: torch.Tensor,
+    small: torch.Tensor,
+    magnitudes: torch.Tensor,
+    half: torch.autocast | None = None,
+) -> torch.Tensor:
     """The network after its transformer, [n]. `half` is for what may be computed in fewer bits: magnitudes may not,
-    bfloat16 would round 17.77 to 17.75."""
+    bfloat16 would round 17.77 to 17.75.
+    """
     with half or contextlib.nullcontext():
         v = model.vit_block(model.head(model.fc_norm(features))).float()
         y = image_branch(model, small).float()

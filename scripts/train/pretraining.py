@@ -17,9 +17,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import data
-import network
-import schedule
+from astromae import reference
+from train import data, network, schedule
 
 MASKED = 12
 VISIBLE_WEIGHT = 0.3
@@ -57,7 +56,7 @@ class Block(nn.Module):
     def __init__(self, dim: int, heads: int):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
-        self.attn, self.mlp = network.reference.Attention(dim, heads), network.reference.Mlp(dim, 4 * dim)
+        self.attn, self.mlp = reference.Attention(dim, heads), reference.Mlp(dim, 4 * dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.attn(self.norm1(x))
@@ -73,10 +72,12 @@ def keep_centre_taps(model: nn.Module) -> None:
                 layer.weight.zero_()[:, :, 1, 1] = 3 * centre
 
 
-def loss(model: nn.Module, decoder: Decoder, images: torch.Tensor, target: torch.Tensor,
-         order: torch.Tensor) -> torch.Tensor:
+def loss(
+    model: nn.Module, decoder: Decoder, images: torch.Tensor, target: torch.Tensor, order: torch.Tensor
+) -> torch.Tensor:
     """Mean squared error over the masked patches' pixels, and less of the visible ones'; order is a permutation of the
-    patches per galaxy, with the masked ones last."""
+    patches per galaxy, with the masked ones last.
+    """
     visible = order.shape[1] - MASKED
     with schedule.half():
         x = network.embed(model, network.patches(images), order[:, :visible])
@@ -93,10 +94,9 @@ def pretrain(model: nn.Module, images: torch.Tensor, folder: Path, seed: int, ep
     model.to(where).train()
     torch.manual_seed(seed)
     dim = model.pos_embed.shape[2]
-    decoder = Decoder(dim, images.shape[1] * network.PATCH ** 2, dim // 2, 3).to(where)
+    decoder = Decoder(dim, images.shape[1] * network.PATCH**2, dim // 2, 3).to(where)
     parameters = [*network.trunk(model), *decoder.parameters()]
-    optimiser = torch.optim.AdamW(
-        parameters, lr=PEAK_RATE, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY, fused=True)
+    optimiser = torch.optim.AdamW(parameters, lr=PEAK_RATE, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY, fused=True)
     scale = SOFTENING * data.noise(images).view(-1, 1, 1)
     batch = min(BATCH, len(images))
     per_epoch = len(images) // batch
@@ -106,7 +106,7 @@ def pretrain(model: nn.Module, images: torch.Tensor, folder: Path, seed: int, ep
         total = 0.0
         for step, rows in enumerate(data.batches(len(images), batch, generator)):
             orientations = torch.randint(data.ORIENTATIONS, (batch,), generator=generator)
-            order = torch.rand(batch, network.SIDE ** 2, generator=generator).argsort(1).to(where)
+            order = torch.rand(batch, network.SIDE**2, generator=generator).argsort(1).to(where)
             turned = data.orient_each(images[rows], orientations)
             value = loss(model, decoder, turned.to(where), (turned / scale).asinh().to(where), order)
             optimiser.zero_grad()

@@ -27,7 +27,7 @@ def simulate(path: Path, seed: int, count: int) -> Path:
     if not path.exists():
         temporary = path.with_suffix(".partial")
         cosmic("simulate", "--count", count, "--seed", seed, "--out", temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     return path
 
 

@@ -6,11 +6,10 @@ function of the step and random numbers of the epoch's name (`data.stream`), so 
 
 import json
 import math
-import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import torch
 from torch import nn
@@ -20,7 +19,7 @@ def save(path: Path, content: object) -> None:
     """Writes the file whole or not at all."""
     temporary = path.with_suffix(".partial")
     torch.save(content, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def device() -> torch.device:
@@ -41,16 +40,25 @@ def rate(step: int, steps: int, peak: float, warm_up: int) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
-def run(folder: Path, name: str, settings: dict, parts: dict[str, nn.Module], optimiser: torch.optim.Optimizer,
-        epoch: Callable[[int], dict]) -> None:
+def run(
+    folder: Path,
+    name: str,
+    settings: dict,
+    parts: dict[str, nn.Module],
+    optimiser: torch.optim.Optimizer,
+    epoch: Callable[[int], dict],
+) -> None:
     """Runs the epochs that are still to run, `settings["epochs"]` in all. `epoch` trains one and returns its row of
-    the log, which is `NAME.jsonl` in the folder."""
+    the log, which is `NAME.jsonl` in the folder.
+    """
     path = folder / f"{name}.resume.pt"
     done, rows = 0, []
     if path.exists():
         state = torch.load(path, map_location=device(), weights_only=True)
         if state["settings"] != settings:
-            sys.exit(f"{path} is of a run with other settings, {state['settings']}: delete {folder}, or train with those")
+            sys.exit(
+                f"{path} is of a run with other settings, {state['settings']}: delete {folder}, or train with those"
+            )
         for key, part in parts.items():
             part.load_state_dict(state["parts"][key])
         optimiser.load_state_dict(state["optimiser"])
@@ -61,8 +69,15 @@ def run(folder: Path, name: str, settings: dict, parts: dict[str, nn.Module], op
         row = {"epoch": index + 1} | epoch(index)
         row["seconds"] = round(time.perf_counter() - started, 1)
         rows.append(row)
-        save(path, {
-            "settings": settings, "parts": {key: part.state_dict() for key, part in parts.items()},
-            "optimiser": optimiser.state_dict(), "done": index + 1, "rows": rows})
+        save(
+            path,
+            {
+                "settings": settings,
+                "parts": {key: part.state_dict() for key, part in parts.items()},
+                "optimiser": optimiser.state_dict(),
+                "done": index + 1,
+                "rows": rows,
+            },
+        )
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         print(name, json.dumps(row), flush=True)

@@ -9,14 +9,8 @@ from unittest import mock
 
 import torch
 
-import batch_norms
-import data
-import features
-import finetuning
-import metrics
-import network
-import pretraining
-import schedule
+from astromae import reference
+from train import batch_norms, data, features, finetuning, metrics, network, pretraining, schedule
 
 torch.set_num_threads(1)
 
@@ -25,30 +19,33 @@ def galaxies(count: int) -> data.Galaxies:
     generator = torch.Generator().manual_seed(7)
     images = torch.randn(count, 5, 32, 32, generator=generator)
     return data.Galaxies(
-        images, 18 + torch.randn(count, 5, generator=generator), torch.rand(count, generator=generator))
+        images, 18 + torch.randn(count, 5, generator=generator), torch.rand(count, generator=generator)
+    )
 
 
 class Forms(unittest.TestCase):
     def test_the_fast_forms_compute_what_the_published_network_does(self):
         few = galaxies(6)
-        model = network.reference.with_random_statistics(network.reference.ViT_Astro(), seed=1)
+        model = reference.with_random_statistics(reference.ViT_Astro(**reference.PUBLISHED), seed=1)
         model.concat_block[2].weight.data /= 40
         with torch.no_grad():
             expected = model(few.images, few.magnitudes).flatten()
             found = network.redshift(
-                model, network.feature(model, few.images), network.pooled(few.images), few.magnitudes)
+                model, network.feature(model, few.images), network.pooled(few.images), few.magnitudes
+            )
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
     def test_pre_training_sees_the_cells_that_are_used_afterwards(self):
-        model = network.initialised("small", galaxies(6), seed=1).eval()
+        model = network.initialised(reference.SMALL, galaxies(6), seed=1).eval()
         pretraining.keep_centre_taps(model)
         x = torch.randn(6, 17, 24)
         for block in model.blocks:
             torch.testing.assert_close(
-                network.cell(block, x, network.pointwise), network.cell(block, x, network.spatial))
+                network.cell(block, x, network.pointwise), network.cell(block, x, network.spatial)
+            )
 
     def test_every_parameter_is_of_one_phase(self):
-        model = network.initialised("small", galaxies(6), seed=1)
+        model = network.initialised(reference.SMALL, galaxies(6), seed=1)
         parts = [id(parameter) for parameter in (*network.trunk(model), *network.rest(model))]
         unused = [id(parameter) for parameter in model.inception_model.vis_inception[8].branch3.parameters()]
         self.assertCountEqual(parts + unused, [id(parameter) for parameter in model.parameters()])
@@ -62,7 +59,7 @@ class Data(unittest.TestCase):
 
     def test_each_image_gets_the_orientation_that_its_feature_has(self):
         few = galaxies(3)
-        model = network.initialised("small", few, seed=1).eval()
+        model = network.initialised(reference.SMALL, few, seed=1).eval()
         known = features.compute(model, few.images, data.ORIENTATIONS)
         orientations = torch.tensor([6, 1, 3])
         with torch.no_grad():
@@ -93,21 +90,26 @@ class BatchNorms(unittest.TestCase):
 class Resume(unittest.TestCase):
     def train(self, folder: pathlib.Path) -> dict:
         sky = galaxies(48)
-        model = network.initialised("small", sky, seed=1)
+        model = network.initialised(reference.SMALL, sky, seed=1)
         pretraining.pretrain(model, sky.images[:32], folder, seed=1, epochs=3)
         finetuning.finetune(model, sky[:32], sky[32:], folder, seed=1, epochs=3)
         return model.state_dict()
 
     def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(self):
         quiet = contextlib.redirect_stdout(io.StringIO())
-        with tempfile.TemporaryDirectory() as whole, tempfile.TemporaryDirectory() as killed, quiet, \
-                mock.patch.object(pretraining, "BATCH", 8), mock.patch.object(finetuning, "BATCH", 8):
+        with (
+            tempfile.TemporaryDirectory() as whole,
+            tempfile.TemporaryDirectory() as killed,
+            quiet,
+            mock.patch.object(pretraining, "BATCH", 8),
+            mock.patch.object(finetuning, "BATCH", 8),
+        ):
             expected = self.train(pathlib.Path(whole))
             save = schedule.save
             for kill_at in (2, 4, 3):
                 saved = []
 
-                def save_or_die(path, content):
+                def save_or_die(path, content, kill_at=kill_at, saved=saved):
                     saved.append(path)
                     if len(saved) == kill_at:
                         raise KeyboardInterrupt
@@ -127,9 +129,10 @@ class Resume(unittest.TestCase):
         with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()):
             folder = pathlib.Path(name)
             for epochs in (1, 2):
-                model = network.initialised("small", sky, seed=1)
-                refused = (self.assertRaisesRegex(SystemExit, "other settings") if epochs == 2
-                           else contextlib.nullcontext())
+                model = network.initialised(reference.SMALL, sky, seed=1)
+                refused = (
+                    self.assertRaisesRegex(SystemExit, "other settings") if epochs == 2 else contextlib.nullcontext()
+                )
                 with refused:
                     pretraining.pretrain(model, sky.images, folder, seed=1, epochs=epochs)
 

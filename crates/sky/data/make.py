@@ -61,31 +61,40 @@ def ab_magnitude(wavelength, flux, z, band):
     return -2.5 * np.log10(trapezoid(seen * at * response, at) / trapezoid(response / at, at))
 
 
+def relative_magnitudes(wavelength, flux, z, bands):
+    """Magnitudes in all bands of a rest-frame spectrum F_λ seen at a redshift, relative to its rest-frame r."""
+    rest = ab_magnitude(wavelength, flux, 0.0, bands[2])
+    return np.array([ab_magnitude(wavelength, flux, z, band) - rest for band in bands])
+
+
 def spectra(wheels):
-    """Rows of spectra.csv: for template and redshift, m_b − M_r (the distance modulus not in it), and how it changes with
-    the tilt s of F_λ·(λ/5500 Å)^s and with dust of A_V; all relative to rest-frame r."""
+    """The rows of spectra.csv.
+
+    For each template and redshift: m_b − M_r without the distance modulus, and its derivatives with respect to the tilt s
+    of F_λ·(λ/5500 Å)^s and to the extinction A_V, all relative to rest-frame r.
+    """
     galsim, speclite = wheels
-    read = lambda band: columns(speclite.read(f"speclite/data/filters/sdss2010-{band}.ecsv"), "0123456789")
-    bands = [read(band) for band in BANDS]
+    bands = [columns(speclite.read(f"speclite/data/filters/sdss2010-{band}.ecsv"), "0123456789") for band in BANDS]
     for index, name in enumerate(TEMPLATES):
         wavelength, flux = columns(galsim.read(f"galsim/share/SEDs/CWW_{name}_ext.sed"), "0123456789.")
         tilted = [flux * (wavelength / 5500) ** tilt for tilt in (0.3, -0.3)]
         dusty = flux * 10 ** (-0.4 * 0.3 * attenuation(wavelength))
 
-        def relative(spectrum, z):
-            rest = ab_magnitude(wavelength, spectrum, 0.0, bands[2])
-            return np.array([ab_magnitude(wavelength, spectrum, z, band) - rest for band in bands])
-
         for z in REDSHIFTS:
-            base = relative(flux, z)
-            tilt = (relative(tilted[0], z) - relative(tilted[1], z)) / 0.6
-            dust = (relative(dusty, z) - base) / 0.3
+            base, bluer, redder, reddened = (
+                relative_magnitudes(wavelength, spectrum, z, bands) for spectrum in (flux, *tilted, dusty)
+            )
+            tilt = (bluer - redder) / 0.6
+            dust = (reddened - base) / 0.3
             yield [index, f"{z:.3f}", *(f"{value:.5f}" for value in [*base, *tilt, *dust])]
 
 
 def mixture(n, reach, count=40):
-    """A Sérsic profile, cut off softly at `reach` half-light radii, as a sum of round Gaussians (after Hogg & Lang 2013,
-    PASP 125, 719): their shares of the flux, and variances in half-light radii squared."""
+    """A Sérsic profile, cut off softly at `reach` half-light radii, as a sum of round Gaussians.
+
+    Returns their shares of the flux, and their variances in half-light radii squared. After Hogg & Lang 2013 (PASP 125,
+    719).
+    """
     b = 2 * n - 1 / 3 + 4 / (405 * n)
     r = np.concatenate([[0], np.geomspace(2e-3, reach * 1.3, 500)])
     edge = np.clip((reach - r) / (0.25 * reach), 0, 1)
@@ -103,9 +112,9 @@ def mixture(n, reach, count=40):
 
 
 def profiles():
-    """Rows of profiles.csv."""
+    """The rows of profiles.csv."""
     for n, reach in ((1, 4.0), (4, 8.0)):
-        for share, variance in zip(*mixture(n, reach)):
+        for share, variance in zip(*mixture(n, reach), strict=True):
             yield [n, f"{share:.9f}", f"{variance:.9e}"]
 
 

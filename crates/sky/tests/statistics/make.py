@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Makes reference.json: statistics of a sky simulated independently of the crate, in NumPy, with NumPy's random numbers.
+"""Makes reference.json: statistics of a sky that is simulated by a second implementation, in NumPy.
 
     python3 -m venv venv && venv/bin/pip install numpy && venv/bin/python make.py
 
-Pixels are computed by `exp`, the population by whole columns: the sky is the same, the code is not. Constants and their
-sources are those of the crate, whose tables it reads. Takes a few minutes.
+What is independent of the crate is the code and the random numbers: populations are drawn column by column from NumPy's
+generator, Gaussians are evaluated by `exp` at each pixel. What is not is the model itself: the formulas, their constants
+and the tables in crates/sky/data are the crate's. So the comparison finds errors of programming, not of the model. It
+takes a few minutes.
 """
 
 import json
@@ -45,13 +47,16 @@ def distance_modulus(z):
 
 
 def colours(template, tilt, dust, z):
-    """[n, 5]"""
+    """Magnitudes relative to rest-frame r, [n, 5]."""
     t = np.clip(template, 0, 2.9999)
     x = np.clip(z, 0, 0.6999) / 0.005
     ti, zi = t.astype(int), x.astype(int)
     tf, zf = (t - ti)[:, None, None], (x - zi)[:, None, None]
-    at = lambda index: SPECTRA[index, zi] * (1 - zf) + SPECTRA[index, zi + 1] * zf
-    base, by_tilt, by_dust = np.moveaxis(at(ti) * (1 - tf) + at(ti + 1) * tf, 1, 0)
+
+    def of_template(index):
+        return SPECTRA[index, zi] * (1 - zf) + SPECTRA[index, zi + 1] * zf
+
+    base, by_tilt, by_dust = np.moveaxis(of_template(ti) * (1 - tf) + of_template(ti + 1) * tf, 1, 0)
     return base + tilt[:, None] * by_tilt + dust[:, None] * by_dust
 
 
@@ -62,8 +67,11 @@ def half_light_radius(magnitude, early, deviate):
 
 
 def draw(rng, n):
-    """Columns of n objects."""
-    normal = lambda sigma: rng.normal(0, sigma, n)
+    """The properties of n objects, by name, each with n rows."""
+
+    def normal(sigma):
+        return rng.normal(0, sigma, n)
+
     zs, ms = np.linspace(0.004, 0.33, 200), np.linspace(-24.2, -17.5, 135)
     luminosity = 10 ** (-0.4 * (ms + 21.21))
     schechter = luminosity ** (-1.05 + 1) * np.exp(-luminosity)
@@ -122,7 +130,7 @@ def draw(rng, n):
 
 
 def image(rng, objects, index):
-    """[5, 32, 32]"""
+    """The image of one object with its noise, [5, 32, 32], in nanomaggies."""
     y, x = np.mgrid[0:32, 0:32] - 15.5
     dx, dy = x - objects["offset"][index, 0], y - objects["offset"][index, 1]
     c, s = np.cos(objects["angle"][index]), np.sin(objects["angle"][index])
@@ -173,7 +181,10 @@ def image_measures(images, magnitudes):
         deviation = np.abs(corner - np.median(corner, axis=1, keepdims=True))
         yield f"noise of a pixel in {name}", np.median(deviation, axis=1) / 0.6745
         flux = pixels.sum((1, 2))
-        yield f"flux of the stamp over that of the magnitude in {name}", flux / 10 ** (0.4 * (22.5 - magnitudes[:, band]))
+        yield (
+            f"flux of the stamp over that of the magnitude in {name}",
+            flux / 10 ** (0.4 * (22.5 - magnitudes[:, band])),
+        )
         if name in "gri":
             yield f"concentration in {name}", pixels[:, radius < 3].sum(1) / pixels[:, radius < 10].sum(1)
 

@@ -6,12 +6,8 @@ from pathlib import Path
 
 import torch
 
-import curve
-import data
-import finetuning
-import network
-import pretraining
-import publish
+from astromae import reference
+from train import curve, data, finetuning, network, pretraining, publish
 
 # Goes up with every change of these scripts that moves the weights they make.
 VERSION = 1
@@ -20,13 +16,20 @@ TEST_GALAXIES = 5000
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/train.sh", description=__doc__)
-    parser.add_argument("--out", type=Path, default=publish.ROOT / "out/train", metavar="DIR",
-                        help="folder of the skies and of the run, which goes on where it was (default: out/train)")
-    parser.add_argument("--frozen-random", action="store_true",
-                        help="leave the transformer random, to see what pre-training is worth")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=publish.ROOT / "out/train",
+        metavar="DIR",
+        help="folder of the skies and of the run, which goes on where it was (default: out/train)",
+    )
+    parser.add_argument(
+        "--frozen-random", action="store_true", help="leave the transformer random, to see what pre-training is worth"
+    )
     parser.add_argument("--galaxies", type=int, default=16000, metavar="N", help="to train with (default: 16000)")
-    parser.add_argument("--validation", type=int, default=1000, metavar="N",
-                        help="more galaxies, for the curve only (default: 1000)")
+    parser.add_argument(
+        "--validation", type=int, default=1000, metavar="N", help="more galaxies, for the curve only (default: 1000)"
+    )
     parser.add_argument("--pretraining-epochs", type=int, default=40, metavar="N", help="(default: 40)")
     parser.add_argument("--fine-tuning-epochs", type=int, default=30, metavar="N", help="(default: 30)")
     parser.add_argument("--seed", type=int, default=1, help="of the weights and the order of galaxies (default: 1)")
@@ -44,32 +47,43 @@ def main() -> None:
     count = arguments.galaxies + arguments.validation
     sky = publish.simulate(arguments.out / f"sky-{arguments.sky_seed}-{count}.pt", arguments.sky_seed, count)
     test = publish.simulate(
-        arguments.out / f"sky-{arguments.test_seed}-{TEST_GALAXIES}.pt", arguments.test_seed, TEST_GALAXIES)
+        arguments.out / f"sky-{arguments.test_seed}-{TEST_GALAXIES}.pt", arguments.test_seed, TEST_GALAXIES
+    )
 
     galaxies = data.read(sky)
-    training, validation = galaxies[: arguments.galaxies], galaxies[arguments.galaxies:]
-    model = network.initialised("published", training, arguments.seed)
+    training, validation = galaxies[: arguments.galaxies], galaxies[arguments.galaxies :]
+    model = network.initialised(reference.PUBLISHED, training, arguments.seed)
     if not arguments.frozen_random:
         pretraining.pretrain(model, training.images, folder, arguments.seed, arguments.pretraining_epochs)
     finetuning.finetune(model, training, validation, folder, arguments.seed, arguments.fine_tuning_epochs)
     curve.draw(folder)
-    metrics = publish.publish(model, folder, test, {
-        "origin": "trained by scripts/train.sh on a simulated sky; no use on a real one",
-        "script": f"scripts/train version {VERSION}",
-        "training_seed": arguments.seed,
-        "training_sky": f"{arguments.galaxies} galaxies of `cosmic simulate --seed {arguments.sky_seed}`",
-        "test_sky": f"{TEST_GALAXIES} galaxies of `cosmic simulate --seed {arguments.test_seed}`",
-        "recipe": recipe(arguments),
-    })
+    metrics = publish.publish(
+        model,
+        folder,
+        test,
+        {
+            "origin": "trained by scripts/train.sh on a simulated sky; no use on a real one",
+            "script": f"scripts/train version {VERSION}",
+            "training_seed": arguments.seed,
+            "training_sky": f"{arguments.galaxies} galaxies of `cosmic simulate --seed {arguments.sky_seed}`",
+            "test_sky": f"{TEST_GALAXIES} galaxies of `cosmic simulate --seed {arguments.test_seed}`",
+            "recipe": recipe(arguments),
+        },
+    )
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     print(f"{origin}: {json.dumps(metrics)} in {folder}")
 
 
 def recipe(arguments: argparse.Namespace) -> str:
-    transformer = ("left random" if arguments.frozen_random else
-                   f"pre-trained as a masked autoencoder for {arguments.pretraining_epochs} epochs")
-    return (f"transformer {transformer}; the rest trained for {arguments.fine_tuning_epochs} epochs with the "
-            "transformer frozen")
+    transformer = (
+        "left random"
+        if arguments.frozen_random
+        else f"pre-trained as a masked autoencoder for {arguments.pretraining_epochs} epochs"
+    )
+    return (
+        f"transformer {transformer}; the rest trained for {arguments.fine_tuning_epochs} epochs with the "
+        "transformer frozen"
+    )
 
 
 if __name__ == "__main__":

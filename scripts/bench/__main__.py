@@ -30,17 +30,29 @@ MEMORY_BATCH = 512
 # As infra/template.yaml has it for the function; crates/launcher takes it away where libtorch is used.
 RANK_ENVIRONMENT = {"native": {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_ARENA_MAX": "2"}, "tch": {}}
 
-ENGINES = {"native": "native", "tch": "libtorch", "openvino": "OpenVINO", "onnxruntime": "ONNX Runtime",
-           "pytorch_eager": "PyTorch eager"}
-RATIOS = [("tch", "pytorch_eager"), ("native", "pytorch_eager"), ("native", "openvino"), ("native", "onnxruntime"),
-          ("native", "tch")]
+ENGINES = {
+    "native": "native",
+    "tch": "libtorch",
+    "openvino": "OpenVINO",
+    "onnxruntime": "ONNX Runtime",
+    "pytorch_eager": "PyTorch eager",
+}
+RATIOS = [
+    ("tch", "pytorch_eager"),
+    ("native", "pytorch_eager"),
+    ("native", "openvino"),
+    ("native", "onnxruntime"),
+    ("native", "tch"),
+]
 
 
 class Process:
     """Answers each line with a number."""
 
     def __init__(self, *command):
-        self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def answer(self) -> float:
         line = self.process.stdout.readline()
@@ -65,9 +77,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench.sh")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="of each engine (default: 2)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each engine at each batch size (default: 7)")
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[512, 128, 32, 1], metavar="N",
-                        help="the first is the one that the ratios are reported of (default: 512 128 32 1)")
-    parser.add_argument("--no-memory", action="store_true", help="leave out the memory of a rank, which needs 1.2 GB of disk")
+    parser.add_argument(
+        "--batch-sizes",
+        type=int,
+        nargs="+",
+        default=[512, 128, 32, 1],
+        metavar="N",
+        help="the first is the one that the ratios are reported of (default: 512 128 32 1)",
+    )
+    parser.add_argument(
+        "--no-memory", action="store_true", help="leave out the memory of a rank, which needs 1.2 GB of disk"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     arguments = parser.parse_args()
 
@@ -87,13 +107,17 @@ def main() -> None:
 
 def layers() -> dict:
     """How far each layer of the native engine is from the peak of one thread."""
-    report = json.loads(subprocess.run([EXAMPLES / "layers", MODEL, "--json"], check=True, stdout=subprocess.PIPE).stdout)
+    report = json.loads(
+        subprocess.run([EXAMPLES / "layers", MODEL, "--json"], check=True, stdout=subprocess.PIPE).stdout
+    )
     total = sum(layer["seconds"] for layer in report["layers"])
     print(f"native engine, {report['instructions']}, one thread, whose peak is {report['peak'] / 1e9:.0f} GFLOP/s:\n")
     print(f"{'layer':>22}{'MFLOP/galaxy':>14}{'of the time':>13}{'of the peak':>13}")
     for layer in report["layers"]:
-        print(f"{layer['name']:>22}{layer['operations'] / 1e6:14.1f}{layer['seconds'] / total:13.1%}"
-              f"{layer['fraction_of_peak']:13.0%}")
+        print(
+            f"{layer['name']:>22}{layer['operations'] / 1e6:14.1f}{layer['seconds'] / total:13.1%}"
+            f"{layer['fraction_of_peak']:13.0%}"
+        )
     print(flush=True)
     return report
 
@@ -125,7 +149,8 @@ def throughput(threads: int, rounds: int, batch_sizes: list[int], layers: dict) 
             turns.append(turn | {"peak": peak.ask("")})
         speeds[str(batch)] = {name: statistics.median(turn[name] for turn in turns) for name in engines}
         ratios[str(batch)] = {
-            f"{one}_vs_{other}": spread([turn[one] / turn[other] for turn in turns]) for one, other in RATIOS}
+            f"{one}_vs_{other}": spread([turn[one] / turn[other] for turn in turns]) for one, other in RATIOS
+        }
         of_peak[str(batch)] = spread([turn["native"] * operations / turn["peak"] for turn in turns])
         print(f"{batch:20}" + "".join(f"{speeds[str(batch)][name]:15.0f}" for name in ENGINES), flush=True)
     memory = {name: engine.peak_memory_mb() for name, engine in engines.items()}
@@ -139,14 +164,20 @@ def throughput(threads: int, rounds: int, batch_sizes: list[int], layers: dict) 
         rows = [ratios[str(batch)][f"{one}_vs_{other}"] for batch in batch_sizes]
         shown = [f"{row['median']:.2f} ({row['lowest']:.2f}–{row['highest']:.2f})" for row in rows]
         print(f"{ENGINES[one] + ' : ' + ENGINES[other]:>28}" + "".join(f"{text:>22}" for text in shown))
-    shown = [f"{row['median']:.0%} ({row['lowest']:.0%}–{row['highest']:.0%})" for row in map(of_peak.get, map(str, batch_sizes))]
+    shown = [
+        f"{row['median']:.0%} ({row['lowest']:.0%}–{row['highest']:.0%})"
+        for row in map(of_peak.get, map(str, batch_sizes))
+    ]
     print(f"{'native : the peak':>28}" + "".join(f"{text:>22}" for text in shown) + "\n", flush=True)
     first = str(batch_sizes[0])
     return {
         "ratios": {name: ratio["median"] for name, ratio in ratios[first].items()},
         "native_fraction_of_peak": of_peak[first]["median"],
-        "galaxies_per_second": speeds, "ratios_by_batch": ratios, "native_fraction_of_peak_by_batch": of_peak,
-        "peak_memory_mb": memory, "start_seconds": start,
+        "galaxies_per_second": speeds,
+        "ratios_by_batch": ratios,
+        "native_fraction_of_peak_by_batch": of_peak,
+        "peak_memory_mb": memory,
+        "start_seconds": start,
     }
 
 
@@ -164,14 +195,22 @@ def memory(engine: str, threads: int) -> dict:
             simulate = [EXAMPLES.parent / "cosmic", "simulate", "--count", str(rows), "--out", f"{folder}/1.pt"]
             subprocess.run(simulate, check=True, stdout=subprocess.DEVNULL)
             command = [PROGRAMS[engine] / "rank", folder, MODEL, engine, str(MEMORY_BATCH), str(threads)]
-            finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | RANK_ENVIRONMENT[engine])
+            finished = subprocess.run(
+                command, check=True, stdout=subprocess.PIPE, env=os.environ | RANK_ENVIRONMENT[engine]
+            )
             mark = json.loads(finished.stdout)
-        row = {"galaxies": mark["work"]["rows"], "seconds": mark["wall_seconds"], "peak_memory_mb": mark["peak_memory_mb"]}
+        row = {
+            "galaxies": mark["work"]["rows"],
+            "seconds": mark["wall_seconds"],
+            "peak_memory_mb": mark["peak_memory_mb"],
+        }
         if row["galaxies"] != rows:
             sys.exit(f"the rank predicted {row['galaxies']} of {rows} galaxies")
         ranks[name] = row
-        print(f"{name:>20}{rows:10}{row['seconds']:9.2f}{rows / row['seconds']:12.0f}{row['peak_memory_mb']:10.0f} MB",
-              flush=True)
+        print(
+            f"{name:>20}{rows:10}{row['seconds']:9.2f}{rows / row['seconds']:12.0f}{row['peak_memory_mb']:10.0f} MB",
+            flush=True,
+        )
     print()
     return ranks
 
