@@ -3,8 +3,8 @@
 //! All but three of them follow from the shapes of the tensors. The three that do not, the [`Hyperparameters`], come from
 //! the attributes of a pickled module, from a safetensors file's metadata, or from the user.
 
+use galaxies::{BANDS, SIDE};
 use serde::{Deserialize, Serialize};
-use torch_file::{BANDS, SIDE};
 
 use crate::{
     error::{Error, Result},
@@ -118,7 +118,7 @@ impl Config {
 
     /// The number of patches along each side of an image.
     pub fn grid(&self) -> usize {
-        SIDE as usize / self.patch_size
+        SIDE / self.patch_size
     }
 
     fn check_divisions(&self) -> Result<()> {
@@ -127,7 +127,7 @@ impl Config {
         if heads == 0 || !self.embed_dim.is_multiple_of(heads) {
             return refuse(format!("{heads} attention heads do not divide the width {}", self.embed_dim));
         }
-        if self.patch_size == 0 || !SIDE.is_multiple_of(self.patch_size as u64) {
+        if self.patch_size == 0 || !SIDE.is_multiple_of(self.patch_size) {
             return refuse(format!("patches of {} pixels do not divide {SIDE}", self.patch_size));
         }
         if let Some(branch) = &self.conv_branch {
@@ -149,7 +149,7 @@ impl Config {
     /// each other will do.
     fn tensors(&self, weights: &Weights) -> Result<Vec<(String, Vec<usize>)>> {
         let mut list = Shapes(Vec::new());
-        let (width, bands) = (self.embed_dim, BANDS as usize);
+        let (width, bands) = (self.embed_dim, BANDS);
         list.add("cls_token", &[1, 1, width]);
         list.add("pos_embed", &[1, self.patches() + 1, width]);
         list.add("patch_embed.proj.weight", &[width, bands, self.patch_size, self.patch_size]);
@@ -193,7 +193,7 @@ impl Config {
             channels = out;
         }
         // Three average pools by two: 32 → 4 pixels.
-        let pixels = (SIDE as usize / 8).pow(2);
+        let pixels = (SIDE / 8).pow(2);
         list.linear("inception_model.vis_inception.10", channels * pixels, self.hidden_dim);
         list.linear("inception_model.vis_inception.12", self.hidden_dim, self.hidden_dim);
         for (layer, into) in [(0, bands), (2, self.magnitude_dim), (4, self.magnitude_dim), (6, self.magnitude_dim)] {

@@ -1,5 +1,7 @@
 //! The trait that every backend implements, and the check of its input that they share.
 
+pub use galaxies::{BANDS, PIXELS, SIDE};
+
 /// Runs the network. One engine serves any number of threads, and uses the cores it was given by itself.
 pub trait Engine: Send + Sync {
     /// The short name that `--engine` and the payload choose it by.
@@ -37,13 +39,6 @@ pub enum EngineError {
         reason: String,
     },
 }
-
-/// Pixels along a side of an image.
-pub const SIDE: usize = torch_file::SIDE as usize;
-/// Values of a galaxy's image: bands × side × side.
-pub const PIXELS: usize = BANDS * SIDE * SIDE;
-/// Bands of an image, and magnitudes of a galaxy.
-pub const BANDS: usize = torch_file::BANDS as usize;
 
 /// Checks that the two inputs of [`Engine::predict`] hold the same number of whole galaxies, and returns that number.
 ///

@@ -24,7 +24,7 @@ pub enum Error {
     },
     /// The bytes are not what `torch.save` writes, or not a network.
     #[error(transparent)]
-    Torch(#[from] torch_file::Error),
+    Torch(#[from] torch_file::FormatError),
     /// The bytes are not a safetensors file, or could not be made into one.
     #[error("{file} is not a safetensors file: {source}")]
     Safetensors {

@@ -3,7 +3,7 @@
 //! A model is read whole, so that its SHA-256 is that of the very bytes it was made of. Fetching them is the caller's
 //! part, who knows where they are and what can go wrong there; nothing here waits for anything.
 
-use std::{collections::HashMap, fs, path::Path, sync::Arc};
+use std::{collections::HashMap, convert::Infallible, fs, path::Path};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -11,7 +11,7 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
-use torch_file::{Attribute, Checkpoint, InMemory, TorchFile};
+use torch_file::{Attribute, Checkpoint, FormatError, InMemory, TorchFile};
 
 use crate::{
     config::{Config, Hyperparameters, INCEPTION_BLOCKS, inception_branches},
@@ -193,8 +193,7 @@ fn decode_f16(bytes: &[[u8; 2]]) -> Vec<f32> {
 }
 
 fn read_torch(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -> Result<Contents> {
-    let torch = TorchFile::open(Arc::new(InMemory::new(file, bytes.clone())));
-    let torch = ready(torch)?;
+    let torch = ready(TorchFile::open(InMemory::new(file, bytes.clone())))?;
     let checkpoint = Checkpoint::of(&torch)?;
     let mut weights = Weights::default();
     for (name, tensor) in &checkpoint.tensors {
@@ -203,7 +202,7 @@ fn read_torch(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -> Resu
             continue;
         }
         let shape = tensor.shape.iter().map(|size| *size as usize).collect();
-        weights.insert(name, shape, ready(torch.tensor(tensor))?);
+        weights.insert(name, shape, ready(torch.stored(tensor)?.read())?);
     }
     let hyperparameters = find_hyperparameters(file, &checkpoint, &weights, given)?;
     Ok(Contents { weights, hyperparameters, metadata: HashMap::new() })
@@ -212,8 +211,11 @@ fn read_torch(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -> Resu
 /// The result of reading from memory. `torch-file` waits for its reader alone, and [`InMemory`] answers at once, so there
 /// is nothing to wait for; an executor's `block_on`, in contrast, panics where the caller is in such a one.
 #[expect(clippy::expect_used, reason = "every test that reads a checkpoint would meet it")]
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    future.now_or_never().expect("a reader in memory never waits")
+fn ready<T>(future: impl Future<Output = Result<T, torch_file::Error<Infallible>>>) -> Result<T, FormatError> {
+    future.now_or_never().expect("a reader in memory never waits").map_err(|error| match error {
+        torch_file::Error::Format(error) => error,
+        torch_file::Error::Read { source, .. } => match source {},
+    })
 }
 
 /// Takes the hyperparameters from a module's attributes, each of which must be the same in all layers, or else those that

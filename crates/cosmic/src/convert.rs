@@ -8,8 +8,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::{
-    Global, Outcome,
+    global::Global,
     location::Location,
+    outcome::Outcome,
     output::{Printer, bytes},
 };
 
@@ -45,7 +46,7 @@ enum PrecisionArg {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct ConvertOutput {
     out: String,
     bytes: u64,
     parameters: u64,
@@ -60,7 +61,7 @@ pub(crate) async fn convert(args: ConvertArgs, global: &Global, printer: Printer
         _ => None,
     };
     let location = Location::parse(&args.model, global).await?;
-    let model = Model::read_with(location.reader().await?, given).await?;
+    let model = Model::from_bytes_with(&location.name(), location.read_model().await?, given)?;
     let mut notes: HashMap<String, String> = model.metadata.clone();
     for note in &args.note {
         let Some((key, text)) = note.split_once('=') else {
@@ -75,14 +76,14 @@ pub(crate) async fn convert(args: ConvertArgs, global: &Global, printer: Printer
     };
     let encoded = model.to_safetensors(precision, &notes)?;
     std::fs::write(&args.out, &encoded).with_context(|| format!("failed to write {}", args.out.display()))?;
-    let report = Report {
+    let output = ConvertOutput {
         out: args.out.display().to_string(),
         bytes: encoded.len() as u64,
         parameters: model.weights.parameters() as u64,
         source_sha256: model.sha256,
     };
-    printer.print(&report, |report| {
-        format!("wrote {}: {} parameters, {}", report.out, report.parameters, bytes(report.bytes))
+    printer.print(&output, |output| {
+        format!("wrote {}: {} parameters, {}", output.out, output.parameters, bytes(output.bytes))
     })?;
     Ok(Outcome::Done)
 }

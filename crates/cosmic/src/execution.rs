@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs as logs;
 use aws_sdk_sfn::{
@@ -10,23 +10,17 @@ use aws_sdk_sfn::{
     operation::describe_execution::DescribeExecutionOutput,
     types::{ExecutionStatus, HistoryEventType},
 };
-use pipeline::{
-    cost::Cost,
-    invocations::{Invocation, Joined, join},
-    store::explain,
-};
+use bill::{Cost, Invocation, JoinedInvocations, join};
 use serde_json::Value;
 
-/// How long log lines may take to arrive after the execution has ended.
+/// How long log lines may take to arrive once an execution has ended.
 const LOGS_PATIENCE: Duration = Duration::from_secs(20);
 
 /// An execution and the services that know about it.
 pub(crate) struct Execution {
     sfn: Client,
     logs: logs::Client,
-    /// Its ARN.
     pub(crate) arn: String,
-    /// Its name.
     pub(crate) name: String,
 }
 
@@ -39,16 +33,11 @@ pub(crate) struct Ranks {
 }
 
 /// What the logs say of an execution, and what follows from it.
-pub(crate) struct Bill {
+pub(crate) struct Statement {
     pub(crate) invocations: Vec<Invocation>,
     pub(crate) cost: Cost,
     /// Invocations whose REPORT line did not come in time: the cost lacks them.
     pub(crate) unreported: usize,
-}
-
-/// What the SDK's errors say, with their causes.
-fn sdk(error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
-    anyhow!(explain(&error))
 }
 
 impl Execution {
@@ -63,7 +52,6 @@ impl Execution {
             .input(input.to_string())
             .send()
             .await
-            .map_err(sdk)
             .with_context(|| format!("failed to start execution {name} of {machine}"))?;
         Ok(Self { logs: logs::Client::new(aws), sfn, arn: started.execution_arn, name: name.to_owned() })
     }
@@ -86,7 +74,7 @@ impl Execution {
     /// What Step Functions says of it.
     pub(crate) async fn describe(&self) -> Result<DescribeExecutionOutput> {
         let described = self.sfn.describe_execution().execution_arn(&self.arn).send().await;
-        described.map_err(sdk).with_context(|| format!("failed to look at execution {}", self.arn))
+        described.with_context(|| format!("failed to look at execution {}", self.arn))
     }
 
     /// Waits until it has ended, telling `progress` how far its ranks are.
@@ -107,10 +95,10 @@ impl Execution {
     }
 
     async fn ranks(&self) -> Result<Ranks> {
-        let runs = self.sfn.list_map_runs().execution_arn(&self.arn).send().await.map_err(sdk)?;
+        let runs = self.sfn.list_map_runs().execution_arn(&self.arn).send().await?;
         let mut ranks = Ranks::default();
         for run in runs.map_runs {
-            let run = self.sfn.describe_map_run().map_run_arn(run.map_run_arn).send().await.map_err(sdk)?;
+            let run = self.sfn.describe_map_run().map_run_arn(run.map_run_arn).send().await?;
             if let Some(counts) = run.item_counts {
                 let count = |value: i64| u64::try_from(value).unwrap_or(0);
                 ranks.total += count(counts.total);
@@ -124,7 +112,7 @@ impl Execution {
     /// The functions that the state machine calls, by name.
     async fn functions(&self) -> Result<Vec<String>> {
         let described = self.sfn.describe_state_machine_for_execution().execution_arn(&self.arn).send().await;
-        let described = described.map_err(sdk).context("failed to read the state machine's definition")?;
+        let described = described.context("failed to read the state machine's definition")?;
         let definition: Value =
             serde_json::from_str(&described.definition).context("the state machine's definition is not JSON")?;
         let mut functions = Vec::new();
@@ -134,8 +122,8 @@ impl Execution {
         Ok(functions)
     }
 
-    /// Invocations of the functions, joined with ranks, and their cost. Waits a little for late log lines.
-    pub(crate) async fn bill(&self) -> Result<Bill> {
+    /// The invocations of the functions with their ranks, and their cost. Waits a little for late log lines.
+    pub(crate) async fn statement(&self) -> Result<Statement> {
         let described = self.describe().await?;
         let functions = self.functions().await?;
         let waited = SystemTime::now();
@@ -150,13 +138,13 @@ impl Execution {
             let patience_ended = waited.elapsed().unwrap_or_default() > LOGS_PATIENCE;
             if (unreported == 0 && !found.is_empty()) || patience_ended {
                 let transitions = self.state_transitions(&found).await?;
-                return Ok(Bill { cost: Cost::of(&found, transitions), invocations: found, unreported });
+                return Ok(Statement { cost: Cost::of(&found, transitions), invocations: found, unreported });
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
-    async fn joined(&self, function: &str, described: &DescribeExecutionOutput) -> Result<Joined> {
+    async fn joined(&self, function: &str, described: &DescribeExecutionOutput) -> Result<JoinedInvocations> {
         let group = format!("/aws/lambda/{function}");
         let milliseconds = |time: &aws_sdk_sfn::primitives::DateTime| time.to_millis().unwrap_or(0);
         let start = milliseconds(&described.start_date) - 1_000;
@@ -171,7 +159,7 @@ impl Execution {
             .send();
         let mut lines = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(sdk).with_context(|| format!("failed to read the log group {group}"))?;
+            let page = page.with_context(|| format!("failed to read the log group {group}"))?;
             lines.extend(page.events.unwrap_or_default().into_iter().filter_map(|event| event.message));
         }
         Ok(join(function, lines.iter().map(String::as_str), &self.name))
@@ -188,7 +176,7 @@ impl Execution {
             .send();
         let mut transitions = 1;
         while let Some(page) = pages.next().await {
-            let page = page.map_err(sdk).context("failed to read the execution's history")?;
+            let page = page.context("failed to read the execution's history")?;
             let entered = |kind: &HistoryEventType| kind.as_str().ends_with("StateEntered");
             transitions += page.events.iter().filter(|event| entered(&event.r#type)).count() as u64;
         }
@@ -230,7 +218,7 @@ async fn machine_arn(sfn: &Client, machine: &str) -> Result<String> {
     let mut pages = sfn.list_state_machines().into_paginator().items().send();
     let mut names = Vec::new();
     while let Some(found) = pages.next().await {
-        let found = found.map_err(sdk).context("failed to list the state machines")?;
+        let found = found.context("failed to list the state machines")?;
         if found.name == machine {
             return Ok(found.state_machine_arn);
         }

@@ -6,15 +6,17 @@ use anyhow::{Context, Result};
 use astromae::Model;
 use clap::Args;
 use pipeline::{
-    infer::{Inference, Progress},
+    local_run::{LocalRun, Progress},
     payload::MAX_BATCH_SIZE,
+    run_files::RESULTS,
 };
 
 use crate::{
-    Global, Outcome,
+    global::Global,
     location::Location,
+    outcome::Outcome,
     output::{Printer, progress_bar},
-    run::summary_text,
+    summary::{paths_text, summary_text},
 };
 
 #[derive(Args)]
@@ -29,7 +31,7 @@ pub(crate) struct InferArgs {
     #[arg(long, value_name = "N", default_value_t = 512, env = "COSMIC_BATCH_SIZE",
           value_parser = clap::value_parser!(u64).range(1..=MAX_BATCH_SIZE))]
     batch_size: u64,
-    /// Folder for predictions.parquet, inference.png and Results.json.
+    /// Folder for predictions.parquet, inference.png, combined_data.json and Results.json.
     #[arg(long, value_name = "DIR", default_value = "out", env = "COSMIC_OUT")]
     out: PathBuf,
     /// Engine by name.
@@ -46,9 +48,7 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
     let files = data.partitions().await?;
     let loading = Instant::now();
     let location = Location::parse(&args.model, global).await?;
-    let model = Model::read(location.reader().await?)
-        .await
-        .with_context(|| format!("failed to load the model {}", args.model))?;
+    let model = Model::from_bytes(&location.name(), location.read_model().await?)?;
     let sha256 = model.sha256.clone();
     let (name, threads) = (args.engine, args.threads);
     let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), model, threads))
@@ -57,7 +57,7 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
     let model_name = location.key.rsplit('/').next().unwrap_or(&location.key);
 
     let bar = progress_bar("{bar:40} {human_pos}/{human_len} galaxies, {per_sec:0}, {eta} left");
-    let results = Inference {
+    let results = LocalRun {
         store: &data.store,
         engine: &engine,
         model: model_name,
@@ -72,15 +72,8 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
     .await?;
     bar.finish_and_clear();
     printer.print(&results, |results| {
-        let written = ["predictions.parquet", "inference.png", "Results.json"]
-            .map(|name| args.out.join(name).display().to_string());
+        let written = RESULTS.map(|name| args.out.join(name).display().to_string());
         format!("{}\n{}", summary_text(results), paths_text(&written))
     })?;
     Ok(if results.complete { Outcome::Done } else { Outcome::Incomplete })
-}
-
-/// The paths of what was made.
-pub(crate) fn paths_text(paths: &[String]) -> String {
-    let [catalogue, picture, results] = paths else { return paths.join("\n") };
-    format!("catalogue  {catalogue}\npicture    {picture}\nresults    {results}\n")
 }

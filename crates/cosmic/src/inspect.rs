@@ -1,16 +1,19 @@
 //! `cosmic inspect`: what is in a file, without executing it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use astromae::{Config, Model};
+use astromae::{Config, MAX_MODEL, Model};
 use clap::Args;
+use galaxies::Dataset;
+use pipeline::storage::{ObjectReader, explain};
 use serde::{Deserialize, Serialize};
-use torch_file::{Checkpoint, Dataset, Format, RangeRead, TensorRef, TorchFile};
+use torch_file::{Checkpoint, Format, RangeRead, TensorRef, TorchFile};
 
 use crate::{
-    Global, Outcome,
+    global::Global,
     location::Location,
+    outcome::Outcome,
     output::{Printer, bytes, table},
 };
 
@@ -24,7 +27,7 @@ pub(crate) struct InspectArgs {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct InspectOutput {
     file: String,
     bytes: u64,
     format: &'static str,
@@ -42,7 +45,7 @@ enum Content {
     },
     Network {
         class: Option<String>,
-        /// What the file says of itself.
+        /// Free text in the file: origin, training, metrics.
         notes: BTreeMap<String, String>,
         #[serde(flatten)]
         configuration: Configuration,
@@ -57,18 +60,23 @@ enum Content {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Configuration {
-    /// The dimensions of an AstroMAE network.
+    /// The dimensions of the network.
     Astromae(Config),
-    /// Why it is none.
+    /// Why it is no AstroMAE network.
     NotAstromae(String),
 }
 
 impl Configuration {
-    async fn of(reader: Arc<dyn RangeRead>) -> Self {
-        match Model::read(reader).await {
+    async fn of(reader: &ObjectReader) -> Result<Self> {
+        let (file, size) = (reader.name().to_owned(), reader.size());
+        let model = match size {
+            ..=MAX_MODEL => Model::from_bytes(&file, reader.read_all().await?),
+            _ => Err(astromae::Error::TooLarge { file, size, limit: MAX_MODEL }),
+        };
+        Ok(match model {
             Ok(model) => Self::Astromae(model.config),
-            Err(error) => Self::NotAstromae(error.to_string()),
-        }
+            Err(error) => Self::NotAstromae(explain(&error)),
+        })
     }
 }
 
@@ -91,22 +99,22 @@ pub(crate) async fn inspect(args: InspectArgs, global: &Global, printer: Printer
     let start = reader.read(0..reader.size().min(9)).await.with_context(|| format!("failed to read {}", args.file))?;
     let size = reader.size();
     let (format, content) = if start.get(8) == Some(&b'{') {
-        ("safetensors", safetensors_content(reader).await?)
+        ("safetensors", safetensors_content(&reader).await?)
     } else {
-        let file = TorchFile::open(Arc::clone(&reader) as Arc<dyn RangeRead>).await?;
+        let file = TorchFile::open(reader.clone()).await?;
         let format = match file.format() {
             Format::Zip => "torch.save (zip)",
             Format::Legacy => "torch.save (legacy)",
         };
-        (format, torch_content(file, reader).await?)
+        (format, torch_content(&file, &reader).await?)
     };
-    let report = Report { file: location.name(), bytes: size, format, content };
-    printer.print(&report, text)?;
+    let output = InspectOutput { file: location.name(), bytes: size, format, content };
+    printer.print(&output, text)?;
     Ok(Outcome::Done)
 }
 
 /// What stands in the header of a safetensors file: <https://huggingface.co/docs/safetensors>.
-async fn safetensors_content(reader: Arc<dyn RangeRead>) -> Result<Content> {
+async fn safetensors_content(reader: &ObjectReader) -> Result<Content> {
     #[derive(Deserialize)]
     struct Header {
         #[serde(rename = "__metadata__", default)]
@@ -133,12 +141,12 @@ async fn safetensors_content(reader: Arc<dyn RangeRead>) -> Result<Content> {
         parameters: tensors.iter().map(|tensor| tensor.shape.iter().product::<u64>()).sum(),
         tensors,
         notes: header.notes.into_iter().filter(|(key, _)| key != "astromae").collect(),
-        configuration: Configuration::of(reader).await,
+        configuration: Configuration::of(reader).await?,
     })
 }
 
-async fn torch_content(file: TorchFile, reader: Arc<dyn RangeRead>) -> Result<Content> {
-    if let Ok(checkpoint) = Checkpoint::of(&file)
+async fn torch_content(file: &TorchFile<ObjectReader>, reader: &ObjectReader) -> Result<Content> {
+    if let Ok(checkpoint) = Checkpoint::of(file)
         && (checkpoint.class.is_some() || checkpoint.tensors.keys().any(|name| name.contains('.')))
     {
         return Ok(Content::Network {
@@ -146,24 +154,23 @@ async fn torch_content(file: TorchFile, reader: Arc<dyn RangeRead>) -> Result<Co
             parameters: checkpoint.tensors.values().filter_map(TensorRef::elements).sum(),
             tensors: checkpoint.tensors.iter().map(|(name, tensor)| TensorEntry::of(name, tensor)).collect(),
             notes: BTreeMap::new(),
-            configuration: Configuration::of(reader).await,
+            configuration: Configuration::of(reader).await?,
         });
     }
-    let description = format!("{:?}", file.root());
-    Ok(match Dataset::of(file).await {
+    Ok(match Dataset::of(file) {
         Ok(dataset) => Content::Dataset {
             rows: dataset.rows(),
             bytes_per_row: dataset.bytes_per_row(),
             tensors: dataset.tensors().map(|(name, tensor)| TensorEntry::of(name, tensor)).collect(),
         },
         // Something else altogether may be looked at; a data set with a fault is an error that names it.
-        Err(torch_file::Error::Content { .. }) => Content::Other { description },
+        Err(galaxies::Error::Content { found, .. }) => Content::Other { description: found },
         Err(error) => return Err(error.into()),
     })
 }
 
-fn text(report: &Report) -> String {
-    let head = format!("{}: {}, {}\n", report.file, report.format, bytes(report.bytes));
+fn text(output: &InspectOutput) -> String {
+    let head = format!("{}: {}, {}\n", output.file, output.format, bytes(output.bytes));
     let list = |tensors: &[TensorEntry]| {
         let rows: Vec<_> = tensors
             .iter()
@@ -171,7 +178,7 @@ fn text(report: &Report) -> String {
             .collect();
         table(&["tensor", "type", "shape"], &rows)
     };
-    head + &match &report.content {
+    head + &match &output.content {
         Content::Dataset { rows, bytes_per_row, tensors } => {
             format!("a data set of {rows} galaxies, {bytes_per_row} bytes each\n\n{}", list(tensors))
         }

@@ -6,13 +6,16 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use astromae::MAX_MODEL;
+use bytes::Bytes;
 use pipeline::{
-    initialize::list_partitions,
+    partitions::{is_partition, list_partitions},
     plan::PlannedFile,
-    store::{LocalStore, ObjectReader, ObjectStore, S3Store, aws_config},
+    storage::{LocalStore, ObjectReader, ObjectStore, S3Store, aws_config},
 };
+use torch_file::RangeRead;
 
-use crate::Global;
+use crate::global::Global;
 
 /// A place in a store.
 #[derive(Debug, Clone)]
@@ -47,20 +50,30 @@ impl Location {
     }
 
     /// The one file that is here.
-    pub(crate) async fn reader(&self) -> Result<Arc<ObjectReader>> {
+    pub(crate) async fn reader(&self) -> Result<ObjectReader> {
         let object = self.store.head(&self.key).await?;
-        Ok(Arc::new(ObjectReader::new(Arc::clone(&self.store), object)))
+        Ok(ObjectReader::new(Arc::clone(&self.store), object))
+    }
+
+    /// The bytes of the model that is here.
+    pub(crate) async fn read_model(&self) -> Result<Bytes> {
+        let reader = self.reader().await?;
+        let size = reader.size();
+        if size > MAX_MODEL {
+            return Err(astromae::Error::TooLarge { file: self.name(), size, limit: MAX_MODEL }.into());
+        }
+        Ok(reader.read_all().await?)
     }
 
     /// The one data file that is here, or all those in the folder, in natural order.
     pub(crate) async fn partitions(&self) -> Result<Vec<PlannedFile>> {
-        if self.key.ends_with(".pt") || self.key.ends_with(".pth") {
+        if is_partition(&self.key) {
             return Ok(vec![PlannedFile { object: self.store.head(&self.key).await?, rows: None }]);
         }
         Ok(list_partitions(&self.store, &self.key, None).await?)
     }
 
-    /// What to call it.
+    /// The address for a person.
     pub(crate) fn name(&self) -> String {
         self.store.location(&self.key)
     }

@@ -1,14 +1,17 @@
 //! `cosmic logs`: an execution's invocations, joined with ranks.
 
 use anyhow::Result;
+use bill::{Cost, Invocation};
 use clap::Args;
-use pipeline::{cost::Cost, invocations::Invocation, store::aws_config};
+use pipeline::storage::aws_config;
 use serde::Serialize;
 
 use crate::{
-    Global, Outcome,
-    execution::{Bill, Execution},
+    execution::{Execution, Statement},
+    global::Global,
+    outcome::Outcome,
     output::{Printer, table},
+    summary::cost_text,
 };
 
 #[derive(Args)]
@@ -22,7 +25,7 @@ pub(crate) struct LogsArgs {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct LogsOutput {
     execution: String,
     invocations: Vec<Invocation>,
     unreported: usize,
@@ -32,22 +35,22 @@ struct Report {
 pub(crate) async fn logs(args: LogsArgs, global: &Global, printer: Printer) -> Result<Outcome> {
     let aws = aws_config(global.endpoint_url.as_deref()).await;
     let execution = Execution::find(&aws, &args.execution, &args.state_machine).await?;
-    let Bill { invocations, cost, unreported } = execution.bill().await?;
-    let report = Report { execution: execution.name.clone(), invocations, unreported, cost };
-    printer.print(&report, text)?;
-    Ok(if report.unreported == 0 { Outcome::Done } else { Outcome::Incomplete })
+    let Statement { invocations, cost, unreported } = execution.statement().await?;
+    let output = LogsOutput { execution: execution.name.clone(), invocations, unreported, cost };
+    printer.print(&output, text)?;
+    Ok(if output.unreported == 0 { Outcome::Done } else { Outcome::Incomplete })
 }
 
-fn text(report: &Report) -> String {
-    let rows: Vec<Vec<String>> = report.invocations.iter().map(row).collect();
+fn text(output: &LogsOutput) -> String {
+    let rows: Vec<Vec<String>> = output.invocations.iter().map(row).collect();
     let header = ["function", "rank", "duration ms", "billed ms", "memory MB", "used MB", "cold start ms", "status"];
-    let cold = report.invocations.iter().filter(|invocation| invocation.report.init_ms.is_some()).count();
+    let cold = output.invocations.iter().filter(|invocation| invocation.report.init_ms.is_some()).count();
     format!(
         "{}\n{} invocations of execution {}, {cold} of them cold starts\n{}",
         table(&header, &rows),
-        report.invocations.len(),
-        report.execution,
-        cost_text(&report.cost, report.unreported)
+        output.invocations.len(),
+        output.execution,
+        cost_text(&output.cost, output.unreported)
     )
 }
 
@@ -64,22 +67,4 @@ fn row(invocation: &Invocation) -> Vec<String> {
         or_dash(report.init_ms.map(|ms| format!("{ms:.0}"))),
         report.status.clone().unwrap_or_else(|| "ok".into()),
     ]
-}
-
-/// One line on the cost, and one on what it lacks.
-pub(crate) fn cost_text(cost: &Cost, unreported: usize) -> String {
-    let mut text = format!(
-        "cost on AWS ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} transitions)\n",
-        cost.total_usd,
-        cost.lambda_usd,
-        cost.gb_seconds,
-        cost.invocations,
-        cost.step_functions_usd,
-        cost.state_transitions
-    );
-    if unreported > 0 {
-        text +=
-            &format!("{unreported} invocations have no REPORT line yet: the cost lacks them, ask again in a minute\n");
-    }
-    text
 }

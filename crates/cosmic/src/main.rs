@@ -1,40 +1,35 @@
 //! The `cosmic` command: redshifts on this machine, and runs on AWS.
 //!
 //! Results go to standard output, everything else to standard error. A command parses its flags, resolves them into
-//! complete values, and calls the pipeline; what it prints, it prints at its end, as text or (`--json`) as one JSON
+//! complete values, and calls a library; what it prints, it prints at its end, as text or (`--json`) as one JSON
 //! value. Exit codes are those of [`Outcome`].
 
 mod convert;
 mod execution;
+mod global;
 mod infer;
 mod inspect;
 mod location;
 mod logs;
+mod outcome;
 mod output;
+mod partition_size;
 mod run;
 mod simulate;
-mod size;
 mod split;
+mod summary;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+use pipeline::storage::explain;
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
     fmt,
     prelude::*,
 };
 
-use crate::output::Printer;
-
-/// How a command that could do its work ended. A failure exits with 1, bad usage with 2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// 0: done.
-    Done,
-    /// 3: done, but the result is not complete, and says what is missing.
-    Incomplete,
-}
+use crate::{global::Global, outcome::Outcome, output::Printer};
 
 /// Photometric redshifts of galaxies, in bulk.
 #[derive(Parser)]
@@ -49,16 +44,6 @@ struct Cli {
     global: Global,
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Args, Clone)]
-struct Global {
-    /// Print one JSON value instead of text.
-    #[arg(long, global = true, env = "COSMIC_JSON")]
-    json: bool,
-    /// Talk to this endpoint instead of AWS, for example http://127.0.0.1:4566 of the local stack.
-    #[arg(long, global = true, env = "AWS_ENDPOINT_URL", value_name = "URL")]
-    endpoint_url: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -87,8 +72,8 @@ async fn main() -> ExitCode {
     let lines = fmt::layer().with_writer(std::io::stderr).without_time().with_target(false);
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     let printer = Printer { json: global.json };
-    let outcome = match command {
-        Command::Simulate(args) => simulate::simulate(args, &global, printer).await,
+    let outcome: anyhow::Result<Outcome> = match command {
+        Command::Simulate(args) => simulate::simulate(args, printer).await,
         Command::Inspect(args) => inspect::inspect(args, &global, printer).await,
         Command::Split(args) => split::split(args, &global, printer).await,
         Command::Convert(args) => convert::convert(args, &global, printer).await,
@@ -97,10 +82,9 @@ async fn main() -> ExitCode {
         Command::Logs(args) => logs::logs(args, &global, printer).await,
     };
     match outcome {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Incomplete) => ExitCode::from(3),
+        Ok(outcome) => outcome.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", explain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -3,13 +3,13 @@
 use std::{io::Write, time::Duration};
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// Prints a command's result.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Printer {
-    /// As JSON instead of text.
+    /// Whether to print JSON instead of text.
     pub(crate) json: bool,
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Seconds for a person: `0.52 s`, `12.3 s`, `2 min 05 s`.
+/// Seconds for a person: `0.52 s`, `12.3 s`, `2 min 05 s`. Indicatif's own forms have no fractions of a second.
 pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {
         ..10.0 => format!("{seconds:.2} s"),
@@ -67,12 +67,7 @@ pub(crate) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// Bytes for a person, in powers of ten.
+/// Bytes for a person, in powers of ten: `26.21 MB`.
 pub(crate) fn bytes(bytes: u64) -> String {
-    match bytes as f64 {
-        small @ ..1e3 => format!("{small} B"),
-        kilo @ ..1e6 => format!("{:.1} kB", kilo / 1e3),
-        mega @ ..1e9 => format!("{:.1} MB", mega / 1e6),
-        giga => format!("{:.2} GB", giga / 1e9),
-    }
+    DecimalBytes(bytes).to_string()
 }

@@ -8,23 +8,22 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_sfn::{operation::describe_execution::DescribeExecutionOutput, types::ExecutionStatus};
+use bill::Cost;
 use clap::Args;
 use pipeline::{
-    cost::Cost,
-    layout::Layout,
     payload::Payload,
-    results::Results,
-    store::{ObjectStore, S3Store, aws_config},
+    run_files::{RESULTS, Results, RunFiles},
+    storage::{S3Store, aws_config, explain},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    Global, Outcome,
-    execution::{Bill, Execution},
-    infer::paths_text,
-    logs::cost_text,
-    output::{Printer, bytes, progress_bar, seconds, table},
+    execution::{Execution, Statement},
+    global::Global,
+    outcome::Outcome,
+    output::{Printer, progress_bar, seconds},
+    summary::{cost_text, paths_text, summary_text},
 };
 
 #[derive(Args)]
@@ -50,22 +49,22 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct RunOutput {
     execution: String,
     execution_arn: String,
     status: String,
-    /// Why it failed, by the state machine's own words.
+    /// Why it failed, in the state machine's own words.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
-    /// From start to end as Step Functions counts.
+    /// From start to end, as Step Functions counts.
     seconds: f64,
     results: Option<Results>,
     /// What it cost; absent where the logs could not be read.
     cost: Option<Cost>,
     unreported_invocations: usize,
-    /// Catalogue, picture and results.
+    /// Where the files of `RESULTS` are.
     paths: Vec<String>,
 }
 
@@ -81,7 +80,9 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
     eprintln!("started {}", execution.arn);
     if args.no_wait {
         let started = serde_json::json!({"execution": execution.name, "execution_arn": execution.arn});
-        printer.print(&started, |_| format!("follow it with: cosmic logs --execution {}", execution.arn))?;
+        printer.print(&started, |_| {
+            format!("its invocations and cost, once it has ended: cosmic logs --execution {}", execution.arn)
+        })?;
         return Ok(Outcome::Done);
     }
 
@@ -97,27 +98,27 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
         .await?;
     bar.finish_and_clear();
 
-    let store: Arc<dyn ObjectStore> = Arc::new(S3Store::new(S3Store::client(&aws), &checked.bucket));
-    let layout = Layout::new(&checked.result_path);
+    let store = S3Store::new(S3Store::client(&aws), &checked.bucket);
+    let files = RunFiles::new(Arc::new(store), &checked.result_path);
     // Nothing of this run lies there where it was refused or planning failed.
     let results = match summarized(&ended) {
-        true => Some(read_results(store.as_ref(), &layout).await?),
+        true => Some(files.read_results().await?),
         false => None,
     };
     let paths = match (&results, &args.out) {
         (None, _) => Vec::new(),
-        (Some(_), Some(folder)) => download(store.as_ref(), &layout, folder).await?,
-        (Some(_), None) => keys(&layout).map(|key| store.location(&key)).to_vec(),
+        (Some(_), Some(folder)) => download(&files, folder).await?,
+        (Some(_), None) => RESULTS.map(|name| files.location(name)).to_vec(),
     };
     // Results are worth more than their price: that it cannot be told is no failure.
-    let (cost, unreported) = match execution.bill().await {
-        Ok(Bill { cost, unreported, .. }) => (Some(cost), unreported),
+    let (cost, unreported) = match execution.statement().await {
+        Ok(Statement { cost, unreported, .. }) => (Some(cost), unreported),
         Err(error) => {
-            eprintln!("warning: the cost is not known: {error:#}");
+            eprintln!("warning: the cost is not known: {}", explain(error.as_ref()));
             (None, 0)
         }
     };
-    let report = Report {
+    let output = RunOutput {
         execution: execution.name.clone(),
         execution_arn: execution.arn.clone(),
         status: ended.status.as_str().to_owned(),
@@ -129,16 +130,16 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
         unreported_invocations: unreported,
         paths,
     };
-    printer.print(&report, text)?;
-    match (&ended.status, &report.results) {
+    printer.print(&output, text)?;
+    match (&ended.status, &output.results) {
         (ExecutionStatus::Succeeded, Some(results)) if results.complete => Ok(Outcome::Done),
         (_, Some(_)) => Ok(Outcome::Incomplete),
         (status, None) => bail!(
             "execution {} ended as {}: {}: {}",
-            report.execution,
+            output.execution,
             status.as_str(),
-            report.error.as_deref().unwrap_or("no error was named"),
-            report.cause.as_deref().unwrap_or("nor a cause")
+            output.error.as_deref().unwrap_or("no error was named"),
+            output.cause.as_deref().unwrap_or("nor a cause")
         ),
     }
 }
@@ -171,22 +172,13 @@ fn summarized(ended: &DescribeExecutionOutput) -> bool {
     ended.status == ExecutionStatus::Succeeded || ended.error.as_deref() == Some("IncompleteCatalogue")
 }
 
-async fn read_results(store: &dyn ObjectStore, layout: &Layout) -> Result<Results> {
-    let key = layout.results();
-    let bytes = store.get(&key).await?;
-    serde_json::from_slice(&bytes).with_context(|| format!("failed to read {}", store.location(&key)))
-}
-
-fn keys(layout: &Layout) -> [String; 3] {
-    [layout.catalogue(), layout.picture(), layout.results()]
-}
-
-async fn download(store: &dyn ObjectStore, layout: &Layout, folder: &Path) -> Result<Vec<String>> {
+/// Fetches the results into a folder, Results.json last.
+async fn download(files: &RunFiles, folder: &Path) -> Result<Vec<String>> {
     std::fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
     let mut paths = Vec::new();
-    for key in keys(layout) {
-        let path = folder.join(key.rsplit('/').next().unwrap_or(&key));
-        let bytes = store.get(&key).await?;
+    for name in RESULTS {
+        let path = folder.join(name);
+        let bytes = files.read_result(name).await?;
         std::fs::write(&path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
         paths.push(path.display().to_string());
     }
@@ -205,53 +197,19 @@ fn plain_cause(cause: &str) -> String {
         .unwrap_or_else(|| cause.to_owned())
 }
 
-fn text(report: &Report) -> String {
-    let mut text = format!("execution  {} {} after {}\n", report.execution, report.status, seconds(report.seconds));
-    if let (Some(error), Some(_)) = (&report.error, &report.results) {
-        text += &format!("error      {error}: {}\n", report.cause.as_deref().unwrap_or(""));
+fn text(output: &RunOutput) -> String {
+    let mut text = format!("execution  {} {} after {}\n", output.execution, output.status, seconds(output.seconds));
+    if let (Some(error), Some(_)) = (&output.error, &output.results) {
+        text += &format!("error      {error}: {}\n", output.cause.as_deref().unwrap_or(""));
     }
-    if let Some(results) = &report.results {
+    if let Some(results) = &output.results {
         text += &format!("\n{}\n", summary_text(results));
     }
-    if let Some(cost) = &report.cost {
-        text += &cost_text(cost, report.unreported_invocations);
+    if let Some(cost) = &output.cost {
+        text += &cost_text(cost, output.unreported_invocations);
     }
-    if !report.paths.is_empty() {
-        text += &format!("\n{}", paths_text(&report.paths));
-    }
-    text
-}
-
-/// Metrics, counts and timings of a run, for a person.
-pub(crate) fn summary_text(results: &Results) -> String {
-    let counts = &results.counts;
-    let mut rows = Vec::new();
-    if let Some(metrics) = &results.metrics {
-        rows.push(vec!["R²".into(), metrics.r2.map_or("–".into(), |r2| format!("{r2:.4}"))]);
-        rows.push(vec!["MAE".into(), format!("{:.5}", metrics.mae)]);
-        rows.push(vec!["bias".into(), format!("{:+.5}", metrics.bias)]);
-        rows.push(vec!["precision (σ NMAD)".into(), format!("{:.5}", metrics.precision)]);
-        rows.push(vec!["outliers |Δz| > 0.05".into(), format!("{:.2} %", 100.0 * metrics.outliers_005)]);
-    }
-    let (timings, throughput) = (&results.timings, &results.throughput);
-    let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
-    row("wall time", seconds(timings.wall_seconds));
-    row("time in ranks", seconds(timings.rank_seconds));
-    row("  loading the model", seconds(timings.model_seconds));
-    row("  waiting for data", seconds(timings.waiting_seconds));
-    row("  inference", seconds(timings.inference_seconds));
-    row("galaxies per second", format!("{:.0}", throughput.galaxies_per_second));
-    row("data per second", bytes(throughput.bytes_per_second as u64));
-
-    let mut text = table(&["", ""], &rows).trim_start_matches('\n').to_owned();
-    text += &format!("\n{} galaxies in the catalogue, {} without a redshift", counts.rows, counts.flagged);
-    if throughput.resumed_rows > 0 {
-        text += &format!(", {} from an earlier execution", throughput.resumed_rows);
-    }
-    text += "\n";
-    for missing in &results.missing {
-        let rank = missing.rank.map_or(String::new(), |rank| format!("rank {rank}, "));
-        text += &format!("MISSING {rank}{}: {}\n", missing.files.join(", "), missing.reason);
+    if !output.paths.is_empty() {
+        text += &format!("\n{}", paths_text(&output.paths));
     }
     text
 }

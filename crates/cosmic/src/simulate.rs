@@ -8,20 +8,18 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args};
-use pipeline::contact_sheet::{self, Tile};
+use galaxies::{DatasetWriter, Redshifts};
 use serde::Serialize;
-use sky::{Galaxy, Photometry, Sky};
+use sky::{Galaxy, Photometry, Sky, contact_sheet};
 
 use crate::{
-    Global, Outcome,
+    outcome::Outcome,
     output::{Printer, bytes, progress_bar},
 };
 
 /// Galaxies on a contact sheet.
 const PREVIEWED: u64 = 60;
-/// Of a galaxy in a file.
-const BYTES_PER_GALAXY: u64 = 5 * 32 * 32 * 4 + 5 * 8 + 4;
-/// What a catalogue must have.
+/// Columns that a catalogue must have.
 const COLUMNS: [&str; 6] = ["u", "g", "r", "i", "z", "redshift"];
 
 #[derive(Args)]
@@ -54,7 +52,7 @@ pub(crate) struct SimulateArgs {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct SimulateOutput {
     galaxies: u64,
     seed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,23 +69,23 @@ struct Written {
     galaxies_per_second: f64,
 }
 
-pub(crate) async fn simulate(args: SimulateArgs, _: &Global, printer: Printer) -> Result<Outcome> {
-    let report = tokio::task::spawn_blocking(move || make(&args)).await??;
-    printer.print(&report, |report| {
-        let out = report.out.as_ref().map(|written| {
+pub(crate) async fn simulate(args: SimulateArgs, printer: Printer) -> Result<Outcome> {
+    let output = tokio::task::spawn_blocking(move || make(&args)).await??;
+    printer.print(&output, |output| {
+        let out = output.out.as_ref().map(|written| {
             let Written { file, bytes: size, galaxies_per_second, .. } = written;
-            format!("{file}: {} galaxies, {}, {galaxies_per_second:.0} a second\n", report.galaxies, bytes(*size))
+            format!("{file}: {} galaxies, {}, {galaxies_per_second:.0} a second\n", output.galaxies, bytes(*size))
         });
-        let preview = report
+        let preview = output
             .preview
             .as_ref()
-            .map(|file| format!("{file}: a picture of the first {}\n", report.galaxies.min(PREVIEWED)));
+            .map(|file| format!("{file}: a picture of the first {}\n", output.galaxies.min(PREVIEWED)));
         [out, preview].into_iter().flatten().collect()
     })?;
     Ok(Outcome::Done)
 }
 
-fn make(args: &SimulateArgs) -> Result<Report> {
+fn make(args: &SimulateArgs) -> Result<SimulateOutput> {
     let sky = Sky::new(args.seed);
     let rows = args.catalogue.as_deref().map(read).transpose()?;
     let (indices, galaxy): (Range<u64>, Box<dyn Fn(u64) -> Galaxy + Sync + '_>) = match &rows {
@@ -108,7 +106,7 @@ fn make(args: &SimulateArgs) -> Result<Report> {
         std::fs::write(file, picture).with_context(|| format!("failed to write {}", file.display()))?;
     }
     let preview = args.preview.as_ref().map(|file| file.display().to_string());
-    Ok(Report { galaxies, seed: args.seed, out, preview })
+    Ok(SimulateOutput { galaxies, seed: args.seed, out, preview })
 }
 
 fn write(file: &Path, indices: Range<u64>, galaxy: &(impl Fn(u64) -> Galaxy + Sync)) -> Result<Written> {
@@ -121,7 +119,7 @@ fn write(file: &Path, indices: Range<u64>, galaxy: &(impl Fn(u64) -> Galaxy + Sy
     bar.finish_and_clear();
     Ok(Written {
         file: file.display().to_string(),
-        bytes: count * BYTES_PER_GALAXY,
+        bytes: count * DatasetWriter::bytes_per_galaxy(Redshifts::F32),
         seconds,
         galaxies_per_second: count as f64 / seconds,
     })
@@ -130,13 +128,13 @@ fn write(file: &Path, indices: Range<u64>, galaxy: &(impl Fn(u64) -> Galaxy + Sy
 fn preview(indices: Range<u64>, galaxy: &impl Fn(u64) -> Galaxy, what: &str, seed: u64) -> Result<Vec<u8>> {
     let mut galaxies: Vec<Galaxy> = indices.take(PREVIEWED as usize).map(galaxy).collect();
     galaxies.sort_by(|a, b| a.object.redshift.total_cmp(&b.object.redshift));
-    let tiles: Vec<Tile<'_>> =
-        galaxies.iter().map(|Galaxy { object, images }| Tile { images, redshift: object.redshift }).collect();
+    let drawn: Vec<(&[f32], f64)> =
+        galaxies.iter().map(|Galaxy { object, images }| (images.as_slice(), object.redshift)).collect();
     let subtitle = format!(
         "the first {} by redshift, seed {seed}; i, r and g as red, green and blue, 12.7 arcsec wide",
-        tiles.len()
+        drawn.len()
     );
-    Ok(contact_sheet::draw(&tiles, what, &subtitle)?)
+    Ok(contact_sheet::draw(&drawn, what, &subtitle)?)
 }
 
 /// Reads the rows of a catalogue.

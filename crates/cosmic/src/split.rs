@@ -1,16 +1,21 @@
-//! `cosmic split`: one data set into partitions, a chunk at a time.
+//! `cosmic split`: one data set into partitions, of which a chunk of rows is in memory at a time.
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use pipeline::store::{ObjectStore, Write, as_folder};
+use galaxies::{Dataset, DatasetWriter, Redshifts};
+use pipeline::{
+    partitions::is_partition,
+    storage::{ObjectStore, StorageError, as_folder},
+};
 use serde::Serialize;
-use torch_file::{DType, Dataset, DatasetWriter, Redshifts};
+use torch_file::DType;
 
 use crate::{
-    Global, Outcome,
+    global::Global,
     location::Location,
+    outcome::Outcome,
     output::{Printer, bytes, progress_bar},
-    size::Size,
+    partition_size,
 };
 
 /// Rows copied at a time: 10 MB.
@@ -20,19 +25,19 @@ const ROWS_PER_CHUNK: u64 = 512;
 pub(crate) struct SplitArgs {
     /// The data set, local or s3://bucket/key.
     file: String,
-    /// Size of a partition, such as 25MB (counted like the published partitions: 25 × 2²⁰ bytes of galaxies).
-    #[arg(long, value_name = "SIZE")]
-    partition_size: Size,
+    /// Size of a partition's galaxies, such as 25MB (10⁶ bytes) or 25MiB (2²⁰ bytes, as in the published partitions).
+    #[arg(long, value_name = "SIZE", value_parser = partition_size::parse)]
+    partition_size: u64,
     /// Folder for 1.pt, 2.pt …, local or s3://bucket/prefix.
     #[arg(long, value_name = "DEST")]
     out: String,
-    /// Delete the .pt files that the folder holds already.
+    /// Delete the .pt and .pth files that the folder holds already.
     #[arg(long)]
     overwrite: bool,
 }
 
 #[derive(Serialize)]
-struct Report {
+struct SplitOutput {
     out: String,
     partitions: u64,
     rows: u64,
@@ -47,9 +52,10 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
     let out = if args.out.starts_with("s3://") { args.out.clone() } else { format!("{}/", args.out) };
     let destination = Location::parse(&out, global).await?;
     let folder = as_folder(&destination.key);
-    refuse_to_mix(destination.store.as_ref(), &folder, args.overwrite).await?;
+    delete_old_partitions(destination.store.as_ref(), &folder, args.overwrite).await?;
 
-    let rows_per_partition = (args.partition_size.0 as f64 / dataset.bytes_per_row() as f64).round().max(1.0) as u64;
+    let bytes_per_row = dataset.bytes_per_row();
+    let rows_per_partition = (args.partition_size as f64 / bytes_per_row as f64).round().max(1.0) as u64;
     let partitions = dataset.rows().div_ceil(rows_per_partition);
     let redshifts = match dataset.tensors().find(|(name, _)| *name == "redshifts") {
         Some((_, tensor)) if tensor.dtype() == DType::F64 => Redshifts::F64,
@@ -68,49 +74,50 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
         while from < rows.end {
             let to = rows.end.min(from + ROWS_PER_CHUNK);
             let chunk = dataset.read(from..to).await?;
-            let magnitudes = dataset.magnitudes(from..to).await?;
+            let magnitudes = dataset.read_exact_magnitudes(from..to).await?;
             writer.write(&chunk.images, &magnitudes, chunk.redshifts.as_deref())?;
             bar.inc(to - from);
             from = to;
         }
         writer.finish()?;
-        let written = std::fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
-        destination.store.put(&format!("{folder}{name}"), written.into(), Write::Replace).await?;
+        destination.store.put_file(&format!("{folder}{name}"), &path).await?;
         std::fs::remove_file(&path).with_context(|| format!("failed to remove {}", path.display()))?;
     }
     bar.finish_and_clear();
-    let report = Report {
+    let output = SplitOutput {
         out: destination.name(),
         partitions,
         rows: dataset.rows(),
         rows_per_partition,
-        bytes: dataset.rows() * dataset.bytes_per_row(),
+        bytes: dataset.rows() * bytes_per_row,
     };
-    printer.print(&report, |report| {
+    printer.print(&output, |output| {
         format!(
-            "{} galaxies ({}) in {} partitions of {} under {}",
-            report.rows,
-            bytes(report.bytes),
-            report.partitions,
-            report.rows_per_partition,
-            report.out
+            "{} galaxies ({}) in {} partitions of {} ({}) under {}",
+            output.rows,
+            bytes(output.bytes),
+            output.partitions,
+            output.rows_per_partition,
+            bytes(output.rows_per_partition * bytes_per_row),
+            output.out
         )
     })?;
     Ok(Outcome::Done)
 }
 
-/// Old partitions beside new ones would be one data set to every later run.
-async fn refuse_to_mix(store: &dyn ObjectStore, folder: &str, overwrite: bool) -> Result<()> {
+/// Deletes the partitions that a folder holds already, or refuses to go on where that is not asked for: old partitions
+/// beside new ones would be one data set to every later run.
+async fn delete_old_partitions(store: &dyn ObjectStore, folder: &str, overwrite: bool) -> Result<()> {
     let there = match store.list(folder).await {
-        Err(pipeline::Error::NotFound { .. }) if folder.is_empty() => return Ok(()),
+        Err(StorageError::NotFound { .. }) if folder.is_empty() => return Ok(()),
         there => there?,
     };
-    let mut old: Vec<String> = there.into_iter().map(|object| object.key).filter(|key| key.ends_with(".pt")).collect();
+    let mut old: Vec<String> = there.into_iter().map(|object| object.key).filter(|key| is_partition(key)).collect();
     old.sort();
     match old.first() {
         Some(first) if !overwrite => {
             bail!(
-                "{} is there already: choose another folder, or --overwrite to delete its .pt files",
+                "{} is there already: choose another folder, or --overwrite to delete its .pt and .pth files",
                 store.location(first)
             )
         }

@@ -6,12 +6,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use assert_cmd::Command;
+use galaxies::{Dataset, Galaxies};
 use serde_json::Value;
-use torch_file::{Dataset, InMemory};
+use torch_file::InMemory;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -80,6 +80,11 @@ fn infer_measures_a_folder_and_says_what_made_the_result() {
     assert!(fs::read(out.join("predictions.parquet")).unwrap().starts_with(b"PAR1"));
 
     let shown = done(&["infer", "--data", text(&data), "--model", text(&model), "--out", text(&out)]);
+    let ranks: Value = serde_json::from_slice(&fs::read(out.join("combined_data.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&ranks[0]["rows"], &ranks[0]["num_batches"], ranks.as_array().unwrap().len()),
+        (&24.into(), &1.into(), 1)
+    );
     for line in ["R²", "galaxies per second", "24 galaxies in the catalogue, 0 without a redshift"] {
         assert!(shown.contains(line), "{shown}");
     }
@@ -221,7 +226,7 @@ fn the_published_classes_redshifts_are_reproduced() {
     let (data, model) = (fixtures.join("partitions"), fixtures.join("astromae-simulated-sky.pt"));
     done(&["infer", "--data", text(&data), "--model", text(&model), "--out", text(out.path())]);
     let catalogue = fs::read(out.path().join("predictions.parquet")).unwrap();
-    let found: Vec<f32> = pipeline::catalogue::read(catalogue.into())
+    let found: Vec<f32> = catalogue::read(catalogue.into())
         .unwrap()
         .flat_map(|rows| rows.unwrap().z_phot.into_iter().map(Option::unwrap))
         .collect();
@@ -237,10 +242,10 @@ fn the_published_classes_redshifts_are_reproduced() {
 }
 
 /// The tensors of a data set, byte by byte.
-fn rows(file: &Path) -> torch_file::Rows {
+fn rows(file: &Path) -> Galaxies {
     let bytes = fs::read(file).unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let dataset = Dataset::open(Arc::new(InMemory::new("sky.pt", bytes))).await.unwrap();
+        let dataset = Dataset::open(InMemory::new("sky.pt", bytes)).await.unwrap();
         dataset.read(0..dataset.rows()).await.unwrap()
     })
 }

@@ -3,15 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use astromae::{
     Engine, EngineError, Model,
     engine::{BANDS, PIXELS},
 };
 use engine_native::{InstructionSet, NativeEngine};
+use galaxies::Dataset;
 use proptest::prelude::*;
-use torch_file::{Dataset, LocalFile};
+use torch_file::LocalFile;
 
 /// Six bits below f32's 24: sums of some thousand terms in another order.
 const TOLERANCE: f32 = 4e-6;
@@ -35,7 +36,7 @@ fn engine(threads: usize, instructions: InstructionSet) -> NativeEngine {
 /// Images, magnitudes, and the redshifts that PyTorch gives.
 fn galaxies() -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let rows = block_on(async {
-        let dataset = Dataset::open(Arc::new(LocalFile::open(fixture("galaxies.pt")).unwrap())).await.unwrap();
+        let dataset = Dataset::open(LocalFile::open(fixture("galaxies.pt")).unwrap()).await.unwrap();
         dataset.read(0..GALAXIES as u64).await.unwrap()
     });
     let expected = serde_json::from_slice(&std::fs::read(fixture("expected.json")).unwrap()).unwrap();

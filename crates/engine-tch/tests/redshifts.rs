@@ -9,7 +9,8 @@ use astromae::{
     engine::{BANDS, PIXELS},
 };
 use engine_tch::TchEngine;
-use torch_file::{Dataset, LocalFile};
+use galaxies::Dataset;
+use torch_file::LocalFile;
 
 /// Six bits below f32's 24: sums of some thousand terms in another order.
 const TOLERANCE: f32 = 4e-6;
@@ -25,7 +26,7 @@ fn engine(threads: usize) -> TchEngine {
 /// Images, magnitudes, and the redshifts that PyTorch gives.
 async fn galaxies() -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let file = LocalFile::open(fixture("galaxies.pt")).unwrap();
-    let dataset = Dataset::open(Arc::new(file)).await.unwrap();
+    let dataset = Dataset::open(file).await.unwrap();
     let rows = dataset.read(0..12).await.unwrap();
     let expected = serde_json::from_slice(&std::fs::read(fixture("expected.json")).unwrap()).unwrap();
     (rows.images, rows.magnitudes, expected)

@@ -10,8 +10,9 @@ use astromae::{
     engine::{BANDS, PIXELS},
     weights::Weights,
 };
+use galaxies::Dataset;
 use sky::Sky;
-use torch_file::{Dataset, LocalFile};
+use torch_file::LocalFile;
 
 /// Of redshifts of order one.
 const TOLERANCE: f32 = 2e-5;
@@ -52,7 +53,7 @@ fn on_the_demos_galaxies_with_the_demos_model() {
 async fn on_random_weights_of_a_small_network() {
     let model = Model::open(root().join("crates/astromae/tests/fixtures/module.pt")).unwrap();
     let file = LocalFile::open(root().join("crates/astromae/tests/fixtures/galaxies.pt")).unwrap();
-    let dataset = Dataset::open(Arc::new(file)).await.unwrap();
+    let dataset = Dataset::open(file).await.unwrap();
     let rows = dataset.read(0..dataset.rows()).await.unwrap();
     assert_agreement(model, (rows.images, rows.magnitudes));
 }

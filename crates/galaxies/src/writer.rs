@@ -25,22 +25,17 @@ pub struct DatasetWriter {
 }
 
 impl DatasetWriter {
+    /// Bytes of a galaxy in the file.
+    pub fn bytes_per_galaxy(redshifts: Redshifts) -> u64 {
+        columns(redshifts).iter().map(Column::row_size).sum()
+    }
+
     /// Starts a data set of exactly `rows` galaxies.
     ///
     /// # Errors
     /// [`WriteError::Io`] where the file cannot be made.
     pub fn create(path: impl AsRef<Path>, rows: u64, redshifts: Redshifts) -> Result<Self, WriteError> {
-        let (bands, side) = (BANDS as u64, SIDE as u64);
-        let mut columns = vec![
-            Column { dtype: DType::F32, row_shape: vec![bands, side, side] },
-            Column { dtype: DType::F64, row_shape: vec![bands] },
-        ];
-        match redshifts {
-            Redshifts::F32 => columns.push(Column { dtype: DType::F32, row_shape: Vec::new() }),
-            Redshifts::F64 => columns.push(Column { dtype: DType::F64, row_shape: Vec::new() }),
-            Redshifts::None => {}
-        }
-        Ok(Self { writer: TensorDatasetWriter::create(path, rows, columns)?, redshifts })
+        Ok(Self { writer: TensorDatasetWriter::create(path, rows, columns(redshifts))?, redshifts })
     }
 
     /// Appends galaxies: images `[n, 5, 32, 32]`, magnitudes `[n, 5]` and, unless the data set has none, redshifts
@@ -67,4 +62,17 @@ impl DatasetWriter {
     pub fn finish(self) -> Result<(), WriteError> {
         self.writer.finish()
     }
+}
+
+fn columns(redshifts: Redshifts) -> Vec<Column> {
+    let (bands, side) = (BANDS as u64, SIDE as u64);
+    let images = Column { dtype: DType::F32, row_shape: vec![bands, side, side] };
+    let magnitudes = Column { dtype: DType::F64, row_shape: vec![bands] };
+    let redshifts = match redshifts {
+        Redshifts::F32 => Some(DType::F32),
+        Redshifts::F64 => Some(DType::F64),
+        Redshifts::None => None,
+    };
+    let redshifts = redshifts.map(|dtype| Column { dtype, row_shape: Vec::new() });
+    [images, magnitudes].into_iter().chain(redshifts).collect()
 }

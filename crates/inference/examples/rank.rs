@@ -1,5 +1,6 @@
 //! Time and peak memory of one rank, as the function runs it, for `scripts/bench.sh`:
-//! `rank FOLDER MODEL ENGINE BATCH_SIZE THREADS` plans the one partition of a local folder, runs its rank and prints the mark.
+//! `rank FOLDER MODEL ENGINE BATCH_SIZE THREADS` plans the one partition of a local folder, runs its rank and prints the
+//! rank's record.
 
 use std::{
     fs::{canonicalize, create_dir},
@@ -10,10 +11,11 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use pipeline::{
     Error,
+    engine_cache::EngineCache,
     events::{InitializeEvent, RankEvent},
     initialize::initialize,
-    rank::{EngineCache, run},
-    store::LocalStore,
+    rank,
+    storage::LocalStore,
 };
 
 #[tokio::main]
@@ -26,7 +28,7 @@ async fn main() -> Result<()> {
     let engines = EngineCache::new(
         PathBuf::new(),
         Box::new(move |name, model| {
-            engines::load(name, model, Some(threads)).map_err(|error| Error::BadEngine(error.to_string()))
+            engines::load(name, model, Some(threads)).map_err(|error| Error::BadEngine(error.into()))
         }),
     );
     let work = tempfile::tempdir()?;
@@ -47,10 +49,9 @@ async fn main() -> Result<()> {
         bucket: planned.bucket,
         result_path: planned.result_path,
         fingerprint: planned.fingerprint,
-        world_size: 1,
         rank: 0,
     };
-    run(&stores, &engines, &event, None).await?;
+    rank::run(&stores, &engines, &event, None).await?;
     println!("{}", std::fs::read_to_string(bucket.join("run/ranks/00000.json"))?);
     Ok(())
 }

@@ -4,9 +4,10 @@ use std::env::consts::ARCH;
 
 use pipeline::{
     Error,
+    engine_cache::EngineCache,
     events::RankEvent,
-    rank::{EngineCache, run},
-    store::{S3Store, aws_config},
+    rank,
+    storage::{S3Store, aws_config},
 };
 
 #[tokio::main]
@@ -15,7 +16,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let stores = &S3Store::client(&aws_config(None).await);
     let engines = &EngineCache::new(
         lambda::packaged("model.safetensors"),
-        Box::new(|name, model| engines::load(name, model, None).map_err(|error| Error::BadEngine(error.to_string()))),
+        Box::new(|name, model| engines::load(name, model, None).map_err(|error| Error::BadEngine(error.into()))),
     );
     lambda::serve(
         |event: &RankEvent, id| {
@@ -27,7 +28,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
                 rank = event.rank
             )
         },
-        move |event, invocation| async move { run(stores, engines, &event, Some(invocation.deadline)).await },
+        move |event, deadline| async move { rank::run(stores, engines, &event, Some(deadline)).await },
     )
     .await
 }

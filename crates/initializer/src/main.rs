@@ -5,7 +5,7 @@ use std::env::consts::ARCH;
 use pipeline::{
     events::InitializeEvent,
     initialize::initialize,
-    store::{S3Store, aws_config},
+    storage::{S3Store, aws_config},
 };
 
 #[tokio::main]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use pipeline::{Error, plan::PlannedModel, predict::Deadline};
+use pipeline::{Error, deadline::Deadline, plan::PlannedModel, storage::explain};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tracing::Instrument;
@@ -20,16 +20,16 @@ use tracing_subscriber::{
 /// Filter of the logs, as `RUST_LOG` has it: `info`, `pipeline=debug`.
 const LOG_FILTER: &str = "COSMIC_LOG";
 
-/// Describes the packaged model beside it; in the initializer's zip too, which has no model.
+/// Describes the packaged model. It lies beside the model in the inference function's zip, and alone in the initializer's.
 const MODEL_DESCRIPTION: &str = "model.json";
 
 /// Serves events for the life of the process.
 ///
 /// `span` makes the span around an event, whose fields stand in each of its log lines: it should hold `requestId`,
-/// `execution` and `rank`. Without them `cosmic logs` cannot tell whose line it is.
+/// `execution` and `rank`. Without them `cosmic logs` cannot tell whose line it is. `handler` is told when its time ends.
 pub async fn serve<E, A, F>(
     span: impl Fn(&E, &str) -> tracing::Span,
-    handler: impl Fn(E, Invocation) -> F,
+    handler: impl Fn(E, Deadline) -> F,
 ) -> Result<(), lambda_runtime::Error>
 where
     E: DeserializeOwned,
@@ -42,12 +42,12 @@ where
         let event: E = serde_json::from_value(payload)
             .map_err(|error| diagnostic(&Error::BadPayload(format!("the event is not this function's: {error}"))))?;
         let span = span(&event, &context.request_id);
-        let invocation =
-            Invocation { deadline: deadline(context.deadline, u64::try_from(context.env_config.memory).unwrap_or(0)) };
+        let deadline = deadline(context.deadline, u64::try_from(context.env_config.memory).unwrap_or(0));
         async move {
-            handler(event, invocation).await.map_err(|error| {
-                tracing::error!(error_type = error.name(), "{error}");
-                diagnostic(&error)
+            handler(event, deadline).await.map_err(|error| {
+                let diagnostic = diagnostic(&error);
+                tracing::error!(error_type = diagnostic.error_type, "{}", diagnostic.error_message);
+                diagnostic
             })
         }
         .instrument(span)
@@ -56,15 +56,8 @@ where
     .await
 }
 
-/// What a handler may want to know of its invocation.
-#[derive(Debug, Clone, Copy)]
-pub struct Invocation {
-    /// When its time ends.
-    pub deadline: Deadline,
-}
-
 fn diagnostic(error: &Error) -> Diagnostic {
-    Diagnostic { error_type: error.name().to_owned(), error_message: error.to_string() }
+    Diagnostic { error_type: error.name().to_owned(), error_message: explain(error) }
 }
 
 fn deadline(epoch_milliseconds: u64, memory_mb: u64) -> Deadline {
@@ -82,12 +75,12 @@ pub fn init_logs() {
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }
 
-/// A file of the function's zip.
+/// The path of a file of the function's zip.
 pub fn packaged(name: &str) -> PathBuf {
     PathBuf::from(std::env::var_os("LAMBDA_TASK_ROOT").unwrap_or_else(|| ".".into())).join(name)
 }
 
-/// The model the functions were deployed with, if one was packaged.
+/// The model that the functions were deployed with, if one was packaged.
 ///
 /// # Errors
 /// A description that is there and cannot be read.

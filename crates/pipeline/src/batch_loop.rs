@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
-    error::{Error, Result},
     deadline::{Deadline, Opened, Pace},
+    error::{Error, Result},
     partitions,
     plan::{PlannedFile, Slice},
     resource_usage,
@@ -176,8 +176,7 @@ impl Chunk {
     fn catalogue_rows(&self, batch: Range<usize>, z_phot: Vec<f32>) -> CatalogueRows {
         let first_row = self.first_row + batch.start as u64;
         let input_flags = self.flags[batch.clone()].iter();
-        let flags: Vec<u8> =
-            input_flags.zip(&z_phot).map(|(input, z)| flags::of_prediction(*input, *z)).collect();
+        let flags: Vec<u8> = input_flags.zip(&z_phot).map(|(input, z)| flags::of_prediction(*input, *z)).collect();
         let z_spec = match &self.galaxies.redshifts {
             Some(redshifts) => redshifts[batch].iter().map(|z| Some(*z).filter(|z| z.is_finite())).collect(),
             None => vec![None; flags.len()],

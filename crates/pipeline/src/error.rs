@@ -3,10 +3,7 @@
 //! The name decides what happens next: `statemachine/redshift.asl.json` retries the transient ones and
 //! lets the permanent ones fail at once, because no retry mends a corrupt file. A test keeps the two in step.
 
-use crate::storage::StorageError;
-
-/// The cause of a failure.
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::storage::{BoxError, StorageError};
 
 /// A failure with the key or field that caused it and what to do about it. What it says is completed by its causes: print
 /// it with [`explain`](crate::storage::explain).

@@ -1,11 +1,6 @@
 //! A run on this machine: files in a folder or bucket in, the same results as an execution's out, and no AWS needed.
 
-use std::{
-    io::BufWriter,
-    path::Path,
-    sync::Arc,
-    time::Instant,
-};
+use std::{io::BufWriter, path::Path, sync::Arc, time::Instant};
 
 use astromae::Engine;
 use catalogue::{CatalogueWriter, Comparison, ParquetError, Provenance};
@@ -17,9 +12,7 @@ use crate::{
     partitions,
     plan::PlannedFile,
     resource_usage,
-    run_files::{
-        CATALOGUE, Counts, Missing, PICTURE, RankRun, Results, RunFiles, Throughput, Timings, combined_entry,
-    },
+    run_files::{CATALOGUE, Counts, Missing, PICTURE, RankRun, Results, RunFiles, Throughput, Timings, combined_entry},
     storage::{LocalStore, ObjectStore, StorageError, explain},
 };
 
@@ -83,8 +76,7 @@ impl LocalRun<'_> {
 
         let mut counts = Counts { files: planned, ranks: 1, ..Counts::default() };
         let mut comparison = Comparison::default();
-        let batches =
-            BatchLoop { store: self.store, engine: self.engine, batch_size: self.batch_size, deadline: None };
+        let batches = BatchLoop { store: self.store, engine: self.engine, batch_size: self.batch_size, deadline: None };
         let work = batches
             .run(inputs, |rows| {
                 catalogue.write(&rows).map_err(unencoded)?;

@@ -44,7 +44,12 @@ impl Merge {
     }
 
     /// Proves one part against the rank's share and appends it. The inner error is what is wrong with the part.
-    pub(crate) fn add(&mut self, share: &[Slice<'_>], record: RankRecord, part: Option<Bytes>) -> Result<Result<(), String>> {
+    pub(crate) fn add(
+        &mut self,
+        share: &[Slice<'_>],
+        record: RankRecord,
+        part: Option<Bytes>,
+    ) -> Result<Result<(), String>> {
         let Some(part) = part else { return Ok(Err(format!("its part {} is gone", record.part))) };
         let rows = match prove(share, &record, part) {
             Ok(rows) => rows,
@@ -76,10 +81,8 @@ impl Merge {
             own_rows += run.work.rows;
             own_bytes += run.work.bytes;
         }
-        let throughput = Throughput {
-            resumed_rows: self.counts.rows - own_rows,
-            ..Throughput::of(own_rows, own_bytes, &timings)
-        };
+        let throughput =
+            Throughput { resumed_rows: self.counts.rows - own_rows, ..Throughput::of(own_rows, own_bytes, &timings) };
         let mut engines: Vec<&str> = self.ranks.iter().map(|run| run.made_by.engine.as_str()).collect();
         engines.sort_unstable();
         engines.dedup();
@@ -117,7 +120,8 @@ fn prove(share: &[Slice<'_>], record: &RankRecord, part: Bytes) -> Result<Vec<Ca
     if record.run.work.files.len() != share.len() {
         return Err(format!("the rank read {} files, {} were planned", record.run.work.files.len(), share.len()));
     }
-    let rows: Vec<CatalogueRows> = catalogue::read(part).and_then(Iterator::collect).map_err(|error| error.to_string())?;
+    let rows: Vec<CatalogueRows> =
+        catalogue::read(part).and_then(Iterator::collect).map_err(|error| error.to_string())?;
     let mut found = rows.iter();
     for (slice, read) in share.iter().zip(&record.run.work.files) {
         let key = &slice.file.object.key;

@@ -26,10 +26,8 @@ pub async fn list_partitions(
 ) -> Result<Vec<PlannedFile>> {
     let folder = as_folder(folder);
     let listed = store.list(&folder).await?;
-    let (partitions, others): (Vec<_>, Vec<_>) = listed
-        .into_iter()
-        .filter(|object| !object.key.ends_with('/'))
-        .partition(|object| is_partition(&object.key));
+    let (partitions, others): (Vec<_>, Vec<_>) =
+        listed.into_iter().filter(|object| !object.key.ends_with('/')).partition(|object| is_partition(&object.key));
     if let Some(first) = others.first() {
         tracing::warn!(
             objects = others.len(),

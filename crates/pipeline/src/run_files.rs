@@ -166,7 +166,9 @@ impl RunFiles {
             return Ok(None);
         };
         let record: Option<RankRecord> = serde_json::from_slice(&bytes).ok();
-        Ok(record.filter(|RankRecord { run, .. }| run.rank == rank && run.made_by.fingerprint.as_deref() == Some(fingerprint)))
+        Ok(record.filter(|RankRecord { run, .. }| {
+            run.rank == rank && run.made_by.fingerprint.as_deref() == Some(fingerprint)
+        }))
     }
 
     /// Deletes the records of ranks, which then count as not finished and run again when the same input is started again.
@@ -210,7 +212,8 @@ impl RunFiles {
             Err(StorageError::NotFound { .. }) => Vec::new(),
             there => there?,
         };
-        let keys: Vec<_> = there.into_iter().map(|ObjectInfo { key, .. }| key).filter(|key| self.is_ours(key)).collect();
+        let keys: Vec<_> =
+            there.into_iter().map(|ObjectInfo { key, .. }| key).filter(|key| self.is_ours(key)).collect();
         Ok(self.store.delete(&keys).await?)
     }
 

@@ -10,7 +10,7 @@ mod object;
 mod reader;
 mod s3;
 
-pub use error::{StorageError, explain};
+pub use error::{BoxError, StorageError, explain};
 pub use local::LocalStore;
 pub use object::{ObjectInfo, ObjectStore, Stores, Write, as_folder, get_if_present};
 pub use reader::ObjectReader;

@@ -34,9 +34,8 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
     let mut reasons = failure_reasons(&files, event).await;
 
     let mut merge = Merge::new(&plan)?;
-    let mut parts = stream::iter(0..plan.world_size)
-        .map(|rank| fetch(&files, &plan.fingerprint, rank))
-        .buffered(CONCURRENT_PARTS);
+    let mut parts =
+        stream::iter(0..plan.world_size).map(|rank| fetch(&files, &plan.fingerprint, rank)).buffered(CONCURRENT_PARTS);
     let mut rank = 0;
     while let Some(fetched) = parts.next().await {
         let share = plan.share(rank);

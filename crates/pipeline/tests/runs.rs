@@ -16,19 +16,20 @@ use astromae::{
     Engine, EngineError,
     engine::{BANDS, PIXELS},
 };
+use catalogue::{CatalogueRows, flags, read};
+use galaxies::{DatasetWriter, Redshifts};
 use pipeline::{
     Error,
-    catalogue::{Rows, flags, read},
+    engine_cache::EngineCache,
     events::{InitializeEvent, RankEvent, Run, SummarizeEvent, Summary},
     initialize::initialize,
-    rank::{EngineCache, run},
-    results::Results,
-    store::LocalStore,
+    rank::run,
+    run_files::Results,
+    storage::{LocalStore, explain},
     summarize::summarize,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use torch_file::{DatasetWriter, Redshifts};
 
 /// z = first magnitude / 100 + first pixel.
 struct Formula {
@@ -117,7 +118,6 @@ impl Sky {
             bucket: planned.bucket.clone(),
             result_path: planned.result_path.clone(),
             fingerprint: planned.fingerprint.clone(),
-            world_size: planned.world_size,
             rank,
         };
         run(&self.stores, &self.engines, &event, None).await
@@ -149,7 +149,7 @@ impl Sky {
     /// The catalogue as (file, row, redshift, flags).
     fn catalogue(&self) -> Vec<(String, u64, Option<f32>, u8)> {
         let bytes = std::fs::read(self.path("results/predictions.parquet")).unwrap();
-        let rows: Vec<Rows> = read(bytes.into()).unwrap().map(Result::unwrap).collect();
+        let rows: Vec<CatalogueRows> = read(bytes.into()).unwrap().map(Result::unwrap).collect();
         rows.iter()
             .flat_map(|rows| {
                 (0..rows.len()).map(|at| {
@@ -263,7 +263,7 @@ async fn another_input_does_not_get_the_result_path_unless_it_overwrites() {
     for change in [json!({"batch_size": 5}), json!({"file_limit": 1}), json!({"world_size": 7})] {
         let refused = sky.initialize("second", change.clone()).await.unwrap_err();
         assert_eq!(refused.name(), "ResultPathTaken", "{change}: {refused}");
-        assert!(refused.to_string().contains("results"), "{refused}");
+        assert!(explain(&refused).contains("results"), "{refused}");
     }
     sky.initialize("third", json!({"max_concurrency": 2})).await.unwrap();
 
@@ -333,7 +333,7 @@ async fn files_that_are_no_partitions_fail_their_rank_with_the_key() {
     for rank in 1..4 {
         let error = sky.rank(&planned, rank).await.unwrap_err();
         assert_eq!(error.name(), "BadPartition", "{error}");
-        assert!(error.to_string().contains(&format!("data/{}.pt", rank + 1)), "{error}");
+        assert!(explain(&error).contains(&format!("data/{}.pt", rank + 1)), "{error}");
     }
     let shared = sky.initialize("second", json!({"world_size": 9, "result_path": "shared"})).await.unwrap_err();
     assert_eq!(shared.name(), "BadPartition", "planning by rows reads the headers: {shared}");
@@ -346,7 +346,7 @@ async fn a_partition_that_changes_after_the_plan_is_refused() {
     sky.write_partition(2, 9, |_| 0.0);
     let error = sky.rank(&planned, 1).await.unwrap_err();
     assert_eq!(error.name(), "BadPartition");
-    assert!(error.to_string().contains("2.pt") && error.to_string().contains("changed"), "{error}");
+    assert!(explain(&error).contains("2.pt") && explain(&error).contains("changed"), "{error}");
     let again = sky.initialize("second", json!({})).await.unwrap_err();
     assert_eq!(again.name(), "ResultPathTaken", "other data are another run: {again}");
 }
@@ -362,7 +362,7 @@ async fn what_is_not_there_is_named() {
     ] {
         let error = sky.initialize("first", change.clone()).await.unwrap_err();
         assert_eq!(error.name(), name, "{change}: {error}");
-        assert!(error.to_string().contains(named), "{change}: {error}");
+        assert!(explain(&error).contains(named), "{change}: {error}");
     }
     assert!(!sky.path("results").exists(), "a refused run leaves nothing");
 }
@@ -374,5 +374,5 @@ async fn a_model_that_is_none_fails_the_rank_with_its_key() {
     let planned = sky.initialize("first", json!({})).await.unwrap();
     let error = sky.rank(&planned, 0).await.unwrap_err();
     assert_eq!(error.name(), "BadModel");
-    assert!(error.to_string().contains("model.pt"), "{error}");
+    assert!(explain(&error).contains("model.pt"), "{error}");
 }

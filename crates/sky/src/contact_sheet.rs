@@ -3,30 +3,29 @@
 //! Colours are those of SDSS's own pictures: i, r and g as red, green and blue, stretched by asinh of their sum so that
 //! faint wings show and bright centres keep their colour (Lupton et al. 2004, PASP 116, 133).
 
-use astromae::engine::SIDE;
+use canvas::{Anchor, DrawError, Result, render, text};
 use plotters::{
     element::Rectangle,
-    style::{
-        BLACK, Color, RGBColor,
-        text_anchor::{HPos, VPos},
-    },
+    style::{BLACK, Color, RGBColor},
 };
 
-use crate::plot::{PlotError, Result, render, text};
+use crate::stamp::SIDE;
 
 /// Bands of red, green and blue, and what their fluxes (nanomaggies per pixel) are multiplied by: a spiral becomes white.
 const CHANNELS: [(usize, f64); 3] = [(3, 1.0), (2, 1.4), (1, 2.5)];
-/// How early the stretch turns logarithmic.
+/// The stretch is logarithmic above about one over this, in nanomaggies per pixel.
 const SOFTENING: f64 = 10.0;
-/// Flux that becomes as bright as can be.
+/// A pixel of this mean flux is as bright as can be, in nanomaggies.
 const BRIGHTEST: f64 = 3.0;
-/// Level of the sky.
+/// Added to each channel, so that the sky's noise is seen on both sides of zero.
 const SKY: f64 = 0.02;
 
-/// Columns of a full sheet, pixels of the picture along a pixel of an image, and between images.
+/// Images in a row.
 const COLUMNS: usize = 10;
+/// Pixels of the picture along a pixel of an image.
 const ZOOM: usize = 4;
-const TILE: usize = SIDE * ZOOM;
+const IMAGE: usize = SIDE * ZOOM;
+/// Pixels between two images.
 const GAP: usize = 6;
 const MARGIN: usize = 18;
 const HEADING: usize = 62;
@@ -34,48 +33,40 @@ const PAPER: RGBColor = RGBColor(12, 13, 16);
 const BRIGHT: RGBColor = RGBColor(235, 235, 235);
 const DIM: RGBColor = RGBColor(150, 150, 155);
 
-/// A galaxy on the sheet.
-#[derive(Debug, Clone, Copy)]
-pub struct Tile<'a> {
-    /// `[5, 32, 32]`, nanomaggies per pixel.
-    pub images: &'a [f32],
-    /// Its redshift.
-    pub redshift: f64,
-}
-
-/// Draws galaxies in rows of ten, and gives the PNG's bytes.
+/// Draws galaxies in rows of ten, as a PNG. Each is given by its image, `[5, 32, 32]` in nanomaggies per pixel, and its
+/// redshift.
 ///
 /// # Errors
-/// [`PlotError`], which no data can cause.
-pub fn draw(tiles: &[Tile<'_>], title: &str, subtitle: &str) -> Result<Vec<u8>> {
-    let length = |count: usize| count * (TILE + GAP) - GAP;
-    let rows = tiles.len().div_ceil(COLUMNS).max(1);
+/// [`DrawError`], which no data can cause.
+pub fn draw(galaxies: &[(&[f32], f64)], title: &str, subtitle: &str) -> Result<Vec<u8>> {
+    let length = |count: usize| count * (IMAGE + GAP) - GAP;
+    let rows = galaxies.len().div_ceil(COLUMNS).max(1);
     let size = (2 * MARGIN + length(COLUMNS), MARGIN + HEADING + length(rows));
     render((size.0 as u32, size.1 as u32), &PAPER, |root| {
-        text(root, title, 24, (MARGIN as i32, 12), HPos::Left, VPos::Top, &BRIGHT)?;
-        text(root, subtitle, 17, (MARGIN as i32, 38), HPos::Left, VPos::Top, &DIM)?;
-        for (index, tile) in tiles.iter().enumerate() {
-            let left = MARGIN + index % COLUMNS * (TILE + GAP);
-            let top = HEADING + index / COLUMNS * (TILE + GAP);
+        text(root, title, 24, Anchor::upper_left((MARGIN as i32, 12)), &BRIGHT)?;
+        text(root, subtitle, 17, Anchor::upper_left((MARGIN as i32, 38)), &DIM)?;
+        for (index, (images, redshift)) in galaxies.iter().enumerate() {
+            let left = MARGIN + index % COLUMNS * (IMAGE + GAP);
+            let top = HEADING + index / COLUMNS * (IMAGE + GAP);
             for row in 0..SIDE {
                 for column in 0..SIDE {
                     let (x, y) = ((left + column * ZOOM) as i32, (top + row * ZOOM) as i32);
                     // The first row of an image is its lowest, as astronomers draw it.
-                    let colour = colour(tile.images, (SIDE - 1 - row) * SIDE + column);
+                    let colour = colour(images, (SIDE - 1 - row) * SIDE + column);
                     let area = [(x, y), (x + ZOOM as i32, y + ZOOM as i32)];
-                    root.draw(&Rectangle::new(area, colour.filled())).map_err(PlotError::of)?;
+                    root.draw(&Rectangle::new(area, colour.filled())).map_err(DrawError::of)?;
                 }
             }
-            let label = format!("z {:.3}", tile.redshift);
+            let label = format!("z {redshift:.3}");
             let at = (left as i32 + 6, top as i32 + 5);
-            text(root, &label, 16, (at.0 + 1, at.1 + 1), HPos::Left, VPos::Top, &BLACK)?;
-            text(root, &label, 16, at, HPos::Left, VPos::Top, &BRIGHT)?;
+            text(root, &label, 16, Anchor::upper_left((at.0 + 1, at.1 + 1)), &BLACK)?;
+            text(root, &label, 16, Anchor::upper_left(at), &BRIGHT)?;
         }
         Ok(())
     })
 }
 
-/// Colour of a pixel.
+/// The colour of a pixel, by its index in a band.
 fn colour(images: &[f32], pixel: usize) -> RGBColor {
     let channels = CHANNELS.map(|(band, scale)| f64::from(images[band * SIDE * SIDE + pixel]) * scale + SKY);
     let brightness = (channels.iter().sum::<f64>() / 3.0).max(1e-9);
@@ -94,13 +85,12 @@ mod tests {
     #[test]
     fn any_number_of_galaxies_and_any_pixels_give_a_picture() {
         let odd: Vec<f32> = (0..5 * SIDE * SIDE).map(|at| [f32::NAN, 1e30, -1e30, 0.0][at % 4]).collect();
-        let tile = Tile { images: &odd, redshift: 0.1 };
         for count in [0, 1, 10, 11] {
-            let picture = draw(&vec![tile; count], "title", "subtitle").unwrap();
+            let picture = draw(&vec![(odd.as_slice(), 0.1); count], "title", "subtitle").unwrap();
             let mut reader = png::Decoder::new(std::io::Cursor::new(picture)).read_info().unwrap();
             let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
             let height = reader.next_frame(&mut pixels).unwrap().height as usize;
-            assert_eq!(height, MARGIN + HEADING + count.div_ceil(COLUMNS).max(1) * (TILE + GAP) - GAP);
+            assert_eq!(height, MARGIN + HEADING + count.div_ceil(COLUMNS).max(1) * (IMAGE + GAP) - GAP);
         }
     }
 

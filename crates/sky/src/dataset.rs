@@ -2,8 +2,9 @@
 
 use std::{ops::Range, path::Path};
 
+use galaxies::{DatasetWriter, Redshifts};
 use rayon::prelude::*;
-use torch_file::{DatasetWriter, Redshifts, Result};
+use torch_file::WriteError;
 
 use crate::galaxy::Galaxy;
 
@@ -35,13 +36,13 @@ impl Columns {
 /// galaxies that are written so far.
 ///
 /// # Errors
-/// [`torch_file::Error::Write`] where the file cannot be made or written.
+/// [`WriteError::Io`] where the file cannot be made or written.
 pub fn write(
     path: impl AsRef<Path>,
     indices: Range<u64>,
     galaxy: impl Fn(u64) -> Galaxy + Sync,
     progress: impl Fn(u64) + Sync,
-) -> Result<()> {
+) -> Result<(), WriteError> {
     let mut writer = DatasetWriter::create(path, indices.end - indices.start, Redshifts::F32)?;
     let mut next = indices.start;
     let mut ready = Columns::default();

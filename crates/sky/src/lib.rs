@@ -18,9 +18,10 @@
 //!   colours come from `spectra`, and their distances from `cosmology`.
 //! - `render` makes images without noise, and `instrument` observes them.
 //! - `photometry` completes a galaxy of which magnitudes and redshift are given.
-//! - `sky` puts these together, and `dataset` writes its galaxies to files.
+//! - `sky` puts these together, `dataset` writes its galaxies to files, and [`contact_sheet`] draws them.
 
 mod conditions;
+pub mod contact_sheet;
 mod cosmology;
 mod dataset;
 mod galaxy;

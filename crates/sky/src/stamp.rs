@@ -1,7 +1,7 @@
 //! The stamp: a square image of a galaxy in one band, on SDSS's pixels.
 
-/// Pixels along a side.
-pub(crate) const SIDE: usize = torch_file::SIDE as usize;
+pub(crate) use galaxies::SIDE;
+
 /// Arcseconds along a side of a pixel of SDSS's camera.
 pub(crate) const PIXEL_SCALE: f64 = 0.396;
 

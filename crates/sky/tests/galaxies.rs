@@ -2,16 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{
-    fmt::Write,
-    ops::Range,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{fmt::Write, ops::Range, path::Path, sync::Mutex};
 
+use galaxies::{Dataset, Galaxies};
 use sha2::{Digest, Sha256};
 use sky::{Galaxy, Photometry, PhotometryError, Sky};
-use torch_file::{Dataset, InMemory, Rows};
+use torch_file::InMemory;
 
 /// The SHA-256 of the bits of these galaxies' images, magnitudes and redshifts.
 fn fingerprint(galaxies: impl Iterator<Item = Galaxy>) -> String {
@@ -46,9 +42,9 @@ fn galaxies_are_the_same_on_every_machine() {
     assert_eq!(fingerprint((0..100).map(given)), "d823243071aa04713ec3ea471a8254f9951f7ff6d50a394b24d8b5b0c3831b6a");
 }
 
-fn written(sky: &Sky, path: &Path, indices: Range<u64>) -> Rows {
+fn written(sky: &Sky, path: &Path, indices: Range<u64>) -> Galaxies {
     sky::write(path, indices.clone(), |index| sky.galaxy(index), |_| ()).unwrap();
-    let reader = Arc::new(InMemory::new("sky.pt", std::fs::read(path).unwrap()));
+    let reader = InMemory::new("sky.pt", std::fs::read(path).unwrap());
     let read = async { Dataset::open(reader).await?.read(0..indices.end - indices.start).await };
     futures::executor::block_on(read).unwrap()
 }

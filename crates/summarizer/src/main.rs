@@ -4,7 +4,7 @@ use std::{env::consts::ARCH, time::SystemTime};
 
 use pipeline::{
     events::SummarizeEvent,
-    store::{S3Store, aws_config},
+    storage::{S3Store, aws_config},
     summarize::summarize,
 };
 

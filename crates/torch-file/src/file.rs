@@ -1,8 +1,10 @@
 //! A torch.save file of either form: its object, and the way to its tensors.
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
-
-use tokio::sync::OnceCell;
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
     edges::Edges,
@@ -104,7 +106,7 @@ impl<R: RangeRead> TorchFile<R> {
                 let member = directory.member(&format!("data/{}", storage.key)).ok_or_else(missing)?;
                 let place = match member.payload_in(self.name(), &self.edges)? {
                     Some(payload) => Place::Known(payload),
-                    None => Place::Behind(member.clone(), OnceCell::new()),
+                    None => Place::Behind(member.clone(), OnceLock::new()),
                 };
                 (member.size(), place)
             }

@@ -1,8 +1,9 @@
 //! Tensors that are bound to their bytes in a file, to be read whole or by rows.
 
-use std::{ops::Range, sync::Arc};
-
-use tokio::sync::OnceCell;
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
     dtype::Element,
@@ -22,7 +23,7 @@ pub(crate) enum Place {
     /// At these bytes.
     Known(Range<u64>),
     /// Behind a local header that is still to be read.
-    Behind(Member, OnceCell<Range<u64>>),
+    Behind(Member, OnceLock<Range<u64>>),
 }
 
 /// A tensor of a file, known to lie within its storage.
@@ -116,10 +117,14 @@ impl<R: RangeRead> StoredTensor<R> {
     async fn storage_start(&self) -> Result<u64, Error<R::Error>> {
         match &self.storage {
             Place::Known(range) => Ok(range.start),
-            Place::Behind(member, payload) => {
-                let payload = payload.get_or_try_init(|| member.payload(&*self.reader)).await?;
-                Ok(payload.start)
-            }
+            Place::Behind(member, known) => match known.get() {
+                Some(payload) => Ok(payload.start),
+                // Two reads at the same time may both come here, and find the same.
+                None => {
+                    let payload = member.payload(&*self.reader).await?;
+                    Ok(known.get_or_init(|| payload).start)
+                }
+            },
         }
     }
 }

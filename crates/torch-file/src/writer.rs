@@ -24,7 +24,7 @@ pub struct Column {
 
 impl Column {
     /// Bytes of a row.
-    fn row_size(&self) -> u64 {
+    pub fn row_size(&self) -> u64 {
         self.dtype.size() * self.row_shape.iter().product::<u64>()
     }
 }

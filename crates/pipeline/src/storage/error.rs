@@ -21,7 +21,7 @@ pub enum StorageError {
     Unavailable { action: &'static str, location: String, status: Option<u16>, source: BoxError },
 }
 
-/// The cause of a failure.
+/// The cause of a failure, as it came.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 impl StorageError {

@@ -82,7 +82,11 @@ fn walk(folder: &Path, prefix: &str) -> std::io::Result<Vec<ObjectInfo>> {
 }
 
 /// Writes beside `path` and moves into place what was written, so that a reader never sees half an object.
-fn write_beside(path: &Path, write: Write, fill: impl FnOnce(&mut NamedTempFile) -> std::io::Result<()>) -> std::io::Result<bool> {
+fn write_beside(
+    path: &Path,
+    write: Write,
+    fill: impl FnOnce(&mut NamedTempFile) -> std::io::Result<()>,
+) -> std::io::Result<bool> {
     let folder = path.parent().unwrap_or(Path::new(""));
     std::fs::create_dir_all(folder)?;
     let mut part = tempfile::Builder::new().permissions(readable_by_others()).tempfile_in(folder)?;

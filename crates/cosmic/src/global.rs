@@ -1,0 +1,13 @@
+//! Flags that every command has.
+
+use clap::Args;
+
+#[derive(Args, Clone)]
+pub(crate) struct Global {
+    /// Print one JSON value instead of text.
+    #[arg(long, global = true, env = "COSMIC_JSON")]
+    pub(crate) json: bool,
+    /// Talk to this endpoint instead of AWS, for example http://127.0.0.1:4566 of the local stack.
+    #[arg(long, global = true, env = "AWS_ENDPOINT_URL", value_name = "URL")]
+    pub(crate) endpoint_url: Option<String>,
+}
