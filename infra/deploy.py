@@ -362,7 +362,7 @@ def latest_event(account: Account, name: str) -> str | None:
 
 
 def wait(account: Account, name: str, wanted: set[str], since: str | None, log: Log) -> None:
-    """Waits for the stack to end in a wanted state; raises Refused, with the resources' reasons, if it ends in another."""
+    """Waits until the stack is in a wanted state; raises Refused, with the resources' reasons, if that fails."""
     stack_id = name
     while True:
         stack = account.cloudformation.describe_stacks(StackName=stack_id)["Stacks"][0]

@@ -19,8 +19,8 @@ ENGINES = {
     "torch_compile": Engine("torch.compile"),
     "torch_compile_autotune": Engine("torch.compile, max-autotune"),
     "onnxruntime": Engine("ONNX Runtime", reads_onnx=True),
-    "openvino_f32": Engine("OpenVINO, told f32", reads_onnx=True),
-    "openvino_f32_streams": Engine("OpenVINO, told f32, streams", reads_onnx=True),
+    "openvino_f32": Engine("OpenVINO, f32", reads_onnx=True),
+    "openvino_f32_streams": Engine("OpenVINO, f32, streams", reads_onnx=True),
     "openvino_default": Engine("OpenVINO as it comes", reads_onnx=True),
     "openvino_default_streams": Engine("OpenVINO as it comes, streams", reads_onnx=True),
 }

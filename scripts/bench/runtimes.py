@@ -5,8 +5,8 @@ RUNTIME is a key of RUNTIMES. The PyTorch ones read a safetensors file, the othe
 
 The first line on standard output is a JSON object: the seconds from the model's file to the first redshift, and what
 is measured (version, threads, precision, and the redshifts of a few galaxies, which the benchmark compares). Then each
-line of standard input is a batch size, and its answer a line with the seconds per batch. It waits for each line, so that
-the benchmark can take turns with other engines on the same cores.
+line of standard input is a batch size, and its answer a line with the seconds per batch. It waits for each line, so
+that the benchmark can take turns with other engines on the same cores.
 
 Before a number is printed, the process asks its runtime whether it is in the mode that the number is said to be of:
 gradients off, compiled as a whole, so many threads, in this precision. This benchmark once entered
