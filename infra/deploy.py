@@ -1,8 +1,8 @@
 """Deploys Cosmic: `scripts/deploy.sh`, after scripts/package.sh. On AWS, or on the local stack with --endpoint-url.
 
 Uploads what changed (the zips' keys are hashes of their contents), and makes or updates the stack by a change set.
-The service expands the SAM template, as the local stack does, so that no SAM command line is needed here. All that
-goes wrong leaves a sentence and exit code 1.
+The service expands the SAM template, as the local stack does, so that no SAM command line is needed here. Whatever goes
+wrong ends it with a sentence and exit code 1.
 """
 
 import argparse
@@ -32,7 +32,7 @@ LOCAL_POLL_SECONDS = 0.1
 
 
 class Refused(Exception):
-    """What the user must change, in words."""
+    """An error that the user can mend; its text says how."""
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def parse_parameter(text: str) -> tuple[str, str]:
 
 
 class Log:
-    """Progress, for a person."""
+    """Prints progress, unless the output is for a program (--json)."""
 
     def __init__(self, quiet: bool):
         self.quiet = quiet
@@ -183,7 +183,7 @@ def ensure_artifacts_bucket(account: Account, bucket: str, log: Log) -> None:
     if account.has_bucket(bucket):
         return
     log(f"making the bucket {bucket}, for the zips")
-    # S3 takes every region's name but that of the first.
+    # S3 takes the name of every region but us-east-1, which it takes where none is given.
     place = (
         {} if account.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": account.region}}
     )
@@ -287,7 +287,7 @@ def describe(account: Account, name: str) -> dict | None:
 
 
 def check_bucket(account: Account, name: str, stack: dict | None, parameters: dict[str, str]) -> None:
-    """Gives the bucket a name of this account, and says before the attempt what would make it fail."""
+    """Gives the bucket a name of this account, and refuses what would make a new stack fail later on."""
     if stack is not None:
         return
     bucket = parameters.setdefault("DataBucketName", f"{name}-{account.id}-{account.region}")
@@ -303,7 +303,7 @@ def check_bucket(account: Account, name: str, stack: dict | None, parameters: di
 
 
 def make_change_set(account: Account, name: str, stack: dict | None, template: dict, parameters: dict) -> str | None:
-    """The change set's ARN; None where the stack is as it should be already."""
+    """The change set's ARN; None where it would change nothing."""
     given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
     kept = {parameter["ParameterKey"] for parameter in (stack or {}).get("Parameters", [])}
     given += [
@@ -327,7 +327,7 @@ def make_change_set(account: Account, name: str, stack: dict | None, template: d
         if described["Status"] == "FAILED":
             reason = described.get("StatusReason", "")
             discard(account, name, stack, made["Id"])
-            # The only way in which the service says so.
+            # CloudFormation reports it in no other way than by this text.
             if "didn't contain changes" in reason or "No updates are to be performed" in reason:
                 return None
             raise Refused(f"CloudFormation does not take the template: {reason}")
@@ -352,7 +352,7 @@ def discard(account: Account, name: str, stack: dict | None, change_set: str | N
 
 
 def events(account: Account, name: str):
-    """Newest first."""
+    """The stack's events, the newest first."""
     for page in account.cloudformation.get_paginator("describe_stack_events").paginate(StackName=name):
         yield from page["StackEvents"]
 
@@ -362,7 +362,7 @@ def latest_event(account: Account, name: str) -> str | None:
 
 
 def wait(account: Account, name: str, wanted: set[str], since: str | None, log: Log) -> None:
-    """Until the stack is in one of the wanted states; failures are told with the resources' own reasons."""
+    """Waits until the stack is in a wanted state; raises Refused, with the resources' reasons, if that fails."""
     stack_id = name
     while True:
         stack = account.cloudformation.describe_stacks(StackName=stack_id)["Stacks"][0]

@@ -7,8 +7,8 @@
 #   scripts/package.sh --model FILE        with your model (.safetensors, or a checkpoint written by torch.save)
 #   scripts/package.sh --local             for the local stack on this machine only, built by cargo alone
 #   scripts/package.sh --libtorch          with the engine on libtorch beside the native one: a zip three times as large
-#   scripts/package.sh --no-build          from the binaries that target/release holds already, whatever engines those have
-#   scripts/package.sh --json              and says what it made as one JSON object
+#   scripts/package.sh --no-build          from the binaries that are in target/release, with the engines they have
+#   scripts/package.sh --json              reports what it made as one JSON object
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +27,7 @@ while (($#)); do
         --local) [[ $build != for_lambda ]] || build=for_this_machine; arguments+=(--local) ;;
         --json) arguments+=(--json) ;;
         --model)
-            # Before minutes of building.
+            # Checked here, before minutes of building.
             [[ -f ${2:-} ]] || { echo "failed to package: there is no model ${2:-}: name one with --model FILE" >&2; exit 1; }
             arguments+=(--model "$2")
             shift ;;

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# How far a simulated sky carries: redshifts of real SDSS galaxies. Their photometry and spectroscopic redshifts are those
-# that the kcorrect package tests itself with (10,000 rows of SDSS; BSD-3); their images are simulated to match.
+# Redshifts of real SDSS galaxies, by a model that has learnt a simulated sky. Their photometry and spectroscopic redshifts
+# are those that the kcorrect package tests itself with (10,000 rows of SDSS; BSD-3); their images are simulated to match.
 #
 #   scripts/real_galaxies.sh                 with the demo's model; results in out/real
-#   scripts/real_galaxies.sh --model FILE    with another
+#   scripts/real_galaxies.sh --model FILE    with another model
 #
 # Reading them takes a venv of its own, .tools/astropy-venv: a download of 50 MB the first time.
 set -euo pipefail
@@ -17,13 +17,7 @@ case "$#,${1:-}" in
 esac
 
 cargo build --release --locked
-requirements=scripts/lib/astropy-requirements.txt
-if ! cmp -s "$requirements" .tools/astropy-venv/installed.txt; then
-    mkdir -p .tools
-    python3 -m venv --clear .tools/astropy-venv
-    .tools/astropy-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
-    cp "$requirements" .tools/astropy-venv/installed.txt
-fi
+./scripts/lib/venv.sh .tools/astropy-venv scripts/lib/astropy-requirements.txt
 .tools/astropy-venv/bin/python scripts/lib/sdss_catalogue.py out/real/sdss.csv
 cosmic=${CARGO_TARGET_DIR:-target}/release/cosmic
 "$cosmic" simulate --catalogue out/real/sdss.csv --out out/real/galaxies.pt

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the local stack and deployment need into .tools, which git ignores: a Python venv with moto, the
-# deployment's libraries and cargo-lambda. Runs any number of times; the second time it finds all in place.
+# Installs what the local stack, deployment and tests need into .tools, which git ignores: a Python venv with moto, the
+# deployment's libraries, cargo-lambda, pytest and ruff. It may be run any number of times, and installs only what is
+# missing or has changed.
 #
 #   scripts/setup.sh --libtorch    libtorch too, for the engine that the tests compare with; a LIBTORCH in the
 #                                  environment is used instead
@@ -41,14 +42,7 @@ if ((${#missing[@]})); then
     exit 1
 fi
 
-requirements=infra/local/requirements.txt
-if ! cmp -s "$requirements" .tools/venv/installed.txt || ! .tools/venv/bin/python -c '' 2>/dev/null; then
-    echo "installing the Python tools into .tools/venv" >&2
-    mkdir -p .tools
-    python3 -m venv --clear .tools/venv
-    .tools/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
-    cp "$requirements" .tools/venv/installed.txt
-fi
+./scripts/lib/venv.sh .tools/venv infra/local/requirements.txt
 if $libtorch && [[ -z ${LIBTORCH:-} ]]; then
     .tools/venv/bin/python scripts/lib/install_libtorch.py .tools/libtorch
 fi

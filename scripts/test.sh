@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Every test: formatting, lints, unit, property, golden and integration tests, and the end-to-end tests against the
-# local stack. Sets up all it needs. One profile (release) serves them all, so that what is tested is what is shipped.
+# The tests: formatting, lints, unit, property, golden and integration tests, and the end-to-end tests against the local
+# stack. It sets up all it needs. All are built in one profile (release), so that what is tested is what is shipped.
+#
+# Two kinds of tests are apart: those of the training, which need PyTorch (scripts/train.sh --self-test), and those on
+# emulated 64-bit Arm, which need a cross compiler and qemu (scripts/test_arm64.sh).
 #
 #   scripts/test.sh
 set -euo pipefail
@@ -10,8 +13,10 @@ step() { printf '\n==> %s\n' "$1" >&2; }
 
 step "setting up"
 ./scripts/setup.sh --libtorch
-step "formatting"
+step "formatting, and lints of Python"
 cargo fmt --all --check
+.tools/venv/bin/ruff format --check .
+.tools/venv/bin/ruff check .
 step "building"
 cargo build --release --locked --workspace --all-features
 step "Rust tests"
@@ -20,7 +25,7 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
     cargo test --release --locked --workspace --all-features --quiet
 fi
-step "lints"
+step "lints of Rust"
 cargo clippy --release --locked --workspace --all-features --all-targets --quiet -- -D warnings
 step "end-to-end tests on the local stack, with libtorch in the zip"
 ./scripts/package.sh --no-build --local

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Tests on 64-bit Arm, emulated by qemu. The native engine's and the sky's: NEON, and galaxies that are the same to the last
-# bit on another architecture. Then the functions, cross-built as for AWS, in an execution on the local stack. Skips
-# itself, and says so, where the tools are missing. It leaves the zips in target/lambda built for arm64.
+# Tests on 64-bit Arm, emulated by qemu. First those of the native engine (its NEON kernels) and of the simulated sky (the
+# galaxies are the same to the last bit on every architecture), then an execution on the local stack of the functions as
+# they are built for AWS. Where the tools are missing it says so and succeeds. It leaves the zips in target/lambda
+# built for arm64.
 #
 #   scripts/test_arm64.sh
 #   RUSTC=/usr/bin/rustc scripts/test_arm64.sh    with another compiler than cargo's own

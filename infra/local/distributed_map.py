@@ -153,7 +153,7 @@ def now() -> str:
 
 
 def evaluate_result_writer(writer: ResultWriter, env) -> None:
-    """Its paths point into the state's input; moto has the outputs there."""
+    """Evaluates the writer's paths in the state's input, as AWS does; moto has the outputs on the stack there."""
     env.stack.append(env.states.get_input())
     writer.parargs.eval(env=env)
     parameters = env.stack.pop()

@@ -62,7 +62,7 @@ class Invocation:
 
 @dataclass
 class Answer:
-    """What the process said to an invocation, or what was found in its place."""
+    """What the process answered to an invocation, or the error that Lambda would report in its place."""
 
     payload: bytes
     error_type: str | None = None
@@ -81,7 +81,7 @@ class Environment:
         self.function = function
         self.folder = folder / f"{function.function_name}-{self.id[:8]}"
         self.events: queue.Queue[Invocation] = queue.Queue()
-        # None: the process has ended.
+        # None means that the process has ended.
         self.answers: queue.Queue[Answer | None] = queue.Queue()
         self.current: Invocation | None = None
         self.initialized = threading.Event()
@@ -110,7 +110,7 @@ class Environment:
                 start_new_session=True,
             )
         except OSError as failure:
-            # As one that has ended before it said anything.
+            # A process that ends at once stands for the one that could not be started.
             self.process = subprocess.Popen(["false"], stdout=subprocess.PIPE, start_new_session=True)
             self.init_error = error("Runtime.InvalidEntrypoint", f"RequestId: {self.id} Error: {failure}")
         threading.Thread(target=self.follow, daemon=True).start()
@@ -159,7 +159,7 @@ class Environment:
             )
 
     def invoke(self, event: bytes) -> Outcome:
-        """Runs one event. An environment that is `broken` afterwards takes no more."""
+        """Runs one event. An environment that is `broken` afterwards must not be given another."""
         cold = not self.initialized.is_set()
         self.initialized.wait(INIT_SECONDS)
         function, timeout = self.function, float(self.function.timeout)
@@ -263,7 +263,7 @@ def unpack(code: bytes, folder: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(code)) as archive:
         for entry in archive.infolist():
             path = Path(archive.extract(entry, folder))
-            # zipfile leaves out the permissions.
+            # zipfile does not restore the permissions.
             if mode := entry.external_attr >> 16 & 0o777:
                 path.chmod(mode)
 
@@ -313,7 +313,7 @@ def runtime_api(environment: Environment) -> type[BaseHTTPRequestHandler]:
                 return self.answer(202)
             current = environment.current
             if current is None or identifier != current.request_id or verb not in ("response", "error"):
-                # Too late, or never asked for.
+                # The invocation has timed out, or there never was such a one.
                 return self.answer(400)
             environment.answers.put(Answer(body) if verb == "response" else self.reported(body))
             self.answer(202)
@@ -355,7 +355,7 @@ class Pool:
 
     def __init__(self, folder: Path, endpoint: str, concurrency: int):
         self.folder = folder
-        # Shared by all environments, unlike on Lambda: what one unpacks there, the others need not.
+        # Shared by all environments, unlike on Lambda: what one unpacks there, the others find.
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         self.endpoint = endpoint

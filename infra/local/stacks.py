@@ -22,7 +22,7 @@ SAM = "AWS::Serverless-2016-10-31"
 
 
 class NoManagedPolicies:
-    """SAM asks IAM for the ARNs of managed policies by name; the few it needs here."""
+    """Stands for the loader that asks IAM for the ARNs of managed policies, with the one that SAM needs here."""
 
     def load(self) -> dict[str, str]:
         return {"AWSLambdaBasicExecutionRole": "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"}
@@ -44,7 +44,7 @@ def install() -> None:
         change_set.template_dict = parse(change_set.template)
         defaults = {name: slot.get("Default") for name, slot in change_set.template_dict.get("Parameters", {}).items()}
         given = {**{name: value for name, value in defaults.items() if value is not None}, **change_set.parameters}
-        # As text, as they are given: moto hands previous values on as numbers.
+        # Values are text, as they are on AWS: moto passes previous values on as numbers.
         change_set.parameters = {name: str(value) for name, value in given.items()}
 
     Stack.parse_template = staticmethod(parse)
@@ -54,7 +54,7 @@ def install() -> None:
     ChangeSet._parse_template = parse_change_set
     ChangeSet.diff = diff
     CloudFormationBackend.execute_change_set = execute_change_set
-    # What is no change makes a change set that failed; moto refuses the request.
+    # On AWS a change set without changes is created and then fails; moto refuses the request.
     CloudFormationResponse._validate_different_update = lambda *_: None
     install_state_machines()
     install_architectures()
@@ -123,7 +123,7 @@ def install_architectures() -> None:
 
     def with_architectures(method):
         def wrapped(cls, *args, **kwargs):
-            # By position at creation, by name at an update.
+            # moto passes them by position at creation and by name at an update.
             properties = next(value for value in (*args, *kwargs.values()) if isinstance(value, dict))["Properties"]
             function = method.__func__(cls, *args, **kwargs)
             function.architectures = properties.get("Architectures", ["x86_64"])
@@ -137,12 +137,12 @@ def install_architectures() -> None:
 
 def install_state_machines() -> None:
     """Lets CloudFormation make its state machines where executions run, with definitions from S3."""
-    # moto has two sets of state machines, and only the second one's run.
+    # moto has two sets of state machines, and executes only those of the second.
     stepfunctions.stepfunctions_backends = stepfunctions_parser_backends
 
     def with_definition(method):
         def wrapped(cls, *args, cloudformation_json=None, account_id=None, **kwargs):
-            # By position at creation, by name at an update.
+            # moto passes them by position at creation and by name at an update.
             args = list(args)
             if cloudformation_json is None:
                 cloudformation_json, account_id = args[1], args[2]

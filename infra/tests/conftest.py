@@ -12,15 +12,14 @@ from types import SimpleNamespace
 import boto3
 import pytest
 
-# The user's account is nobody's business here.
+from demo_sky import COSMIC
+
+# The tests must not reach the user's AWS account.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
 os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts/lib"))
-from demo_sky import COSMIC  # noqa: E402
-
 MODEL = ROOT / "payloads/demo/model.safetensors"
 
 
@@ -99,7 +98,7 @@ def cosmic(stack, demo_sky):
 
 
 class Cosmic(SimpleNamespace):
-    """What is deployed, and a user's ways to it."""
+    """The deployed stack, with the commands and requests that a user sends to it."""
 
     def __init__(self, stack: Stack, deploy: list, deployed: dict):
         super().__init__(stack=stack, s3=stack.client("s3"), deploy=deploy, deployed=deployed, bucket="cosmic-demo")

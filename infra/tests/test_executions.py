@@ -10,7 +10,8 @@ import pandas
 import pytest
 
 import torch_files
-from conftest import DEMO_ROWS, MODEL, ROOT
+from conftest import MODEL, ROOT
+from demo_sky import PARTITIONS as DEMO_ROWS
 
 DEMO_GALAXIES = sum(DEMO_ROWS.values())
 PUBLISHED_KEYS = {

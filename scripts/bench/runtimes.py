@@ -1,18 +1,17 @@
-"""The network in a runtime that users run it in from Python, one process each: `python -m bench.runtimes RUNTIME MODEL
-THREADS`.
+"""The network in a runtime that users run it in from Python: `python -m bench.runtimes RUNTIME MODEL THREADS`.
 
 RUNTIME is a key of RUNTIMES. The PyTorch ones read a safetensors file, the others an ONNX file, which
 `python -m bench.runtimes export MODEL FILE.onnx` makes of it.
 
-The first line on standard output is a JSON object: the seconds from the model's file to the first redshift, and what is
-measured (version, threads, precision, and the redshifts of a few galaxies, which the benchmark compares). Then, for each
-batch size on a line of standard input, there is a line with the seconds per batch. It waits for each line, so that the
-benchmark can take turns with other engines on the same cores.
+The first line on standard output is a JSON object: the seconds from the model's file to the first redshift, and what
+is measured (version, threads, precision, and the redshifts of a few galaxies, which the benchmark compares). Then each
+line of standard input is a batch size, and its answer a line with the seconds per batch. It waits for each line, so
+that the benchmark can take turns with other engines on the same cores.
 
-A number is only printed after the process has asked its runtime whether it is in the mode that the number is said to be
-of: gradients off, compiled as a whole, so many threads, in this precision. A benchmark here once entered
-`torch.inference_mode()` without holding the context, which ends when it is garbage-collected: PyTorch ran with gradients
-on and was half as fast as it is.
+Before a number is printed, the process asks its runtime whether it is in the mode that the number is said to be of:
+gradients off, compiled as a whole, so many threads, in this precision. This benchmark once entered
+`torch.inference_mode()` without holding the context, which ends when it is garbage-collected: PyTorch ran with
+gradients on, at about half its speed.
 """
 
 import contextlib
@@ -102,19 +101,22 @@ class PyTorchEager(Runtime):
 
 
 class TorchCompile(PyTorchEager):
-    """Compiled as a whole for each batch size, with the kernels chosen by trial (max-autotune) and the weights known to
-    the compiler (freezing), which packs them and without which it does not try its own kernels for products.
+    """Compiled as a whole for each batch size, with the weights known to the compiler (freezing), which packs them.
+
+    `mode` is PyTorch's: "max-autotune" chooses each kernel by timing several.
     """
 
-    def __init__(self, model: Path, threads: int):
+    def __init__(self, model: Path, threads: int, mode: str = "default"):
         import torch._dynamo
         import torch._inductor.config
 
         super().__init__(model, threads)
         torch._inductor.config.freezing = True
-        # Above the number of batch sizes: with fullgraph, the limit is an error.
+        # What another run has compiled or chosen, maybe while the machine was busy, is not used again.
+        torch._inductor.config.force_disable_caches = True
+        # Above the number of batch sizes: with fullgraph, it is an error to reach it.
         torch._dynamo.config.recompile_limit = 64
-        self.network = self.torch.compile(self.network.module, mode="max-autotune", fullgraph=True, dynamic=False)
+        self.network = torch.compile(self.network.module, mode=mode, fullgraph=True, dynamic=False)
         self.batch_sizes: set[int] = set()
 
     def predict(self, images: numpy.ndarray, magnitudes: numpy.ndarray) -> numpy.ndarray:
@@ -151,9 +153,10 @@ class OnnxRuntime(Runtime):
 
 
 class OpenVino(Runtime):
-    """OpenVINO as it comes computes in bfloat16 where the processor multiplies in it, one batch at a time. `f32` tells it
-    to keep f32. With `streams`, one batch per thread is in flight at once (its asynchronous queue), which a program must
-    have the batches for; the time is then that of many batches, divided.
+    """OpenVINO as it comes: one batch at a time, in bfloat16 where the processor multiplies in it.
+
+    `f32` tells it to keep f32. With `streams`, one batch per thread is in flight at once, by its asynchronous queue: a
+    program must have the batches for it, and the time is that of many batches, divided.
     """
 
     def __init__(self, model: Path, threads: int, f32: bool = False, streams: bool = False):
@@ -198,6 +201,7 @@ class OpenVino(Runtime):
 RUNTIMES: dict[str, Callable[[Path, int], Runtime]] = {
     "pytorch_eager": PyTorchEager,
     "torch_compile": TorchCompile,
+    "torch_compile_autotune": functools.partial(TorchCompile, mode="max-autotune"),
     "onnxruntime": OnnxRuntime,
     "openvino_f32": functools.partial(OpenVino, f32=True),
     "openvino_f32_streams": functools.partial(OpenVino, f32=True, streams=True),
@@ -205,7 +209,12 @@ RUNTIMES: dict[str, Callable[[Path, int], Runtime]] = {
     "openvino_default_streams": functools.partial(OpenVino, streams=True),
 }
 # Importing a library is not loading a model, and is not timed.
-LIBRARIES = {"pytorch_eager": "torch", "torch_compile": "torch._inductor", "onnxruntime": "onnxruntime"}
+LIBRARIES = {
+    "pytorch_eager": "torch",
+    "torch_compile": "torch._inductor",
+    "torch_compile_autotune": "torch._inductor",
+    "onnxruntime": "onnxruntime",
+}
 
 
 def export(model: Path, onnx_file: Path) -> None:
@@ -248,7 +257,9 @@ def main() -> None:
     with runtime.mode():
         runtime.predict(*inputs(1))
         seconds = time.perf_counter() - started
-        redshifts = runtime.predict(*inputs(COMPARED)).tolist()
+        # One by one: another batch size would be compiled for.
+        images, magnitudes = inputs(COMPARED)
+        redshifts = [float(runtime.predict(images[row:][:1], magnitudes[row:][:1])[0]) for row in range(COMPARED)]
         runtime.check()
         about = {"version": runtime.version, "threads": runtime.threads, "precision": runtime.precision}
         print(json.dumps({"seconds": round(seconds, 3), "redshifts": redshifts, **about}), flush=True)

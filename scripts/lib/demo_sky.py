@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 COSMIC = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/cosmic"
 SEED = 303
-# Names whose natural order is not that of the alphabet, and a partition of one galaxy.
+# The natural order of the names is not the alphabetical one, and one partition has a single galaxy.
 PARTITIONS = {"1.pt": 640, "2.pt": 970, "3.pt": 1, "4.pt": 330, "5.pt": 800, "10.pt": 25}
 
 

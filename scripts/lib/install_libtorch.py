@@ -1,14 +1,16 @@
-"""Puts libtorch, CPU only, into a folder: `python3 install_libtorch.py FOLDER`.
+"""Installs libtorch, CPU only, into a folder: `python install_libtorch.py FOLDER`.
 
-The tch crate wants exactly this version. PyPI's x86-64 wheel is the GPU build; its CPU half (`libtorch_cpu.so`,
-`libc10.so`, `libgomp`) stands alone, but for two small CUDA libraries in its dynamic section, which come from NVIDIA's
-own packages. `libtorch.so`, which would pull in the GPU half, is replaced by an empty one that depends on the CPU half.
+The tch crate needs exactly the version in libtorch-requirements.txt, and pip checks each wheel against the SHA-256
+hashes there. The x86-64 wheel of PyTorch is the GPU build; its CPU half (`libtorch_cpu.so`, `libc10.so`, `libgomp`)
+works alone, but for two small CUDA libraries that it links, which come from NVIDIA's own packages. `libtorch.so`, which
+would load the GPU half, is replaced by an empty library that depends on the CPU half.
 
-Run again, it finds its work done. The folder appears whole or not at all.
+Where the folder has that version already, nothing is done. The folder appears whole or not at all.
 """
 
 import fnmatch
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -16,60 +18,61 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-VERSION = "2.13.0"
+REQUIREMENTS = Path(__file__).with_name("libtorch-requirements.txt")
+VERSION = re.search(r"^torch==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE).group(1)
 
-# package -> members of its wheel, as patterns, and the folder they go to. None keeps the path below `torch/`.
-TORCH = {
-    "torch/include/*": None,
-    "torch/lib/libtorch_cpu.so": "lib",
-    "torch/lib/libc10.so": "lib",
-    "torch/lib/libgomp*.so*": "lib",
+# By wheel: the members that are taken, as patterns, and the folder each goes to. None keeps the path below `torch/`.
+MEMBERS = {
+    "torch-*.whl": {
+        "torch/include/*": None,
+        "torch/lib/libtorch_cpu.so": "lib",
+        "torch/lib/libc10.so": "lib",
+        "torch/lib/libgomp*.so*": "lib",
+        # Arm's libraries, which the CPU half of the aarch64 wheel links.
+        "torch/lib/libarm_compute*.so*": "lib",
+        "torch.libs/*": "lib",
+    },
+    "nvidia_cuda_runtime-*.whl": {"*/libcudart.so.13": "lib"},
+    "nvidia_cuda_cupti-*.whl": {"*/libcupti.so.13": "lib"},
 }
-CUDA_STUBS = {
-    "nvidia-cuda-runtime==13.0.*": {"*/libcudart.so.13": "lib"},
-    "nvidia-cuda-cupti==13.0.*": {"*/libcupti.so.13": "lib"},
-}
-# The aarch64 wheel's CPU half also links Arm's libraries, which lie beside it.
-ARM_LIBRARIES = {"torch/lib/libarm_compute*.so*": "lib", "torch.libs/*": "lib"}
 
 
-def download(requirement: str, machine: str, folder: Path) -> Path:
-    """The wheel of a package, by pip, which knows the user's index, proxy and cache."""
-    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(17, 35)] + [f"manylinux2014_{machine}"]
+def download(folder: Path) -> None:
+    """Downloads this machine's wheels by pip, which knows the user's index, proxy and cache."""
     subprocess.run(
         [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--disable-pip-version-check",
-            "--python-version",
-            "3.12",
-            "--implementation",
-            "cp",
-            *(argument for name in platforms for argument in ("--platform", name)),
-            "--dest",
-            str(folder),
-            requirement,
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+            *("--require-hashes", "--no-deps", "--only-binary=:all:"),
+            # The libraries do not depend on Python's version: with one for all, every machine gets the same wheel.
+            *("--python-version", "3.12"),
+            *("--dest", folder, "--requirement", REQUIREMENTS),
         ],
         check=True,
     )
-    return next(folder.glob("*.whl"))
 
 
-def unpack(wheel: Path, wanted: dict[str, str | None], target: Path) -> None:
+def unpack(wheel: Path, members: dict[str, str | None], target: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        for pattern, folder in wanted.items():
+        for pattern, folder in members.items():
             for member in archive.namelist():
                 if not fnmatch.fnmatch(member, pattern) or member.endswith("/"):
                     continue
                 inner = Path(member).relative_to("torch") if folder is None else Path(folder, Path(member).name)
                 (target / inner).parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(member) as source, open(target / inner, "wb") as sink:
+                with archive.open(member) as source, (target / inner).open("wb") as sink:
                     shutil.copyfileobj(source, sink, 1 << 20)
+
+
+def link_libtorch(folder: Path) -> None:
+    """Links the empty libtorch.so beside the libraries that it depends on."""
+    subprocess.run(
+        [
+            *("cc", "-shared", "-o", "libtorch.so", "-Wl,--no-as-needed", "-L.", "-ltorch_cpu", "-lc10"),
+            *("-Wl,-rpath,$ORIGIN", "-Wl,-soname,libtorch.so", "-Wl,--allow-shlib-undefined"),
+        ],
+        cwd=folder,
+        check=True,
+    )
 
 
 def install(target: Path) -> None:
@@ -82,31 +85,12 @@ def install(target: Path) -> None:
     # Beside the target, so that the rename at the end stays on one file system.
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="libtorch-", dir=target.parent) as work:
-        packages = {f"torch=={VERSION}": TORCH | (ARM_LIBRARIES if machine == "aarch64" else {})}
-        if machine == "x86_64":
-            packages |= CUDA_STUBS
-        built = Path(work, "libtorch")
-        for index, (requirement, wanted) in enumerate(packages.items()):
-            wheels = Path(work, str(index))
-            unpack(download(requirement, machine, wheels), wanted, built)
-            shutil.rmtree(wheels)
-        subprocess.run(
-            [
-                "cc",
-                "-shared",
-                "-o",
-                "libtorch.so",
-                "-Wl,--no-as-needed",
-                "-L.",
-                "-ltorch_cpu",
-                "-lc10",
-                "-Wl,-rpath,$ORIGIN",
-                "-Wl,-soname,libtorch.so",
-                "-Wl,--allow-shlib-undefined",
-            ],
-            cwd=built / "lib",
-            check=True,
-        )
+        wheels, built = Path(work, "wheels"), Path(work, "libtorch")
+        download(wheels)
+        for wheel in wheels.iterdir():
+            [members] = [members for name, members in MEMBERS.items() if fnmatch.fnmatch(wheel.name, name)]
+            unpack(wheel, members, built)
+        link_libtorch(built / "lib")
         (built / "build-version").write_text(f"{VERSION}\n")
         if target.exists():
             shutil.rmtree(target)

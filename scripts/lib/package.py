@@ -1,14 +1,15 @@
 """Zips the functions for Lambda's provided.al2023 runtime. Run by scripts/package.sh, after the build.
 
-Each is one binary. The inference zip carries the model too, and, if its binary was built with the engine on libtorch,
-that library, packed (see crates/launcher). `model.json` describes the model in it and in the initializer's zip, so that
-a plan names the model that ranks will use.
+Each function is one binary. The inference zip holds the model too, and, if its binary was built with the engine on
+libtorch, that library, packed (see crates/launcher). `model.json`, in that zip and in the initializer's, describes the
+model, so that a plan names the one that ranks will use.
 
 The same inputs give the same bytes, on any day: a deployment uploads only what changed.
 
 Binaries for Lambda are linked by zig, which knows the C library's symbols of any version. Those that cargo links
 alone, for this machine and with libtorch, take them from the system. Where that is newer than Lambda's, the zips run on
-the local stack and not on AWS: they are refused, or, with --local, marked, and infra/deploy.py keeps marked ones from AWS.
+the local stack and not on AWS: they are refused, or, with --local, marked, and infra/deploy.py refuses to deploy marked
+ones to AWS.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from pathlib import Path
 import zstandard
 
 ROOT = Path(__file__).resolve().parents[2]
-# Not the build's target folder, which the user may have moved: the template has this path.
+# infra/template.yaml has this path: it stays here where CARGO_TARGET_DIR moves the build.
 LAMBDA = ROOT / "target/lambda"
 FUNCTIONS = ("initializer", "inference", "summarizer")
 
@@ -41,12 +42,12 @@ PROVIDED_BY_LAMBDA = re.compile(r"(libc|libm|libdl|libpthread|librt|libutil|libg
 
 # zstd -10 brings libtorch from 445 to 93 MB in seconds; -19 saves 12 MB more and takes minutes.
 ZSTD_LEVEL = 10
-# Zip cannot tell an earlier time.
+# The earliest time that a zip can hold.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 class Refused(Exception):
-    """What the user must change, in words."""
+    """An error that the user can mend; its text says how."""
 
 
 def main() -> None:
@@ -109,7 +110,7 @@ def package(model: Path, cargo_lambda: Path | None, local: bool) -> dict:
         "inference": {
             "bootstrap": binaries["inference"],
             "model.json": described,
-            # Whatever its form: the reader looks at the contents, not at the name.
+            # Also where it is a checkpoint: the reader looks at the contents, not at the name.
             "model.safetensors": model,
         },
         "summarizer": {"bootstrap": binaries["summarizer"]},
@@ -139,7 +140,7 @@ def built(binary: Path) -> Path:
 
 
 def architecture(binary: Path) -> str:
-    """As Lambda names it."""
+    """The processor that a binary is built for, by Lambda's name."""
     machine = re.search(r"Machine:\s+(.*)", readelf("-h", binary)).group(1)
     names = {"Advanced Micro Devices X86-64": "x86_64", "AArch64": "arm64"}
     if machine not in names:
@@ -177,9 +178,9 @@ def newer_than_lambda(file: Path) -> str | None:
         r"Name: ([A-Z]+)_(\S+)\s+Flags: (.*?)\s+Version:", versions.group(1) if versions else ""
     ):
         newest = NEWEST_SYMBOLS.get(library)
-        # Not a number, as in GLIBC_ABI_DT_RELR: a feature that came after the numbers above.
+        # A version that is no number, as in GLIBC_ABI_DT_RELR, is a feature that is newer than the versions above.
         numbers = tuple(map(int, version.split("."))) if re.fullmatch(r"[0-9.]+", version) else (sys.maxsize,)
-        # The loader does without what is only wanted weakly.
+        # The loader does without what is only needed weakly.
         if newest and numbers > newest and "WEAK" not in flags:
             has = f"{library}_{'.'.join(map(str, newest))}"
             return f"{file.name} needs {library}_{version}, and Lambda's Amazon Linux 2023 has {has} at most"
@@ -234,9 +235,9 @@ def write_zip(path: Path, files: dict[str, Path | bytes]) -> dict:
     with zipfile.ZipFile(part, "w") as archive:
         for name, contents in sorted(files.items()):
             entry = zipfile.ZipInfo(name, EPOCH)
-            # An executable for Lambda's user, whoever that is.
+            # Executable by every user: Lambda runs it as one of its own.
             entry.external_attr = (0o100755 if "." not in name else 0o100644) << 16
-            # Weights and packed libraries do not get smaller.
+            # Weights and packed libraries do not compress further.
             entry.compress_type = zipfile.ZIP_DEFLATED if "." not in name else zipfile.ZIP_STORED
             data = contents if isinstance(contents, bytes) else contents.read_bytes()
             archive.writestr(entry, data)
@@ -245,7 +246,8 @@ def write_zip(path: Path, files: dict[str, Path | bytes]) -> dict:
         part.unlink()
         raise Refused(
             f"{path.parent.name} would be {megabytes(unpacked)} MB unpacked, and Lambda takes "
-            f"{megabytes(UNPACKED_LIMIT)}: upload the model to the bucket, name it in the payload's `model`, and package a smaller one"
+            f"{megabytes(UNPACKED_LIMIT)}: upload the model to the bucket, name it in the payload's "
+            "`model`, and package a smaller one"
         )
     part.rename(path)
     shown = path.relative_to(ROOT)

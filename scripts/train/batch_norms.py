@@ -1,9 +1,9 @@
-"""Statistics for batch norms to keep.
+"""Statistics that batch norms keep after training.
 
-Raw fluxes have a long tail, so a batch's variance hangs on its brightest galaxies: between batches of 128 it differs by
-a factor of four. What training has seen is the typical batch, and the running average of variances is not it, but
-well above. The geometric mean is: after the same training, redshifts of validation with it scatter less than with
-the average or with what the running one happens to be.
+Raw fluxes have a long tail, so a batch's variance depends on its brightest galaxies: between batches of 128 it differs
+by a factor of four. Training has seen the typical batch, whose variance is well below the average over batches and near
+their geometric mean: after the same training, the redshifts of the validation galaxies scatter less with that than with
+the average or with the running one.
 """
 
 from collections.abc import Callable, Iterable

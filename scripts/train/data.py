@@ -52,8 +52,9 @@ def orient_each(images: torch.Tensor, orientations: torch.Tensor) -> torch.Tenso
 
 
 def stream(seed: int, *names: object) -> torch.Generator:
-    """Random numbers of a name, such as of one epoch: nothing else that is drawn moves them, so a run that resumes
-    draws what the uninterrupted one would have drawn.
+    """Random numbers that depend on the seed and the names alone, such as those of one epoch.
+
+    A run that is resumed therefore draws what an uninterrupted one would have drawn.
     """
     digest = hashlib.sha256("/".join(map(str, (seed, *names))).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

@@ -1,4 +1,4 @@
-"""What the frozen transformer says of each galaxy, computed once in each of its eight orientations."""
+"""The frozen transformer's features of each galaxy, computed once in each of its eight orientations."""
 
 from pathlib import Path
 
@@ -12,8 +12,9 @@ SETTLING_BATCHES = 32
 
 
 def settle(model: nn.Module, images: torch.Tensor) -> None:
-    """Sets the transformer's batch-norm statistics to those of whole images: pre-training has left those of masked
-    ones, and a random transformer none.
+    """Sets the transformer's batch-norm statistics to those of whole images.
+
+    Those of pre-training are of masked images, and a random transformer has none.
     """
     batch_norms.settle(
         [block.PCM[1] for block in model.blocks],
@@ -24,7 +25,7 @@ def settle(model: nn.Module, images: torch.Tensor) -> None:
 
 @torch.no_grad()
 def compute(model: nn.Module, images: torch.Tensor, orientations: int) -> torch.Tensor:
-    """[n, orientations, dim]."""
+    """The features of each image in each orientation, [n, orientations, dim], in f32."""
     where = schedule.device()
     with schedule.half():
         return torch.stack(
@@ -42,7 +43,7 @@ def compute(model: nn.Module, images: torch.Tensor, orientations: int) -> torch.
 
 
 def cached(path: Path, model: nn.Module, images: torch.Tensor, orientations: int) -> torch.Tensor:
-    """From the file, if an earlier run has left it."""
+    """What `compute` returns, from the file if an earlier run has written it, and written to it otherwise."""
     if not path.exists():
         schedule.save(path, compute(model, images, orientations))
     return torch.load(path, weights_only=True)

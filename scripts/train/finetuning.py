@@ -1,10 +1,10 @@
 """Training of all but the transformer, which stays as it is: image branch, magnitudes, head and what joins them.
 
-An epoch shows each galaxy in one of its eight orientations, the image together with what the transformer said of it.
+An epoch shows each galaxy in one of its eight orientations: the image together with the transformer's features of it.
 
-Its batch norms take each batch's own statistics to the end. To keep the training set's for the last epochs, so that
-the difference is trained away, was tried and is worse: bright galaxies, which a batch's own statistics tame, then make
-steps too large, and the loss doubles before it falls again.
+Its batch norms use each batch's own statistics until the end. Fixing them to the training set's for the last epochs, so
+that training makes up for the difference, was tried and is worse: the steps that bright galaxies cause are then too
+large, and the loss doubles before it falls again.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from train.metrics import metrics
 
 BATCH = 128
 PEAK_RATE = 6e-4
-# Squared below, absolute above: outliers pull no harder than their distance.
+# The loss is squared below this difference of redshifts and absolute above it, so that outliers do not rule it.
 BETA = 0.02
 SETTLING_BATCHES = 32
 

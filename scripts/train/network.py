@@ -56,12 +56,12 @@ def positions(dim: int) -> torch.Tensor:
 
 
 def trunk(model: nn.Module) -> list[nn.Parameter]:
-    """What pre-training trains: all before the mean of the patches."""
+    """The parameters that pre-training trains: all before the mean of the patches."""
     return [model.cls_token, model.pos_embed, *model.patch_embed.parameters(), *model.blocks.parameters()]
 
 
 def rest(model: nn.Module) -> list[nn.Parameter]:
-    """What fine-tuning trains. The last inception block has a branch that no forward pass uses: it is left out."""
+    """The parameters that fine-tuning trains, without those of the branch that no forward pass uses."""
     frozen = {id(parameter) for parameter in trunk(model)}
     unused = {id(parameter) for parameter in model.inception_model.vis_inception[8].branch3.parameters()}
     return [parameter for parameter in model.parameters() if id(parameter) not in frozen | unused]
@@ -97,7 +97,7 @@ def cell(block: nn.Module, x: torch.Tensor, convolution) -> torch.Tensor:
 
 
 def pointwise(branch: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """The convolution branch with nothing but the centre taps: any set of tokens will do, [n, tokens, dim]."""
+    """The convolution branch with the centre taps alone, for any set of tokens [n, tokens, dim]."""
     n, tokens, dim = x.shape
     x = _grouped(x.reshape(n * tokens, 1, dim), branch[0], branch[0].weight[:, :, 1, 1, None], _AT)
     x = functional.silu(_batch_norm(branch[1], x.flatten(0, 1)))
@@ -153,7 +153,7 @@ def _batch_norm(norm: nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
 
 
 def feature(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """What the transformer makes of whole images: the mean of its patches, [n, dim]."""
+    """The transformer's features of whole images: the mean of the patches' tokens, [n, dim]."""
     x = embed(model, patches(images))
     for block in model.blocks:
         x = cell(block, x, spatial)
@@ -172,8 +172,10 @@ def redshift(
     magnitudes: torch.Tensor,
     half: torch.autocast | None = None,
 ) -> torch.Tensor:
-    """The network after its transformer, [n]. `half` is for what may be computed in fewer bits: magnitudes may not,
-    bfloat16 would round 17.77 to 17.75.
+    """The redshifts [n] that the network after its transformer predicts.
+
+    `half` is the context of what may be computed in fewer bits, which magnitudes may not: bfloat16 would round 17.77 to
+    17.75.
     """
     with half or contextlib.nullcontext():
         v = model.vit_block(model.head(model.fc_norm(features))).float()

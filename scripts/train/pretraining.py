@@ -7,9 +7,9 @@
   rules, logarithmic above. A loss over raw pixels would see nothing but the brightest galaxies; one in units of the
   noise itself is mostly noise, which nothing predicts; and a patch normalised by itself, as for photographs, would lose
   the flux.
-- Visible patches count in the loss too, if less: redshifts need a patch's own colours to a percent, and nothing else
-  makes a token keep them.
-- The decoder is thrown away.
+- Visible patches count in the loss too, with less weight: redshifts need a patch's own colours to a percent, and the
+  loss over the masked ones alone does not make a token keep them.
+- The decoder is not kept.
 """
 
 from pathlib import Path
@@ -75,8 +75,9 @@ def keep_centre_taps(model: nn.Module) -> None:
 def loss(
     model: nn.Module, decoder: Decoder, images: torch.Tensor, target: torch.Tensor, order: torch.Tensor
 ) -> torch.Tensor:
-    """Mean squared error over the masked patches' pixels, and less of the visible ones'; order is a permutation of the
-    patches per galaxy, with the masked ones last.
+    """The mean squared error over the masked patches' pixels, and VISIBLE_WEIGHT times that over the visible ones'.
+
+    `order` is a permutation of each galaxy's patches [n, patches], with the masked ones last.
     """
     visible = order.shape[1] - MASKED
     with schedule.half():

@@ -1,7 +1,7 @@
-"""One phase of training: epochs that can be killed at any time and go on from the last whole one.
+"""One phase of training: epochs that can be killed at any time and continue after the last whole one.
 
-A phase's file holds the model, the optimiser and the log so far; it is replaced in one step. Learning rates are a
-function of the step and random numbers of the epoch's name (`data.stream`), so there is no other state.
+A phase's file holds the model, the optimiser and the log so far, and is replaced in one step. There is no other state:
+learning rates are a function of the step, and random numbers of the epoch's name (`data.stream`).
 """
 
 import json
@@ -27,7 +27,7 @@ def device() -> torch.device:
 
 
 def half() -> torch.autocast:
-    """Products in bfloat16, where the hardware multiplies in it."""
+    """A context in which products are computed in bfloat16, if the hardware multiplies in it."""
     where = device().type
     able = torch.cuda.is_bf16_supported() if where == "cuda" else torch.cpu._is_avx512_bf16_supported()
     return torch.autocast(where, torch.bfloat16, enabled=able)
@@ -48,8 +48,9 @@ def run(
     optimiser: torch.optim.Optimizer,
     epoch: Callable[[int], dict],
 ) -> None:
-    """Runs the epochs that are still to run, `settings["epochs"]` in all. `epoch` trains one and returns its row of
-    the log, which is `NAME.jsonl` in the folder.
+    """Runs the epochs that are still to run, of `settings["epochs"]` in all.
+
+    `epoch` trains one and returns its row of the log, which is `NAME.jsonl` in the folder.
     """
     path = folder / f"{name}.resume.pt"
     done, rows = 0, []

@@ -70,8 +70,8 @@ def relative_magnitudes(wavelength, flux, z, bands):
 def spectra(wheels):
     """The rows of spectra.csv.
 
-    For each template and redshift: m_b − M_r without the distance modulus, and its derivatives with respect to the tilt s
-    of F_λ·(λ/5500 Å)^s and to the extinction A_V, all relative to rest-frame r.
+    For each template and redshift: m_b − M_r without the distance modulus, and its derivatives with respect to the tilt
+    s of F_λ·(λ/5500 Å)^s and to the extinction A_V, all relative to rest-frame r.
     """
     galsim, speclite = wheels
     bands = [columns(speclite.read(f"speclite/data/filters/sdss2010-{band}.ecsv"), "0123456789") for band in BANDS]

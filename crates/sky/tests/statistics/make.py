@@ -3,9 +3,9 @@
 
     python3 -m venv venv && venv/bin/pip install numpy && venv/bin/python make.py
 
-What is independent of the crate is the code and the random numbers: populations are drawn column by column from NumPy's
-generator, Gaussians are evaluated by `exp` at each pixel. What is not is the model itself: the formulas, their constants
-and the tables in crates/sky/data are the crate's. So the comparison finds errors of programming, not of the model. It
+The code and the random numbers are independent of the crate's: populations are drawn column by column from NumPy's
+generator, and Gaussians are evaluated by `exp` at each pixel. The model is not: its formulas, their constants and the
+tables in crates/sky/data are the crate's. So the comparison finds errors of programming, and none of the model. This
 takes a few minutes.
 """
 
