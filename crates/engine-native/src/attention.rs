@@ -188,7 +188,7 @@ impl<S: Simd> Head<'_, S> {
 }
 
 /// The softmax of a column of scores but for its division: replaces each score by e^(score − largest score), and returns
-/// one over the sum of these. Fewer values are multiplied by it when they have been summed up.
+/// one over the sum of these, by which the caller multiplies what it weighs with them.
 #[inline(always)]
 fn softmax<S: Simd>(simd: S, scores: &mut [S::F], stride: usize) -> S::F {
     let mut largest = simd.splat(f32::NEG_INFINITY);

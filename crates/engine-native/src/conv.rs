@@ -14,10 +14,10 @@ use crate::{
 /// Columns of a tile; fewer where the map is narrower.
 const COLUMNS: usize = 4;
 
-/// The channels of a map that a convolution reads or writes: so many from the first one on as it has inputs or outputs.
+/// Which channels of a map are a convolution's inputs or outputs: consecutive ones from `first` on.
 #[derive(Clone, Copy)]
 pub(crate) struct Channels {
-    /// All channels of the map.
+    /// The number of all channels of the map.
     pub(crate) total: usize,
     pub(crate) first: usize,
 }
@@ -33,7 +33,7 @@ pub(crate) struct PackedConv<S: Simd> {
 }
 
 impl<S: Simd> PackedConv<S> {
-    /// Outputs of a panel: in a tile of so many outputs and [`COLUMNS`], the sums take half of the registers.
+    /// Outputs in a panel. The sums of a tile of these and [`COLUMNS`] take half of the registers.
     const OUTPUTS: usize = S::REGISTERS / 2 / COLUMNS;
 
     /// Packs the weights of each group of a convolution.
@@ -57,7 +57,7 @@ impl<S: Simd> PackedConv<S> {
             .collect()
     }
 
-    /// The number of outputs in the next panel, where so many outputs are left.
+    /// The number of outputs in the next panel when `left` outputs remain.
     fn panel_outputs(left: usize) -> usize {
         if left >= Self::OUTPUTS { Self::OUTPUTS } else { 1 }
     }
@@ -137,17 +137,17 @@ impl<S: Simd> Convolution<'_, S> {
             let panel = PackedConv::<S>::panel_outputs(conv.outputs() - output);
             let (own, rest) = weight.split_at(panel * conv.inputs * K * K);
             match panel {
-                4 => self.tile::<K, C, 4, LEFT, RIGHT>(simd, origin, output, own),
-                2 => self.tile::<K, C, 2, LEFT, RIGHT>(simd, origin, output, own),
-                _ => self.tile::<K, C, 1, LEFT, RIGHT>(simd, origin, output, own),
+                4 => self.microkernel::<K, C, 4, LEFT, RIGHT>(simd, origin, output, own),
+                2 => self.microkernel::<K, C, 2, LEFT, RIGHT>(simd, origin, output, own),
+                _ => self.microkernel::<K, C, 1, LEFT, RIGHT>(simd, origin, output, own),
             }
             (output, weight) = (output + panel, rest);
         }
     }
 
-    /// The microkernel: O outputs of C columns of a row, whose sums stay in registers.
+    /// Computes O outputs of C columns of a row, whose sums stay in registers.
     #[inline(always)]
-    fn tile<const K: usize, const C: usize, const O: usize, const LEFT: bool, const RIGHT: bool>(
+    fn microkernel<const K: usize, const C: usize, const O: usize, const LEFT: bool, const RIGHT: bool>(
         &mut self,
         simd: S,
         origin: Origin,
@@ -160,7 +160,7 @@ impl<S: Simd> Convolution<'_, S> {
         for (sums, bias) in sums.iter_mut().zip(&self.conv.bias[output..output + O]) {
             *sums = [simd.splat(*bias); C];
         }
-        // The kernel reaches so many columns beyond the tile.
+        // The columns beyond the tile that its kernels reach.
         let (left, right) = (if LEFT { 0 } else { half }, if RIGHT { 0 } else { half });
         for down in half.saturating_sub(origin.row)..K.min(side + half - origin.row) {
             let row = (origin.row + down - half) * channels.total + channels.first;

@@ -92,7 +92,7 @@ impl<S: Simd> PackedInceptionBlock<S> {
         self.branch1x1.outputs() + larger + self.branch_pool.outputs()
     }
 
-    /// Computes `scratch.next` from the so many channels of `scratch.map`.
+    /// Computes `scratch.next` from the channels of `scratch.map`.
     fn apply(&self, simd: S, side: usize, channels: usize, scratch: &mut Scratch<S>) {
         let total = self.outputs();
         let whole = |channels: usize| Channels { total: channels, first: 0 };

@@ -140,7 +140,7 @@ pub(crate) fn pad_outputs<S: Simd>(layer: fold::Linear, sizes: &[usize]) -> fold
     fold::Linear { inputs: layer.inputs, outputs: bias.len(), weight, bias }
 }
 
-/// Splits rows of `width` values into parts of so many rows, and pads each part with rows of zeros to whole vectors.
+/// Splits rows of `width` values into parts of `sizes` rows, and pads each part with rows of zeros to whole vectors.
 fn pad<S: Simd>(mut rows: &[f32], sizes: &[usize], width: usize) -> Vec<f32> {
     let mut padded = Vec::with_capacity(rows.len() + sizes.len() * S::LANES * width);
     for size in sizes {

@@ -30,8 +30,8 @@ pub struct LayerProfile {
     pub seconds: f64,
 }
 
-/// Measures the multiplications and additions that so many threads do in a second at best: independent ones, on values in
-/// registers.
+/// Measures the multiplications and additions that this number of threads does in a second at best: independent ones, on
+/// values in registers.
 pub fn peak(instructions: InstructionSet, threads: usize) -> f64 {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| instructions.dispatch(Peak))).collect();

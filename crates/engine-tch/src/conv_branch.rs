@@ -15,11 +15,7 @@ pub(crate) struct TchConvBranch {
 
 impl TchConvBranch {
     pub(crate) fn new(conv_in: &fold::Conv, conv_out: &fold::Conv, grid: usize) -> Result<Self> {
-        Ok(Self {
-            grid: grid as i64,
-            conv_in: RowConv::new(conv_in, grid)?,
-            conv_conv_out: RowConv::new(conv_out, grid)?,
-        })
+        Ok(Self { grid: grid as i64, conv_in: RowConv::new(conv_in, grid)?, conv_out: RowConv::new(conv_out, grid)? })
     }
 
     /// From and to `[n, patches, width]`.
@@ -36,7 +32,7 @@ impl TchConvBranch {
     /// Rearranges `[n, patches, channels]` as `[groups, grid · n, grid · channels of a group]`: one row of all maps after the
     /// other.
     fn to_rows(&self, patches: &Tensor, groups: i64) -> Result<Tensor> {
-        let [count, _, channels] = patches.size()[..] else { return Err(TchError::Shape("patches".conv_in())) };
+        let [count, _, channels] = patches.size()[..] else { return Err(TchError::Shape("patches".into())) };
         patches
             .f_view([count, self.grid, self.grid, groups, channels / groups])?
             .f_permute([3, 1, 0, 2, 4])?
@@ -45,7 +41,7 @@ impl TchConvBranch {
 
     /// The inverse of [`Self::to_rows`].
     fn to_patches(&self, rows: &Tensor) -> Result<Tensor> {
-        let [groups, lines, columns] = rows.size()[..] else { return Err(TchError::Shape("rows".conv_in())) };
+        let [groups, lines, columns] = rows.size()[..] else { return Err(TchError::Shape("rows".into())) };
         let (count, channels) = (lines / self.grid, columns / self.grid);
         rows.f_view([groups, self.grid, count, self.grid, channels])?.f_permute([2, 1, 3, 0, 4])?.f_reshape([
             count,
