@@ -1,7 +1,7 @@
 //! The network's dimensions.
 //!
-//! All but three of them follow from the shapes of the tensors. The three that do not, the [`Hyperparameters`], come from
-//! the attributes of a pickled module, from a safetensors file's metadata, or from the user.
+//! All but three of them follow from the shapes of the tensors. The three that do not, the [`Hyperparameters`], come
+//! from the attributes of a pickled module, from a safetensors file's metadata, or from the user.
 
 use galaxies::{BANDS, SIDE};
 use serde::{Deserialize, Serialize};
@@ -60,8 +60,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Infers the dimensions from the tensors' shapes, and checks that every tensor of such a network is there, with its
-    /// shape, and no other one.
+    /// Infers the dimensions from the tensors' shapes, and checks that every tensor of such a network is there, with
+    /// its shape, and no other one.
     ///
     /// # Errors
     /// [`Error::Missing`], [`Error::Shape`] or [`Error::Unexpected`], with the tensor's name; [`Error::Config`] where

@@ -5,8 +5,8 @@
 //!
 //! The last layers of the three branches could be folded into `concat_block.0` too, since no nonlinearity lies between.
 //! They are not: it would save 2.9 % of the multiplications, and cost products of large matrices whenever a model is
-//! loaded. With the native engine's own kernels these took 20 ms on two cores with AVX-512, which pays for itself after some
-//! 1,200 galaxies, as many as a partition of 25 MB has, and makes every cold start slower by a fifth.
+//! loaded. With the native engine's own kernels these took 20 ms on two cores with AVX-512, which pays for itself after
+//! some 1,200 galaxies, as many as a partition of 25 MB has, and makes every cold start slower by a fifth.
 
 use rayon::prelude::*;
 
@@ -123,8 +123,8 @@ pub struct FoldedNetwork {
 }
 
 impl FoldedNetwork {
-    /// Folds a model, on the cores of the thread pool it is called in. Weights are changed where they are: loading a model
-    /// is part of a cold start, and touching new memory is most of it.
+    /// Folds a model, on the cores of the thread pool it is called in. Weights are changed where they are: loading a
+    /// model is part of a cold start, and touching new memory is most of it.
     ///
     /// # Errors
     /// [`Error::Missing`]; a [`Model`] that was read has all its tensors.

@@ -1,4 +1,5 @@
-//! Trained networks, from the files they come in: a whole module or a state dict written by `torch.save`, or safetensors.
+//! Trained networks, from the files they come in: a whole module or a state dict written by `torch.save`, or
+//! safetensors.
 //!
 //! A model is read whole, so that its SHA-256 is that of the very bytes it was made of. Fetching them is the caller's
 //! part, who knows where they are and what can go wrong there; nothing here waits for anything.
@@ -22,8 +23,8 @@ use crate::{
 /// Key of the configuration in a safetensors file's metadata.
 const METADATA_KEY: &str = "astromae";
 
-/// The size, in bytes, above which a file is no model: the published one is sixty times smaller. Whoever fetches a model
-/// from elsewhere refuses a larger one first, with [`Error::TooLarge`].
+/// The size, in bytes, above which a file is no model: the published one is sixty times smaller. Whoever fetches a
+/// model from elsewhere refuses a larger one first, with [`Error::TooLarge`].
 pub const MAX_MODEL: u64 = 4 << 30;
 
 /// A network with its weights.
@@ -208,8 +209,8 @@ fn read_torch(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -> Resu
     Ok(Contents { weights, hyperparameters, metadata: HashMap::new() })
 }
 
-/// The result of reading from memory. `torch-file` waits for its reader alone, and [`InMemory`] answers at once, so there
-/// is nothing to wait for; an executor's `block_on`, in contrast, panics where the caller is in such a one.
+/// The result of reading from memory. `torch-file` waits for its reader alone, and [`InMemory`] answers at once, so
+/// there is nothing to wait for; an executor's `block_on`, in contrast, panics where the caller is in such a one.
 #[expect(clippy::expect_used, reason = "every test that reads a checkpoint would meet it")]
 fn ready<T>(future: impl Future<Output = Result<T, torch_file::Error<Infallible>>>) -> Result<T, FormatError> {
     future.now_or_never().expect("a reader in memory never waits").map_err(|error| match error {
@@ -218,8 +219,8 @@ fn ready<T>(future: impl Future<Output = Result<T, torch_file::Error<Infallible>
     })
 }
 
-/// Takes the hyperparameters from a module's attributes, each of which must be the same in all layers, or else those that
-/// were given.
+/// Takes the hyperparameters from a module's attributes, each of which must be the same in all layers, or else those
+/// that were given.
 fn find_hyperparameters(
     file: &str,
     checkpoint: &Checkpoint,

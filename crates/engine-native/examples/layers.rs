@@ -1,5 +1,5 @@
-//! How far each kind of layer is from the processor's peak, on one thread and each instruction set it has: `layers MODEL`.
-//! With `--json`, one JSON object for the instruction set that the engine uses, for `scripts/bench.sh`.
+//! How far each kind of layer is from the processor's peak, on one thread and each instruction set it has: `layers
+//! MODEL`. With `--json`, one JSON object for the instruction set that the engine uses, for `scripts/bench.sh`.
 
 use astromae::Model;
 use engine_native::{

@@ -1,5 +1,5 @@
-//! Multiplications and additions a second that the processor does at best, for `scripts/bench.sh`: `peak THREADS`, then a
-//! line on standard input for each measurement; answers with one line each.
+//! Multiplications and additions a second that the processor does at best, for `scripts/bench.sh`: `peak THREADS`, then
+//! a line on standard input for each measurement; answers with one line each.
 
 use engine_native::{InstructionSet, profile};
 

@@ -140,7 +140,8 @@ impl<S: Simd> Head<'_, S> {
                     }
                 }
             } else {
-                // The published network has one token more than fill vectors: to transpose a tile for it would cost more.
+                // The published network has one token more than fill vectors: to transpose a tile for it would cost
+                // more.
                 let queries: &mut [f32] = bytemuck::cast_slice_mut(&mut scratch.queries);
                 for (lane, token) in tokens.enumerate() {
                     let query: &[f32] = bytemuck::cast_slice(&self.qkv[token * stride + self.first..]);
@@ -187,8 +188,8 @@ impl<S: Simd> Head<'_, S> {
     }
 }
 
-/// The softmax of a column of scores but for its division: replaces each score by e^(score − largest score), and returns
-/// one over the sum of these, by which the caller multiplies what it weighs with them.
+/// The softmax of a column of scores but for its division: replaces each score by e^(score − largest score), and
+/// returns one over the sum of these, by which the caller multiplies what it weighs with them.
 #[inline(always)]
 fn softmax<S: Simd>(simd: S, scores: &mut [S::F], stride: usize) -> S::F {
     let mut largest = simd.splat(f32::NEG_INFINITY);

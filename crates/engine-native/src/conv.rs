@@ -1,8 +1,8 @@
 //! Convolutions of small maps, with a galaxy in each lane.
 //!
-//! A map's few pixels and channels do not fill vectors, but galaxies do: a map holds, in place of each value, a vector with
-//! that value of as many galaxies as there are lanes. Then no border, group or number of channels leaves lanes empty, and
-//! a weight is the same for all lanes. Maps are `[rows, channels, columns]`.
+//! A map's few pixels and channels do not fill vectors, but galaxies do: a map holds, in place of each value, a vector
+//! with that value of as many galaxies as there are lanes. Then no border, group or number of channels leaves lanes
+//! empty, and a weight is the same for all lanes. Maps are `[rows, channels, columns]`.
 
 use astromae::fold;
 

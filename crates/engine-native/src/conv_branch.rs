@@ -20,8 +20,8 @@ pub(crate) struct PackedConvBranch<S: Simd> {
     groups_per_block: usize,
 }
 
-/// The channels that depend on no others through both convolutions: one group of each convolution where they have equally
-/// many, and else some of the one and some of the other.
+/// The channels that depend on no others through both convolutions: one group of each convolution where they have
+/// equally many, and else some of the one and some of the other.
 struct Group<S: Simd> {
     conv_in: Vec<PackedConv<S>>,
     conv_out: Vec<PackedConv<S>>,
@@ -116,8 +116,8 @@ impl<S: Simd> Group<S> {
     }
 }
 
-/// Some vectors of the tokens of as many galaxies as there are lanes: the channels of [`PackedConvBranch::groups_per_block`]
-/// groups.
+/// Some vectors of the tokens of as many galaxies as there are lanes: the channels of
+/// [`PackedConvBranch::groups_per_block`] groups.
 #[derive(Clone, Copy)]
 struct Block {
     shape: TokensShape,

@@ -95,7 +95,8 @@ impl Engine for NativeEngine {
 
     fn predict(&self, images: &[f32], magnitudes: &[f32]) -> Result<Vec<f32>, EngineError> {
         let count = validate_batch(images, magnitudes)?;
-        // Each core gets the same number of shares, as few as there can be of at most `BATCH` galaxies, all of one size.
+        // Each core gets the same number of shares, as few as there can be of at most `BATCH` galaxies, all of one
+        // size.
         let cores = self.threads.current_num_threads();
         let share = count.div_ceil(cores * count.div_ceil(cores * BATCH).max(1)).max(1);
         let mut redshifts = vec![0.0; count];
@@ -106,8 +107,8 @@ impl Engine for NativeEngine {
                 .zip(redshifts.par_chunks_mut(share))
                 .for_each(|((images, magnitudes), redshifts)| {
                     let worker = &self.workers[rayon::current_thread_index().unwrap_or(0)];
-                    // Each thread locks its own worker only, so it never waits; and after a panic in another call the worker
-                    // is as good as before, since a call leaves nothing in it that the next one reads.
+                    // Each thread locks its own worker only, so it never waits; and after a panic in another call the
+                    // worker is as good as before, since a call leaves nothing in it that the next one reads.
                     worker.lock().unwrap_or_else(PoisonError::into_inner).predict(images, magnitudes, redshifts);
                 });
         });

@@ -63,8 +63,8 @@ impl<S: Simd> PackedInception<S> {
         Scratch { map: maps(), next: maps(), inner: maps() }
     }
 
-    /// From images `[n, 5, 32, 32]`, n at most the number of lanes, to n rows of [`Self::outputs`] values, which are `stride`
-    /// values apart.
+    /// From images `[n, 5, 32, 32]`, n at most the number of lanes, to n rows of [`Self::outputs`] values, which are
+    /// `stride` values apart.
     pub(crate) fn apply(&self, images: &[f32], outputs: &mut [f32], stride: usize, scratch: &mut Scratch<S>) {
         let mut side = SIDE / 2;
         pool_and_pack::<S>(images, bytemuck::cast_slice_mut(&mut scratch.map));
@@ -126,7 +126,8 @@ fn pool_and_pack<S: Simd>(images: &[f32], map: &mut [f32]) {
     }
 }
 
-/// Unpacks each lane of a map into a row, in the order in which the published network flattens its maps: channels first.
+/// Unpacks each lane of a map into a row, in the order in which the published network flattens its maps: channels
+/// first.
 fn unpack<S: Simd>(map: &[f32], side: usize, channels: usize, outputs: &mut [f32], stride: usize, galaxies: usize) {
     for (index, values) in map[..side * channels * side * S::LANES].chunks_exact(S::LANES).enumerate() {
         let (row, channel, column) = (index / side / channels, index / side % channels, index % side);

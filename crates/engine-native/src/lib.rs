@@ -1,8 +1,8 @@
 //! The [`Engine`](astromae::Engine) in Rust alone: no libtorch, and the processor's vectors used as far as they go.
 //!
-//! - Linear layers, which are most of the arithmetic, keep a tile of their result in registers. Their weights are packed, when
-//!   the model is loaded, in the order they are used in (`linear`); activation and residual are done while the tile is
-//!   still in the nearest cache (`epilogue`, `activation`).
+//! - Linear layers, which are most of the arithmetic, keep a tile of their result in registers. Their weights are
+//!   packed, when the model is loaded, in the order they are used in (`linear`); activation and residual are done while
+//!   the tile is still in the nearest cache (`epilogue`, `activation`).
 //! - Convolutions, whose maps and channels are too small to fill vectors, have a galaxy in each lane (`conv`).
 //! - Attention among 17 tokens never leaves the nearest cache (`attention`).
 //! - Each core works on micro-batches of its own, whose activations stay in its cache, and allocates nothing meanwhile
@@ -10,8 +10,8 @@
 //!
 //! Kernels are written once, for vectors of any width (`simd`).
 //!
-//! A galaxy's redshift is the same to the last bit for any batch size, number of threads and place in the batch, because
-//! each sum is in the order of its own terms, whatever is computed beside it.
+//! A galaxy's redshift is the same to the last bit for any batch size, number of threads and place in the batch,
+//! because each sum is in the order of its own terms, whatever is computed beside it.
 
 mod activation;
 mod attention;

@@ -1,9 +1,9 @@
 //! Linear layers: products of row-major activations with weights that were packed when the model was loaded.
 //!
-//! The microkernel keeps a tile of the result, some rows by up to [`PANEL`] vectors of outputs, in registers while it goes
-//! through the inputs. The weights of a panel lie in the order it uses them in, and stay in a near cache while it goes
-//! through all rows. Each value of the result is its bias plus the products in the order of the inputs, whatever tile it
-//! is in: it depends neither on the other rows nor on their number.
+//! The microkernel keeps a tile of the result, some rows by up to [`PANEL`] vectors of outputs, in registers while it
+//! goes through the inputs. The weights of a panel lie in the order it uses them in, and stay in a near cache while it
+//! goes through all rows. Each value of the result is its bias plus the products in the order of the inputs, whatever
+//! tile it is in: it depends neither on the other rows nor on their number.
 
 use astromae::fold;
 use bytemuck::zeroed_vec;
@@ -17,8 +17,8 @@ use crate::{
 /// Vectors of outputs in a panel.
 const PANEL: usize = 3;
 
-/// A linear layer whose weights are packed in panels. A panel has [`PANEL`] vectors of outputs, the last one perhaps fewer,
-/// and holds for each input the weights to all of its outputs.
+/// A linear layer whose weights are packed in panels. A panel has [`PANEL`] vectors of outputs, the last one perhaps
+/// fewer, and holds for each input the weights to all of its outputs.
 pub(crate) struct PackedLinear<S: Simd> {
     simd: S,
     inputs: usize,
@@ -49,7 +49,8 @@ impl<S: Simd> PackedLinear<S> {
         self.bias.len()
     }
 
-    /// Computes `rows` rows. The strides are the distances, in vectors, between the rows of the input and of the output.
+    /// Computes `rows` rows. The strides are the distances, in vectors, between the rows of the input and of the
+    /// output.
     pub(crate) fn apply(
         &self,
         rows: usize,
@@ -71,8 +72,8 @@ impl<S: Simd> PackedLinear<S> {
     }
 }
 
-/// Where the weights to a vector of outputs lie in the panels: the index of those from the first input, and the distance to
-/// those from the next.
+/// Where the weights to a vector of outputs lie in the panels: the index of those from the first input, and the
+/// distance to those from the next.
 #[inline(always)]
 pub(crate) fn panel_position(inputs: usize, vectors: usize, vector: usize) -> (usize, usize) {
     let first = vector - vector % PANEL;
@@ -118,7 +119,8 @@ impl<S: Simd> Kernel<S> for PackPanel<'_, S> {
     }
 }
 
-/// The layer for an input that consists of parts of these sizes, each padded to whole vectors, whose padding it ignores.
+/// The layer for an input that consists of parts of these sizes, each padded to whole vectors, whose padding it
+/// ignores.
 pub(crate) fn pad_inputs<S: Simd>(layer: fold::Linear, sizes: &[usize]) -> fold::Linear {
     if sizes.iter().all(|size| size.is_multiple_of(S::LANES)) {
         return layer;
@@ -213,8 +215,8 @@ impl<S: Simd> Gemm<'_, S> {
         row
     }
 
-    /// The sums of a tile of R rows and V vectors. Loops instead of closures, and slices of one length, let the compiler keep
-    /// all of it in registers.
+    /// The sums of a tile of R rows and V vectors. Loops instead of closures, and slices of one length, let the
+    /// compiler keep all of it in registers.
     #[inline(always)]
     fn microkernel<const V: usize, const R: usize>(
         &self,

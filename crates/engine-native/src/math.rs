@@ -12,8 +12,8 @@ fn polynomial<S: Simd, const N: usize>(simd: S, x: S::F, coefficients: [f32; N])
     sum
 }
 
-/// eˣ to two units in the last place, by the range reduction and polynomial of Cephes' `expf`. It is e⁻⁸⁷ for all x below
-/// −87, and e⁸⁸ for all above 88.
+/// eˣ to two units in the last place, by the range reduction and polynomial of Cephes' `expf`. It is e⁻⁸⁷ for all x
+/// below −87, and e⁸⁸ for all above 88.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::F) -> S::F {
     // The argument second: NaN stays NaN.

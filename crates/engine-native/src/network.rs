@@ -1,8 +1,8 @@
 //! The whole network on one instruction set, and the order in which a thread computes it.
 //!
-//! The transformer takes most of the time, and takes few galaxies at once so that their activations stay in a near cache. The
-//! last layers have many weights, each used once for a galaxy, and take more galaxies at once so that memory keeps up.
-//! The inception network takes a galaxy for each lane.
+//! The transformer takes most of the time, and takes few galaxies at once so that their activations stay in a near
+//! cache. The last layers have many weights, each used once for a galaxy, and take more galaxies at once so that memory
+//! keeps up. The inception network takes a galaxy for each lane.
 
 use std::{mem::take, sync::Arc};
 
@@ -20,8 +20,8 @@ use crate::{
     transformer::{self, PackedTransformer},
 };
 
-/// Galaxies that go through the transformer together. The widest of their activations take 1.7 MB; 32 galaxies were 2 to 3 %
-/// faster than 16, and as fast as 64. It is a multiple of every vector's lanes.
+/// Galaxies that go through the transformer together. The widest of their activations take 1.7 MB; 32 galaxies were 2
+/// to 3 % faster than 16, and as fast as 64. It is a multiple of every vector's lanes.
 pub(crate) const MICRO_BATCH: usize = 32;
 
 /// Galaxies that go through the last layers together, and the most that [`Predict::predict`] takes. 128 were 1 % faster

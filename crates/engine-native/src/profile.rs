@@ -30,8 +30,8 @@ pub struct LayerProfile {
     pub seconds: f64,
 }
 
-/// Measures the multiplications and additions that this number of threads does in a second at best: independent ones, on
-/// values in registers.
+/// Measures the multiplications and additions that this number of threads does in a second at best: independent ones,
+/// on values in registers.
 pub fn peak(instructions: InstructionSet, threads: usize) -> f64 {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| instructions.dispatch(Peak))).collect();
@@ -97,8 +97,8 @@ fn fastest(mut run: impl FnMut()) -> f64 {
     seconds.fold(f64::INFINITY, f64::min)
 }
 
-/// Seconds for each galaxy in all blocks. They run one after the other, as in a prediction, so that their weights come from
-/// as far away.
+/// Seconds for each galaxy in all blocks. They run one after the other, as in a prediction, so that their weights come
+/// from as far away.
 fn time_blocks<S: Simd>(blocks: &[PackedTransformerBlock<S>], mut run: impl FnMut(&PackedTransformerBlock<S>)) -> f64 {
     fastest(|| blocks.iter().for_each(&mut run)) / MICRO_BATCH as f64
 }

@@ -1,4 +1,5 @@
-//! The transformer, on the tokens of a micro-batch of galaxies: `[galaxies, 1 + patches, width]`, the class token first.
+//! The transformer, on the tokens of a micro-batch of galaxies: `[galaxies, 1 + patches, width]`, the class token
+//! first.
 
 use astromae::{
     engine::{BANDS, PIXELS, SIDE},
@@ -110,13 +111,13 @@ impl<S: Simd> PackedTransformer<S> {
         self.attention.heads * self.attention.head_vectors::<S>()
     }
 
-    /// From images `[n, 5, 32, 32]` to features `[n, width]`, in rows of [`Self::vectors`]: the normalised mean of the tokens
-    /// of each galaxy's patches.
+    /// From images `[n, 5, 32, 32]` to features `[n, width]`, in rows of [`Self::vectors`]: the normalised mean of the
+    /// tokens of each galaxy's patches.
     pub(crate) fn apply(&self, images: &[f32], features: &mut [S::F], scratch: &mut Scratch<S>) {
         let galaxies = images.len() / PIXELS;
         self.embed(images, scratch);
         for block in &self.blocks {
-            self.block(block, galaxies, scratch);
+            self.apply_block(block, galaxies, scratch);
         }
         let norm = Norm { width: self.width, eps: self.eps };
         let tokens = &scratch.tokens[..galaxies * self.attention.tokens * self.vectors()];
@@ -152,7 +153,7 @@ impl<S: Simd> PackedTransformer<S> {
     }
 
     /// Applies a block to the tokens.
-    fn block(&self, block: &PackedTransformerBlock<S>, galaxies: usize, scratch: &mut Scratch<S>) {
+    fn apply_block(&self, block: &PackedTransformerBlock<S>, galaxies: usize, scratch: &mut Scratch<S>) {
         let vectors = self.vectors();
         let rows = galaxies * self.attention.tokens;
         let Scratch { tokens, inner, wide, attention, conv_branch } = scratch;
@@ -172,7 +173,7 @@ impl<S: Simd> PackedTransformer<S> {
     }
 }
 
-/// Whole vectors of the values, with zeros behind the last one.
+/// Copies values into whole vectors, with zeros behind the last value.
 fn to_vectors<S: Simd>(values: &[f32]) -> Vec<S::F> {
     let mut vectors = zeroed_vec(values.len().div_ceil(S::LANES));
     bytemuck::cast_slice_mut(&mut vectors)[..values.len()].copy_from_slice(values);
@@ -200,8 +201,8 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    /// Normalises a row of whole vectors in place. Its padding, which must be zeros, holds no particular values afterwards,
-    /// but finite ones where the row is finite.
+    /// Normalises a row of whole vectors in place. Its padding, which must be zeros, holds no particular values
+    /// afterwards, but finite ones where the row is finite.
     #[inline(always)]
     fn apply<S: Simd>(self, simd: S, row: &mut [S::F]) {
         let share = 1.0 / self.width as f32;

@@ -29,8 +29,8 @@ impl TchConvBranch {
         self.to_patches(&self.conv_out.forward(&hidden)?)
     }
 
-    /// Rearranges `[n, patches, channels]` as `[groups, grid · n, grid · channels of a group]`: one row of all maps after the
-    /// other.
+    /// Rearranges `[n, patches, channels]` as `[groups, grid · n, grid · channels of a group]`: one row of all maps
+    /// after the other.
     fn to_rows(&self, patches: &Tensor, groups: i64) -> Result<Tensor> {
         let [count, _, channels] = patches.size()[..] else { return Err(TchError::Shape("patches".into())) };
         patches
@@ -51,14 +51,14 @@ impl TchConvBranch {
     }
 }
 
-/// A grouped convolution of a small map as batched products over its groups, one for each row of the kernel: a row of
-/// the map, all its columns and channels side by side, gives its share of the row above, of itself and of the row
-/// below.
+/// A grouped convolution of a small map as batched products over its groups, one for each row of the kernel. The input
+/// of a product are rows of the map, with all their columns and channels side by side; its output is what they add to
+/// the rows that this row of the kernel carries them to: those below, themselves or those above.
 #[derive(Clone)]
 struct RowConv {
     groups: i64,
     grid: i64,
-    /// For each row of the kernel `[groups, grid · inputs, grid · outputs]`, inputs and outputs of a group.
+    /// For each row of the kernel `[groups, grid · inputs, grid · outputs]`, with the inputs and outputs of one group.
     kernel_rows: Vec<Weight>,
     /// `[groups, 1, grid · outputs]`.
     bias: Weight,

@@ -1,7 +1,7 @@
 //! Single layers as libtorch tensors.
 //!
-//! Here and in the modules that use them, operations are those whose names start with `f_`: they return libtorch's errors
-//! instead of panicking.
+//! Here and in the modules that use them, operations are those whose names start with `f_`: they return libtorch's
+//! errors instead of panicking.
 
 use std::ops::Deref;
 
@@ -82,7 +82,7 @@ impl TokenLinear {
     }
 }
 
-/// TchLinear layers with ReLU between them.
+/// Linear layers with ReLU between them.
 #[derive(Clone)]
 pub(crate) struct TchPerceptron(Vec<TchLinear>);
 

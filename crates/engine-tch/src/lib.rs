@@ -1,13 +1,13 @@
 //! The [`Engine`] on libtorch, through tch.
 //!
-//! It runs no traced or scripted module, but the layers of [`astromae::fold`], with libtorch's operations in the forms that
-//! are fast for this network's small maps. This is where PyTorch loses its time, and what is done here instead:
+//! It runs no traced or scripted module, but the layers of [`astromae::fold`], with libtorch's operations in the forms
+//! that are fast for this network's small maps. This is where PyTorch loses its time, and what is done here instead:
 //!
 //! - Half of it goes to the grouped 3×3 convolutions on 4×4 maps, which no general convolution does well. Each is three
 //!   batched products over the groups, one for each row of the kernel, on whole rows of the map: 1.6 times the
 //!   arithmetic, and several times faster.
-//! - The threads of parallel loops inside small operations wait for each other. Here each core takes micro-batches of its
-//!   own, small enough that their activations stay in its cache, and libtorch runs on one thread in each.
+//! - The threads of parallel loops inside small operations wait for each other. Here each core takes micro-batches of
+//!   its own, small enough that their activations stay in its cache, and libtorch runs on one thread in each.
 //! - There are more layers than needed. Here they are folded, and pooling and convolutions run channels-last.
 
 mod conv_branch;
@@ -27,14 +27,14 @@ use rayon::prelude::*;
 
 use crate::network::TchNetwork;
 
-/// Galaxies in a micro-batch: of 16 to 64, this number was the fastest (`scripts/bench.sh`). It also bounds the memory of
-/// activations, whatever the batch size.
+/// Galaxies in a micro-batch: of 16 to 64, this number was the fastest (`scripts/bench.sh`). It also bounds the memory
+/// of activations, whatever the batch size.
 const MICRO_BATCH: usize = 64;
 
 /// The network on libtorch, with a thread for each core.
 pub struct TchEngine {
-    /// One for each thread of the pool. They share their weights; a tensor itself can be moved to another thread, but not be
-    /// used by two.
+    /// One for each thread of the pool. They share their weights; a tensor itself can be moved to another thread, but
+    /// not be used by two.
     networks: Vec<Mutex<TchNetwork>>,
     threads: rayon::ThreadPool,
 }
@@ -80,8 +80,8 @@ impl Engine for TchEngine {
         let mut redshifts = vec![0.0; count];
         let step = |((images, magnitudes), redshifts): ((&[f32], &[f32]), &mut [f32])| {
             let network = &self.networks[rayon::current_thread_index().unwrap_or(0)];
-            // Each thread locks its own network only, so it never waits; and a prediction changes nothing in it, so that it is as
-            // good as before when another call has panicked.
+            // Each thread locks its own network only, so it never waits; and a prediction changes nothing in it, so
+            // that it is as good as before when another call has panicked.
             let network = network.lock().unwrap_or_else(PoisonError::into_inner);
             network.predict(images, magnitudes, redshifts)
         };

@@ -90,8 +90,8 @@ impl TchNetwork {
     fn inception(&self, images: &Tensor) -> Result<Tensor> {
         // Maps are [n, side, side, channels], which libtorch calls channels last, and convolutions of one pixel are
         // linear layers over their channels.
-        let halved = images.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>)?;
-        let mut map = self.stem.forward(&halved.f_permute([0, 2, 3, 1])?)?;
+        let pooled = images.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>)?;
+        let mut map = self.stem.forward(&pooled.f_permute([0, 2, 3, 1])?)?;
         for (index, block) in self.inception.iter().enumerate() {
             if index == 2 || index == 4 {
                 map = average_pool(&map)?;

@@ -1,6 +1,5 @@
-//! Chooses among the engines this binary was built with, so that every binary that predicts chooses alike.
-//!
-//! Which ones those are, its features say: `native` and `tch`.
+//! Chooses among the engines that a binary was built with, which are the features `native` and `tch` of this crate, so
+//! that every binary that predicts chooses alike.
 
 use std::sync::Arc;
 
@@ -17,12 +16,9 @@ pub const AVAILABLE: &[&str] = &[
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The name is not one of those built in.
+    /// The name is none of [`AVAILABLE`].
     #[error("there is no engine {asked:?} in this build, which has {}: see \"Engines\" in the README", built_in())]
-    Unknown {
-        /// The name.
-        asked: String,
-    },
+    Unknown { asked: String },
     /// The engine could not be made.
     #[error(transparent)]
     Engine(#[from] EngineError),

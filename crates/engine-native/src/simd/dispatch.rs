@@ -19,7 +19,8 @@ pub enum InstructionSet {
     Portable,
 }
 
-/// Work that [`InstructionSet::dispatch`] does with the [`Simd`] of an instruction set: it is compiled for each of them.
+/// Work that [`InstructionSet::dispatch`] does with the [`Simd`] of an instruction set: it is compiled for each of
+/// them.
 pub(crate) trait Dispatch {
     type Output;
 

@@ -1,7 +1,7 @@
 //! Vectors of f32 on each instruction set, behind one trait, so that a kernel is written once.
 //!
-//! [`InstructionSet::dispatch`] gives [`Dispatch::with_simd`] the [`Simd`] of an instruction set, and [`Simd::run`] runs a
-//! [`Kernel`] that is compiled for it.
+//! [`InstructionSet::dispatch`] gives [`Dispatch::with_simd`] the [`Simd`] of an instruction set, and [`Simd::run`]
+//! runs a [`Kernel`] that is compiled for it.
 //!
 //! All `unsafe` of this crate is in this folder, and of two kinds. A value of an instruction set's type ([`Simd`])
 //! exists only where the processor was found to have it, so its methods may use its instructions. And [`Simd::run`]
