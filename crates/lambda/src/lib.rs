@@ -3,6 +3,7 @@
 
 use std::{
     path::PathBuf,
+    pin::Pin,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -37,23 +38,35 @@ where
     F: Future<Output = Result<A, Error>>,
 {
     let (span, handler) = (&span, &handler);
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let LambdaEvent { payload, context } = event;
-        let event: E = serde_json::from_value(payload)
-            .map_err(|error| diagnostic(&Error::BadPayload(format!("the event is not this function's: {error}"))))?;
-        let span = span(&event, &context.request_id);
-        let deadline = deadline(context.deadline, u64::try_from(context.env_config.memory).unwrap_or(0));
-        async move {
-            handler(event, deadline).await.map_err(|error| {
-                let diagnostic = diagnostic(&error);
-                tracing::error!(error_type = diagnostic.error_type, "{}", diagnostic.error_message);
-                diagnostic
-            })
-        }
-        .instrument(span)
-        .await
-    }))
+    run(&|LambdaEvent { payload, context }| {
+        Box::pin(async move {
+            let event: E = serde_json::from_value(payload).map_err(|error| {
+                diagnostic(&Error::BadPayload(format!("the event is not this function's: {error}")))
+            })?;
+            let span = span(&event, &context.request_id);
+            let deadline = deadline(context.deadline, u64::try_from(context.env_config.memory).unwrap_or(0));
+            async move {
+                let answer = handler(event, deadline)
+                    .await
+                    .and_then(|answer| serde_json::to_value(answer).map_err(|error| Error::Internal(error.into())));
+                answer.map_err(|error| {
+                    let diagnostic = diagnostic(&error);
+                    tracing::error!(error_type = diagnostic.error_type, "{}", diagnostic.error_message);
+                    diagnostic
+                })
+            }
+            .instrument(span)
+            .await
+        })
+    })
     .await
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Value, Diagnostic>> + 'a>>;
+
+/// Runs Lambda's loop. It is compiled here once, and not for each function's types: that takes half a minute each.
+async fn run<'a>(handler: &'a dyn Fn(LambdaEvent<Value>) -> Answer<'a>) -> Result<(), lambda_runtime::Error> {
+    lambda_runtime::run(service_fn(handler)).await
 }
 
 fn diagnostic(error: &Error) -> Diagnostic {
