@@ -1,5 +1,6 @@
-//! How far each kind of layer is from the processor's peak, on one thread and each instruction set it has: `layers
-//! MODEL`. With `--json`, one JSON object for the instruction set that the engine uses, for `scripts/bench.sh`.
+//! Prints how far each kind of layer is from the processor's peak, on one thread and each instruction set that the
+//! processor has: `layers MODEL`. With `--json`, it prints one JSON object for the instruction set that the engine uses,
+//! for `scripts/bench.sh`.
 
 use astromae::Model;
 use engine_native::{

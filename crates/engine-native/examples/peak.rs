@@ -1,5 +1,5 @@
-//! Multiplications and additions a second that the processor does at best, for `scripts/bench.sh`: `peak THREADS`, then
-//! a line on standard input for each measurement; answers with one line each.
+//! Measures how many multiplications and additions the processor does in a second at best, for `scripts/bench.sh`:
+//! `peak THREADS`. It reads a line of standard input before each measurement, and answers with a line.
 
 use engine_native::{InstructionSet, profile};
 

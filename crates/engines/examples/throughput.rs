@@ -1,6 +1,6 @@
-//! Galaxies per second of an engine, for `scripts/bench.sh`: `throughput ENGINE MODEL THREADS`, then a batch size per
-//! line on standard input; answers with seconds per batch, one line each. The first answer is the seconds from the
-//! model's file to the first redshift.
+//! Measures an engine's seconds per batch, for `scripts/bench.sh`: `throughput ENGINE MODEL THREADS`. It prints the
+//! seconds from the model's file to the first redshift, then reads batch sizes, a line each, from standard input, and
+//! answers each with a line.
 //!
 //! It waits for each line, so that the bench can take turns with other engines on the same cores.
 
