@@ -114,6 +114,7 @@ class TorchCompile(PyTorchEager):
         torch._inductor.config.freezing = True
         # What another run has compiled or chosen, maybe while the machine was busy, is not used again.
         torch._inductor.config.force_disable_caches = True
+        torch._inductor.config.autotune_num_choices_displayed = 0
         # Above the number of batch sizes: with fullgraph, it is an error to reach it.
         torch._dynamo.config.recompile_limit = 64
         self.network = torch.compile(self.network.module, mode=mode, fullgraph=True, dynamic=False)
@@ -171,7 +172,7 @@ class OpenVino(Runtime):
         self.compiled = openvino.Core().compile_model(model, "CPU", self.settings)
         self.queue = openvino.AsyncInferQueue(self.compiled, threads) if streams else None
         self.precision = self.property("INFERENCE_PRECISION_HINT")
-        self.version = openvino.__version__
+        self.version = openvino.__version__.split("-")[0]
 
     def property(self, name: str) -> object:
         """A setting as the compiled network has it; types by their names."""

@@ -1,6 +1,6 @@
 """Galaxies per second of all engines, in turns on the same cores, round after round, with the processor's peak.
 
-Machines are shared and noisy: ratios are formed within a round, and what counts is their median over the rounds.
+A machine is never quite alone: ratios are formed within a round, and what counts is their median over the rounds.
 """
 
 import statistics
