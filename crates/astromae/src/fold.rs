@@ -267,7 +267,7 @@ impl Linear {
 }
 
 /// The product of two row-major matrices, the second of which has `columns` columns, on the cores of the thread pool it
-/// is called in. The sums of a strip of columns stay in registers, which makes it as fast as a library's.
+/// is called in. The sums of a strip of columns stay in registers.
 fn product(left: &[f32], right: &[f32], columns: usize) -> Vec<f32> {
     const STRIP: usize = 16;
     let inner = right.len() / columns;
