@@ -20,7 +20,7 @@ esac
 skip() { echo "skipped: $1" >&2; }
 cargo deny --version >/dev/null 2>&1 || { skip "there is no cargo-deny: cargo install --locked cargo-deny"; exit 0; }
 
-cargo deny --locked check bans licenses sources
+cargo deny --locked check --hide-inclusion-graph bans licenses sources
 if ! $advisories; then
     skip "the advisories (--offline)"
 elif cargo deny fetch db; then

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tests: formatting, lints, documentation, unit, property, golden and integration tests, and the end-to-end tests
-# against the local stack. It sets up all it needs. All are built in one profile (release), so that what is tested is what
-# is shipped.
+# against the local stack. It sets up all it needs. All are built in one profile (release), so that what is tested is
+# what is shipped.
 #
 # What needs more is apart: the tests of the training, which need PyTorch (scripts/train.sh --self-test), those on
 # emulated 64-bit Arm, which need a cross compiler and qemu (scripts/test_arm64.sh), and the check of all dependencies,
