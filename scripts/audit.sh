@@ -24,7 +24,7 @@ cargo deny --locked check --hide-inclusion-graph bans licenses sources
 if ! $advisories; then
     skip "the advisories (--offline)"
 elif cargo deny fetch db; then
-    cargo deny --locked check --disable-fetch advisories
+    cargo deny --locked check advisories
 else
     skip "the advisories, which could not be fetched (see above)"
 fi
