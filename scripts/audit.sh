@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the licences, versions and sources of all crates that Cargo.lock names, and that none has a known
+# Checks the licences, versions and sources of all crates that are built on Linux, and that none has a known
 # vulnerability, with cargo-deny and by the rules of deny.toml. Known vulnerabilities come from
 # https://github.com/rustsec/advisory-db; where that cannot be fetched, the script says so, and the other checks decide.
 # Where cargo-deny is missing it says so and succeeds.
