@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# The tests: formatting, lints, unit, property, golden and integration tests, and the end-to-end tests against the local
-# stack. It sets up all it needs. All are built in one profile (release), so that what is tested is what is shipped.
+# The tests: formatting, lints, documentation, unit, property, golden and integration tests, and the end-to-end tests
+# against the local stack. It sets up all it needs. All are built in one profile (release), so that what is tested is
+# what is shipped.
 #
-# Two kinds of tests are apart: those of the training, which need PyTorch (scripts/train.sh --self-test), and those on
-# emulated 64-bit Arm, which need a cross compiler and qemu (scripts/test_arm64.sh).
+# What needs more is apart: the tests of the training, which need PyTorch (scripts/train.sh --self-test), those on
+# emulated 64-bit Arm, which need a cross compiler and qemu (scripts/test_arm64.sh), and the check of all dependencies,
+# which needs cargo-deny (scripts/audit.sh).
 #
 #   scripts/test.sh
 set -euo pipefail
@@ -13,8 +15,9 @@ step() { printf '\n==> %s\n' "$1" >&2; }
 
 step "setting up"
 ./scripts/setup.sh --libtorch
-step "formatting, and lints of Python"
+step "formatting, lints of Python, and circles among modules"
 cargo fmt --all --check
+python3 scripts/lib/module_circles.py
 .tools/venv/bin/ruff format --check .
 .tools/venv/bin/ruff check .
 step "building"
@@ -25,8 +28,10 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
     cargo test --release --locked --workspace --all-features --quiet
 fi
-step "lints of Rust"
+step "lints and documentation of Rust"
 cargo clippy --release --locked --workspace --all-features --all-targets --quiet -- -D warnings
+RUSTDOCFLAGS="-D warnings" \
+    cargo doc --release --locked --workspace --all-features --no-deps --document-private-items --quiet
 step "end-to-end tests on the local stack, with libtorch in the zip"
 ./scripts/package.sh --no-build --local
 .tools/venv/bin/python -m pytest --quiet infra/tests/test_libtorch.py

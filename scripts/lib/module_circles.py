@@ -1,8 +1,8 @@
 """Fails where modules of a crate import each other in a circle: `module_circles.py`.
 
-A file of `crates/*/src` is a module. It imports another one where it names a path into it, in a `use` or elsewhere. The root
-of a crate or of a folder of modules counts like the others: what its own modules need is defined in one of them, and
-not in the root that re-exports it.
+A file of `crates/*/src` is a module. It imports another one where it names a path into it, in a `use` or elsewhere. The
+root of a crate or of a folder of modules counts like the others: what its own modules need is defined in one of them,
+and not in the root that re-exports it.
 """
 
 import re
@@ -17,12 +17,19 @@ CRATES = Path(__file__).resolve().parents[2] / "crates"
 def main() -> None:
     circles = 0
     for source in sorted(CRATES.glob("*/src")):
-        try:
-            TopologicalSorter(imports(source)).prepare()
-        except CycleError as error:
+        if found := circle(imports(source)):
             circles += 1
-            print(f"{source.parent.name}: {' → '.join(map(name, error.args[1]))}", file=sys.stderr)
+            print(f"{source.parent.name}: {' → '.join(map(name, found))}", file=sys.stderr)
     sys.exit(f"failed: {circles} crates have modules that import each other in a circle" if circles else None)
+
+
+def circle(graph: dict[tuple[str, ...], set[tuple[str, ...]]]) -> list[tuple[str, ...]] | None:
+    """Modules each of which imports its neighbour, the last one the same as the first."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return None
 
 
 def name(module: tuple[str, ...]) -> str:

@@ -1,7 +1,8 @@
 """Makes dejavu-sans.ttf beside it: the characters that inference.png uses, from DejaVu Sans as matplotlib ships it.
 
-`pip install matplotlib fonttools && python make_font.py`. The font's licence (Bitstream Vera, DejaVu changes in the
-public domain) allows subsets under this name's family; see https://dejavu-fonts.github.io/License.html.
+`pip install matplotlib fonttools && python make_font.py`. The font's licence, dejavu-sans.LICENSE, is matplotlib's
+LICENSE_DEJAVU: whoever passes the font on passes the licence on too, and a changed font may not be called Bitstream,
+Vera, Arev or Tavmjong Bah.
 """
 
 import pathlib

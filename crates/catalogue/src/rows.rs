@@ -26,7 +26,7 @@ impl CatalogueRows {
         self.flags.is_empty()
     }
 
-    /// CatalogueRows without a redshift.
+    /// Number of rows without a redshift.
     pub fn flagged(&self) -> u64 {
         self.flags.iter().filter(|flags| **flags != 0).count() as u64
     }
