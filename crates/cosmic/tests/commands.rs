@@ -83,7 +83,7 @@ fn infer_measures_a_folder_and_says_what_made_the_result() {
     let ranks: Value = serde_json::from_slice(&fs::read(out.join("combined_data.json")).unwrap()).unwrap();
     assert_eq!(
         (&ranks[0]["rows"], &ranks[0]["num_batches"], ranks.as_array().unwrap().len()),
-        (&24.into(), &1.into(), 1)
+        (&24.into(), &2.into(), 1)
     );
     for line in ["R²", "galaxies per second", "24 galaxies in the catalogue, 0 without a redshift"] {
         assert!(shown.contains(line), "{shown}");
