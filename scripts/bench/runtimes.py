@@ -17,6 +17,7 @@ gradients on, at about half its speed.
 import contextlib
 import functools
 import importlib
+import io
 import json
 import logging
 import sys
@@ -114,15 +115,18 @@ class TorchCompile(PyTorchEager):
         torch._inductor.config.freezing = True
         # What another run has compiled or chosen, maybe while the machine was busy, is not used again.
         torch._inductor.config.force_disable_caches = True
-        torch._inductor.config.autotune_num_choices_displayed = 0
         # Above the number of batch sizes: with fullgraph, it is an error to reach it.
         torch._dynamo.config.recompile_limit = 64
         self.network = torch.compile(self.network.module, mode=mode, fullgraph=True, dynamic=False)
         self.batch_sizes: set[int] = set()
 
     def predict(self, images: numpy.ndarray, magnitudes: numpy.ndarray) -> numpy.ndarray:
+        if len(images) in self.batch_sizes:
+            return super().predict(images, magnitudes)
         self.batch_sizes.add(len(images))
-        return super().predict(images, magnitudes)
+        # The compiler writes warnings and each kernel's timings to standard error; errors are raised.
+        with contextlib.redirect_stderr(io.StringIO()):
+            return super().predict(images, magnitudes)
 
     def check(self) -> None:
         super().check()
