@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use astromae::{
     Model,
