@@ -10,15 +10,14 @@ use crate::{
 /// What an execution cost, in US dollars, and what it was computed from.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Number of invocations.
     pub invocations: u64,
     /// Billed GB-seconds: billed duration × configured memory.
     pub gb_seconds: f64,
     /// State transitions of the state machine and of its map's children.
     pub state_transitions: u64,
-    /// Lambda's duration and requests.
+    /// Lambda's part, for duration and requests.
     pub lambda_usd: f64,
-    /// Step Functions' state transitions.
+    /// Step Functions' part, for state transitions.
     pub step_functions_usd: f64,
     /// The two together. S3 requests, the storage of logs and ephemeral disk above 512 MB are not in it.
     pub total_usd: f64,

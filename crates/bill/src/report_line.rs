@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 /// What Lambda logs of an invocation when it is over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InvocationReport {
-    /// Id of the request.
     pub request_id: String,
     /// Time in the handler, in milliseconds.
     pub duration_ms: f64,

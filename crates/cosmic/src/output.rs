@@ -6,7 +6,7 @@ use anyhow::Result;
 use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-/// Prints a command's result.
+/// Prints what came of a command.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Printer {
     /// Whether to print JSON instead of text.

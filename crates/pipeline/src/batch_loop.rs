@@ -28,7 +28,6 @@ const CHUNK_BYTES: u64 = 8 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRows {
     pub key: String,
-    /// The first row.
     pub from: u64,
     /// One past the last row.
     pub to: u64,
@@ -86,7 +85,6 @@ impl Input {
 
 /// What the loop runs with.
 pub struct BatchLoop<'a> {
-    /// Where the files lie.
     pub store: &'a Arc<dyn ObjectStore>,
     pub engine: &'a Arc<dyn Engine>,
     /// Galaxies per prediction.

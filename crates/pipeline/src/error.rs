@@ -45,7 +45,6 @@ pub enum Error {
     Internal(#[source] BoxError),
 }
 
-/// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {

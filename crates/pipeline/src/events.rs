@@ -6,16 +6,16 @@ use serde_json::Value;
 /// Input of the initializer.
 #[derive(Debug, Clone, Deserialize)]
 pub struct InitializeEvent {
-    /// The execution input, unchecked.
+    /// The execution's input, before it is checked.
     pub payload: Value,
-    /// The execution's name.
+    /// Name of the execution.
     pub execution: String,
 }
 
 /// Answer of the initializer: the run that the other states carry along.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Run {
-    /// The execution's name.
+    /// Name of the execution.
     pub execution: String,
     /// Bucket of the results.
     pub bucket: String,
@@ -39,16 +39,12 @@ pub struct Task {
     pub rank: u64,
 }
 
-/// Input of the inference function.
+/// Input of the inference function: a task, with what it needs of the [`Run`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RankEvent {
-    /// The execution's name.
     pub execution: String,
-    /// Bucket of the results.
     pub bucket: String,
-    /// Folder of the results, where the plan lies.
     pub result_path: String,
-    /// Fingerprint that the plan must have.
     pub fingerprint: String,
     pub rank: u64,
 }
@@ -59,7 +55,7 @@ pub struct RankAnswer {
     pub rank: u64,
     /// Rows in its part of the catalogue.
     pub rows: u64,
-    /// Rows without a redshift.
+    /// Rows of it that have no predicted redshift.
     pub flagged: u64,
     /// Bytes read from the data files.
     pub bytes: u64,
@@ -69,16 +65,12 @@ pub struct RankAnswer {
     pub skipped: bool,
 }
 
-/// Input of the summarizer.
+/// Input of the summarizer: what it needs of the [`Run`], and how the map ended.
 #[derive(Debug, Clone, Deserialize)]
 pub struct SummarizeEvent {
-    /// The execution's name.
     pub execution: String,
-    /// Bucket of the results.
     pub bucket: String,
-    /// Folder of the results.
     pub result_path: String,
-    /// Fingerprint that the plan must have.
     pub fingerprint: String,
     /// When the execution started, RFC 3339.
     pub start_time: String,
@@ -114,9 +106,8 @@ pub struct Summary {
     pub complete: bool,
     /// Whether no more ranks are missing than the payload tolerates.
     pub accepted: bool,
-    /// Rows in the catalogue.
     pub rows: u64,
-    /// Ranks without a part.
+    /// Ranks of which the catalogue has nothing.
     pub missing_ranks: u64,
     /// Rows that they own; null where only they would have counted them.
     pub missing_rows: Option<u64>,

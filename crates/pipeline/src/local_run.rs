@@ -40,7 +40,7 @@ pub struct LocalRun<'a> {
 /// How far a run is.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// Rows done.
+    /// Rows that were predicted or flagged.
     pub rows: u64,
     /// Rows of all files that can be read.
     pub of: u64,

@@ -14,7 +14,7 @@ use crate::{
     run_files::{Counts, Missing, RankRecord, RankRun, Results, Throughput, Timings, combined_entry},
 };
 
-/// A merge under way.
+/// A catalogue that is being merged, and what was found out on the way.
 pub(crate) struct Merge {
     catalogue: CatalogueWriter<Vec<u8>>,
     comparison: Comparison,

@@ -20,12 +20,11 @@ const BRIGHTEST: f64 = 3.0;
 /// Added to each channel, so that the sky's noise is seen on both sides of zero.
 const SKY: f64 = 0.02;
 
-/// Images in a row.
 const COLUMNS: usize = 10;
 /// Pixels of the picture along a pixel of an image.
 const ZOOM: usize = 4;
 const IMAGE: usize = SIDE * ZOOM;
-/// Pixels between two images.
+/// Pixels of the picture between two images.
 const GAP: usize = 6;
 const MARGIN: usize = 18;
 const HEADING: usize = 62;

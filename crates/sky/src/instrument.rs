@@ -10,13 +10,13 @@ use crate::{
     stamp::{PIXEL_SCALE, SIDE, Stamp},
 };
 
-/// Seconds.
+/// Time of an exposure, in seconds.
 const EXPOSURE: f64 = 54.1;
 /// Magnitudes of a source of one electron a second.
 const ZERO_POINT: [f64; 5] = [23.58, 25.73, 25.62, 25.28, 23.30];
 /// Brightness of the sky in magnitudes per square arcsecond.
 const SKY: [f64; 5] = [22.01, 21.84, 20.84, 20.16, 18.96];
-/// Electrons.
+/// Read noise of a pixel, in electrons.
 const READ_NOISE: [f64; 5] = [5.0, 4.0, 5.0, 5.0, 5.0];
 /// Errors of catalogue magnitudes that no longer exposure would reduce (zero points, colour gradients, deblending), as
 /// shares of the flux; about what SDSS states.

@@ -5,5 +5,5 @@ pub(crate) use galaxies::SIDE;
 /// Arcseconds along a side of a pixel of SDSS's camera.
 pub(crate) const PIXEL_SCALE: f64 = 0.396;
 
-/// Rows of pixels.
+/// An image in one band: rows of pixels, the lowest first.
 pub(crate) type Stamp = [[f64; SIDE]; SIDE];

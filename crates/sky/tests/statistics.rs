@@ -1,4 +1,5 @@
-//! The sky against one that is simulated independently (`statistics/make.py`): population, colours and pixels.
+//! The sky against one that is simulated in NumPy (`statistics/make.py`), with its own code and random numbers and the crate's
+//! constants and tables: population, colours and pixels.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -95,7 +96,7 @@ fn image_statistics(galaxies: &[Galaxy]) -> HashMap<String, f64> {
 /// Both skies are samples of the same size, so their difference has √2 times the error of one. Of some 120 independent
 /// normal deviates, one is beyond 4.5 σ once in a thousand times; and both skies are the same in each run of the test.
 #[test]
-fn population_colours_and_pixels_are_those_of_an_independent_simulation() {
+fn population_colours_and_pixels_are_those_of_the_numpy_simulation() {
     let reference: Value = serde_json::from_str(include_str!("statistics/reference.json")).unwrap();
     let sky = Sky::new(1);
     let count = |name: &str| 0..reference[name].as_u64().unwrap();

@@ -39,7 +39,6 @@ impl Edges {
         Ok(Self { head, tail, tail_start })
     }
 
-    /// The file's first bytes.
     pub(crate) fn head(&self) -> &Bytes {
         &self.head
     }

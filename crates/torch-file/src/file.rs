@@ -83,7 +83,7 @@ impl<R: RangeRead> TorchFile<R> {
         }
     }
 
-    /// The saved object.
+    /// The object that was saved.
     pub fn root(&self) -> Value<'_> {
         self.pickle.root()
     }

@@ -12,7 +12,6 @@ use crate::{
 
 /// What a call gives.
 pub(crate) enum Rebuilt {
-    /// A new value.
     New(Node),
     /// A value that is there already.
     Existing(Id),

@@ -35,7 +35,7 @@ pub(crate) enum Node {
     },
 }
 
-/// A whole pickle.
+/// The values of a pickle.
 #[derive(Debug)]
 pub(crate) struct Pickle {
     pub(crate) nodes: Vec<Node>,
@@ -43,7 +43,6 @@ pub(crate) struct Pickle {
 }
 
 impl Pickle {
-    /// The saved object.
     pub(crate) fn root(&self) -> Value<'_> {
         Value { pickle: self, id: self.root }
     }

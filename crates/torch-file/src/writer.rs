@@ -23,7 +23,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// Bytes of a row.
+    /// Size of a row in bytes.
     pub fn row_size(&self) -> u64 {
         self.dtype.size() * self.row_shape.iter().product::<u64>()
     }

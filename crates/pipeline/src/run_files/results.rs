@@ -25,18 +25,15 @@ pub struct Results {
     pub payload: Option<Payload>,
 }
 
-/// What was planned, and what is in the catalogue of it.
+/// Files and ranks that were planned, and rows that are in the catalogue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Planned files.
     pub files: u64,
-    /// Planned ranks.
     pub ranks: u64,
-    /// Rows in the catalogue.
     pub rows: u64,
     /// Rows with a predicted redshift.
     pub predicted: u64,
-    /// Rows flagged, without one.
+    /// Rows that are flagged, and have none.
     pub flagged: u64,
     /// Rows with both a spectroscopic and a predicted redshift: those the metrics are over.
     pub compared: u64,

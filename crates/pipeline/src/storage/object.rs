@@ -39,7 +39,7 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// Size and ETag of an object; [`StorageError::NotFound`] where there is none.
     async fn head(&self, key: &str) -> Result<ObjectInfo, StorageError>;
 
-    /// A whole object.
+    /// Gets a whole object.
     async fn get(&self, key: &str) -> Result<Bytes, StorageError>;
 
     /// Exactly the bytes of `range`, if the object still has this ETag; else [`StorageError::Changed`].

@@ -37,7 +37,6 @@ pub async fn aws_config(endpoint_url: Option<&str>) -> SdkConfig {
     config.into_builder().region(Region::new("us-east-1")).build()
 }
 
-/// A bucket.
 #[derive(Debug, Clone)]
 pub struct S3Store {
     client: Client,
