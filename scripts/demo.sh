@@ -17,10 +17,12 @@ done
 
 step() { printf '\n==> %s\n' "$1" >&2; }
 
-step "setting up"
-./scripts/setup.sh
-step "building (the first time takes some minutes)"
-cargo build --release --locked
+step "building, and setting up meanwhile (the first time takes some minutes)"
+./scripts/setup.sh --check
+cargo build --release --locked &
+build=$!
+./scripts/setup.sh || { kill "$build"; exit 1; }
+wait "$build"
 step "packaging the functions"
 ./scripts/package.sh --no-build --local
 

@@ -5,14 +5,17 @@
 #
 #   scripts/setup.sh --libtorch    libtorch too, for the engine that the tests compare with; a LIBTORCH in the
 #                                  environment is used instead
+#   scripts/setup.sh --check       only says what the system lacks
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 libtorch=false
+install=true
 for argument in "$@"; do
     case $argument in
         --libtorch) libtorch=true ;;
-        *) echo "usage: scripts/setup.sh [--libtorch]" >&2; exit 2 ;;
+        --check) install=false ;;
+        *) echo "usage: scripts/setup.sh [--libtorch] [--check]" >&2; exit 2 ;;
     esac
 done
 
@@ -41,6 +44,7 @@ if ((${#missing[@]})); then
     printf '%s\n' "${missing[@]}" >&2
     exit 1
 fi
+$install || exit 0
 
 ./scripts/lib/venv.sh .tools/venv infra/local/requirements.txt
 if $libtorch && [[ -z ${LIBTORCH:-} ]]; then

@@ -55,11 +55,11 @@ def module_path(file: Path) -> tuple[str, ...]:
 
 
 def paths(text: str) -> Iterator[tuple[str, ...]]:
-    """Every path in `use` declarations, braces expanded, and every other one that starts with `crate` or `super`."""
+    """Every path in `use` declarations, braces expanded, and every other one that starts with `crate`, `self` or `super`."""
     declarations = re.compile(r"\buse ([^;]+);")
     for tree in declarations.findall(text):
         yield from expand(re.sub(r"\s+", "", re.sub(r"\s+as\s+\w+", "", tree)))
-    for path in re.findall(r"\b(?:crate|super)(?:::\w+)+", declarations.sub("", text)):
+    for path in re.findall(r"\b(?:crate|self|super)(?:::\w+)+", declarations.sub("", text)):
         yield tuple(path.split("::"))
 
 

@@ -215,7 +215,7 @@ fn read_torch(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -> Resu
 fn ready<T>(future: impl Future<Output = Result<T, torch_file::Error<Infallible>>>) -> Result<T, FormatError> {
     future.now_or_never().expect("a reader in memory never waits").map_err(|error| match error {
         torch_file::Error::Format(error) => error,
-        torch_file::Error::Read { source, .. } => match source {},
+        torch_file::Error::Open { source, .. } | torch_file::Error::Read { source, .. } => match source {},
     })
 }
 

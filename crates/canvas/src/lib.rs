@@ -1,4 +1,4 @@
-//! What the project's pictures share: paper, one font, text, and encoding as PNG.
+//! What the project's pictures share: a background, one font, text, and encoding as PNG.
 //!
 //! Pictures are drawn by plotters without any of the system's fonts, so that they look the same on every machine and in a
 //! Lambda function, which has none.
@@ -39,12 +39,16 @@ pub type Result<T> = std::result::Result<T, DrawError>;
 /// A part of a picture that is drawn on, in pixels from its upper left corner.
 pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
-/// Draws on paper of this size in pixels and of this colour, and encodes the picture as PNG. The same drawing gives the same
-/// bytes.
+/// Draws on a background of this size in pixels and of this colour, and encodes the picture as PNG. The same drawing gives
+/// the same bytes.
 ///
 /// # Errors
 /// What `drawing` says.
-pub fn render(size: (u32, u32), paper: &RGBColor, drawing: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<Vec<u8>> {
+pub fn render(
+    size: (u32, u32),
+    background: &RGBColor,
+    drawing: impl FnOnce(&Area<'_>) -> Result<()>,
+) -> Result<Vec<u8>> {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     if !REGISTERED.get_or_init(|| register_font(FONT, FontStyle::Normal, FONT_BYTES).is_ok()) {
         return Err(DrawError("the font cannot be read".into()));
@@ -52,7 +56,7 @@ pub fn render(size: (u32, u32), paper: &RGBColor, drawing: impl FnOnce(&Area<'_>
     let mut pixels = vec![255; size.0 as usize * size.1 as usize * 3];
     {
         let root = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
-        root.fill(paper).map_err(DrawError::of)?;
+        root.fill(background).map_err(DrawError::of)?;
         drawing(&root)?;
         root.present().map_err(DrawError::of)?;
     }
@@ -66,7 +70,7 @@ pub fn render(size: (u32, u32), paper: &RGBColor, drawing: impl FnOnce(&Area<'_>
     Ok(bytes)
 }
 
-/// Where a text stands: a point of the area, and the side of the text that is there.
+/// Where a text stands: which of its corners or sides is at a point of the area.
 #[derive(Clone, Copy)]
 pub struct Anchor {
     /// The point in pixels.

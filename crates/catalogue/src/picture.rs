@@ -93,7 +93,7 @@ pub(crate) fn draw_distribution(z_phot: &[f32], title: &str) -> Result<Vec<u8>> 
         heading(
             root,
             title,
-            &format!("{} galaxies, none with spectroscopic redshift", thousands(z_phot.len() as u64)),
+            &format!("{} galaxies, none to be compared with a spectroscopic redshift", thousands(z_phot.len() as u64)),
         )?;
         let pairs: Vec<(f64, f64)> = z_phot.iter().map(|z| (f64::from(*z), f64::from(*z))).collect();
         let range = if pairs.is_empty() { 0.0..1.0 } else { redshift_range(&pairs) };

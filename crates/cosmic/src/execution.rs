@@ -1,6 +1,6 @@
 //! Executions of the state machine: finding, starting and following them.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use aws_config::SdkConfig;
@@ -14,7 +14,7 @@ use bill::{Cost, Invocation, JoinedInvocations, join};
 use serde_json::Value;
 
 /// How long log lines may take to arrive once an execution has ended.
-const LOGS_PATIENCE: Duration = Duration::from_secs(20);
+const LOGS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An execution and the services that know about it.
 pub(crate) struct Execution {
@@ -24,7 +24,7 @@ pub(crate) struct Execution {
     pub(crate) name: String,
 }
 
-/// Items of a run's map by state.
+/// The ranks of an execution, by their state.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Ranks {
     pub(crate) total: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Ranks {
     pub(crate) failed: u64,
 }
 
-/// What the logs say of an execution, and what follows from it.
+/// The invocations of an execution as its logs show them, and their cost.
 pub(crate) struct Statement {
     pub(crate) invocations: Vec<Invocation>,
     pub(crate) cost: Cost,
@@ -126,7 +126,7 @@ impl Execution {
     pub(crate) async fn statement(&self) -> Result<Statement> {
         let described = self.describe().await?;
         let functions = self.functions().await?;
-        let waited = SystemTime::now();
+        let started = Instant::now();
         loop {
             let mut found = Vec::new();
             let mut unreported = 0;
@@ -135,8 +135,8 @@ impl Execution {
                 found.extend(joined.invocations);
                 unreported += joined.unreported;
             }
-            let patience_ended = waited.elapsed().unwrap_or_default() > LOGS_PATIENCE;
-            if (unreported == 0 && !found.is_empty()) || patience_ended {
+            let timed_out = started.elapsed() > LOGS_TIMEOUT;
+            if (unreported == 0 && !found.is_empty()) || timed_out {
                 let transitions = self.state_transitions(&found).await?;
                 return Ok(Statement { cost: Cost::of(&found, transitions), invocations: found, unreported });
             }

@@ -34,7 +34,7 @@ pub(crate) struct InferArgs {
     /// Folder for predictions.parquet, inference.png, combined_data.json and Results.json.
     #[arg(long, value_name = "DIR", default_value = "out", env = "COSMIC_OUT")]
     out: PathBuf,
-    /// Engine by name.
+    /// What computes: one of the engines that this binary was built with.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(engines::AVAILABLE), env = "COSMIC_ENGINE")]
     engine: Option<String>,
     /// Threads to compute with; one per core if not given.

@@ -16,10 +16,10 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct LogsArgs {
-    /// The execution, by ARN or name.
+    /// The execution, by its ARN or its name.
     #[arg(long, value_name = "ARN|NAME")]
     execution: String,
-    /// The state machine of an execution given by name, by name or ARN.
+    /// The state machine, by its name or ARN, where the execution is given by its name.
     #[arg(long, value_name = "NAME", default_value = "cosmic-redshift", env = "COSMIC_STATE_MACHINE")]
     state_machine: String,
 }

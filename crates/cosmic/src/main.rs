@@ -56,7 +56,7 @@ enum Command {
     Split(split::SplitArgs),
     /// Make a safetensors model of a checkpoint, to be packaged with the function.
     Convert(convert::ConvertArgs),
-    /// Measure redshifts on this machine.
+    /// Estimate redshifts on this machine.
     Infer(infer::InferArgs),
     /// Start an execution on AWS or the local stack, follow it, and show its results.
     Run(run::RunArgs),

@@ -24,10 +24,10 @@ impl Printer {
     }
 }
 
-/// A bar on standard error; nothing at all where that is no terminal.
+/// Makes a bar on standard error, which draws nothing where that is no terminal.
 pub(crate) fn progress_bar(template: &str) -> ProgressBar {
     let bar = ProgressBar::new(0);
-    // A template of ours that does not parse would show in the first run; the default bar serves meanwhile.
+    // Templates are constants, and each is seen to parse when its command runs. The default bar needs none.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("━╸─"));
     }

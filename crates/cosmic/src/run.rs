@@ -11,6 +11,7 @@ use aws_sdk_sfn::{operation::describe_execution::DescribeExecutionOutput, types:
 use bill::Cost;
 use clap::Args;
 use pipeline::{
+    events::plain_cause,
     payload::Payload,
     run_files::{RESULTS, Results, RunFiles},
     storage::{S3Store, aws_config, explain},
@@ -37,7 +38,8 @@ pub(crate) struct RunArgs {
     /// Set a field of the payload, such as bucket=my-bucket or world_size=40 (may be given several times).
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Name of the execution; made of the payload's name and the time if not given. The same name twice is refused.
+    /// Name of the execution; made of the payload's name and the time if not given. Names of executions that have ended are
+    /// not free again for 90 days.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Folder to download catalogue, picture and results into.
@@ -102,7 +104,7 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
     let files = RunFiles::new(Arc::new(store), &checked.result_path);
     // Nothing of this run lies there where it was refused or planning failed.
     let results = match summarized(&ended) {
-        true => Some(files.read_results().await?),
+        true => Some(files.read_results_json().await?),
         false => None,
     };
     let paths = match (&results, &args.out) {
@@ -178,7 +180,7 @@ async fn download(files: &RunFiles, folder: &Path) -> Result<Vec<String>> {
     let mut paths = Vec::new();
     for name in RESULTS {
         let path = folder.join(name);
-        let bytes = files.read_result(name).await?;
+        let bytes = files.read_file(name).await?;
         std::fs::write(&path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
         paths.push(path.display().to_string());
     }
@@ -187,14 +189,6 @@ async fn download(files: &RunFiles, folder: &Path) -> Result<Vec<String>> {
 
 fn duration(ended: &DescribeExecutionOutput) -> f64 {
     ended.stop_date.as_ref().map_or(0.0, |stop| stop.as_secs_f64() - ended.start_date.as_secs_f64())
-}
-
-/// Lambda's causes are JSON with the message in it.
-fn plain_cause(cause: &str) -> String {
-    serde_json::from_str::<Value>(cause)
-        .ok()
-        .and_then(|cause| cause["errorMessage"].as_str().map(str::to_owned))
-        .unwrap_or_else(|| cause.to_owned())
 }
 
 fn text(output: &RunOutput) -> String {

@@ -1,11 +1,12 @@
-//! `cosmic split`: one data set into partitions, of which a chunk of rows is in memory at a time.
+//! `cosmic split`: one data set into partitions, of which a chunk of rows is in memory at a time. Partitions have the types of
+//! the published ones, whatever the data set has: images in f32, magnitudes in f64.
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use galaxies::{Dataset, DatasetWriter, Redshifts};
 use pipeline::{
     partitions::is_partition,
-    storage::{ObjectStore, StorageError, as_folder},
+    storage::{StorageError, as_folder},
 };
 use serde::Serialize;
 use torch_file::DType;
@@ -52,16 +53,16 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
     let out = if args.out.starts_with("s3://") { args.out.clone() } else { format!("{}/", args.out) };
     let destination = Location::parse(&out, global).await?;
     let folder = as_folder(&destination.key);
-    delete_old_partitions(destination.store.as_ref(), &folder, args.overwrite).await?;
+    delete_old_partitions(&destination, &folder, &source, args.overwrite).await?;
 
-    let bytes_per_row = dataset.bytes_per_row();
-    let rows_per_partition = (args.partition_size as f64 / bytes_per_row as f64).round().max(1.0) as u64;
-    let partitions = dataset.rows().div_ceil(rows_per_partition);
     let redshifts = match dataset.tensors().find(|(name, _)| *name == "redshifts") {
         Some((_, tensor)) if tensor.dtype() == DType::F64 => Redshifts::F64,
         Some(_) => Redshifts::F32,
         None => Redshifts::None,
     };
+    let bytes_per_row = DatasetWriter::bytes_per_galaxy(redshifts);
+    let rows_per_partition = (args.partition_size as f64 / bytes_per_row as f64).round().max(1.0) as u64;
+    let partitions = dataset.rows().div_ceil(rows_per_partition);
     let bar = progress_bar("{bar:40} {human_pos}/{human_len} galaxies, {eta} left");
     bar.set_length(dataset.rows());
     let scratch = tempfile::tempdir().context("failed to make a temporary folder")?;
@@ -107,13 +108,19 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
 
 /// Deletes the partitions that a folder holds already, or refuses to go on where that is not asked for: old partitions
 /// beside new ones would be one data set to every later run.
-async fn delete_old_partitions(store: &dyn ObjectStore, folder: &str, overwrite: bool) -> Result<()> {
+///
+/// The data set that is being cut is never one of them.
+async fn delete_old_partitions(out: &Location, folder: &str, source: &Location, overwrite: bool) -> Result<()> {
+    let store = &out.store;
     let there = match store.list(folder).await {
         Err(StorageError::NotFound { .. }) if folder.is_empty() => return Ok(()),
         there => there?,
     };
     let mut old: Vec<String> = there.into_iter().map(|object| object.key).filter(|key| is_partition(key)).collect();
     old.sort();
+    if overwrite && old.iter().any(|key| store.location(key) == source.name()) {
+        bail!("{} lies in the folder for its partitions, where --overwrite would delete it", source.name());
+    }
     match old.first() {
         Some(first) if !overwrite => {
             bail!(

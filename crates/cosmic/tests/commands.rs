@@ -166,6 +166,11 @@ fn split_cuts_a_data_set_and_does_not_mix_with_what_is_there() {
     let whole = ["split", text(&galaxies), "--partition-size", "1MB", "--out", text(&out), "--overwrite"];
     done(&whole);
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+    let part = out.join("1.pt");
+    let itself = ["split", text(&part), "--partition-size", "1MB", "--out", text(&out), "--overwrite"];
+    let (code, _, stderr) = cosmic(&itself);
+    assert!(code == 1 && stderr.contains("1.pt lies in the folder"), "{stderr}");
+    assert!(part.exists());
 
     let predict = |data: &Path| {
         let results = folder.path().join("results");

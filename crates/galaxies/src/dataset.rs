@@ -134,8 +134,8 @@ impl<R: RangeRead> Dataset<R> {
         Ok(Galaxies { images, magnitudes, redshifts })
     }
 
-    /// Reads the magnitudes of consecutive galaxies, `[n, 5]`, in full precision: networks take f32, but a copy of a data
-    /// set should lose nothing.
+    /// Reads the magnitudes of consecutive galaxies, `[n, 5]`, in the f64 that [`DatasetWriter`](crate::DatasetWriter) writes;
+    /// networks take f32.
     ///
     /// # Errors
     /// Those of [`Dataset::read`].

@@ -18,4 +18,5 @@ mod writer;
 pub use dataset::{Dataset, Galaxies};
 pub use error::Error;
 pub use format::{BANDS, PIXELS, SIDE};
+pub use torch_file::WriteError;
 pub use writer::{DatasetWriter, Redshifts};

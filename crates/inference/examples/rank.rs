@@ -15,7 +15,8 @@ use pipeline::{
     events::{InitializeEvent, RankEvent},
     initialize::initialize,
     rank,
-    storage::LocalStore,
+    run_files::RunFiles,
+    storage::{LocalStore, Stores},
 };
 
 #[tokio::main]
@@ -52,6 +53,8 @@ async fn main() -> Result<()> {
         rank: 0,
     };
     rank::run(&stores, &engines, &event, None).await?;
-    println!("{}", std::fs::read_to_string(bucket.join("run/ranks/00000.json"))?);
+    let files = RunFiles::new(stores.bucket(&event.bucket), &event.result_path);
+    let record = files.read_record(&event.fingerprint, 0).await?.context("the rank left no record")?;
+    println!("{}", serde_json::to_string(&record)?);
     Ok(())
 }

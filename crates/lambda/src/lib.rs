@@ -40,20 +40,14 @@ where
     let (span, handler) = (&span, &handler);
     run(&|LambdaEvent { payload, context }| {
         Box::pin(async move {
-            let event: E = serde_json::from_value(payload).map_err(|error| {
-                diagnostic(&Error::BadPayload(format!("the event is not this function's: {error}")))
-            })?;
+            let event: E = serde_json::from_value(payload)
+                .map_err(|error| logged(&Error::BadPayload(format!("the event is not this function's: {error}"))))?;
             let span = span(&event, &context.request_id);
             let deadline = deadline(context.deadline, u64::try_from(context.env_config.memory).unwrap_or(0));
             async move {
-                let answer = handler(event, deadline)
-                    .await
-                    .and_then(|answer| serde_json::to_value(answer).map_err(|error| Error::Internal(error.into())));
-                answer.map_err(|error| {
-                    let diagnostic = diagnostic(&error);
-                    tracing::error!(error_type = diagnostic.error_type, "{}", diagnostic.error_message);
-                    diagnostic
-                })
+                let answer = handler(event, deadline).await.map_err(|error| logged(&error))?;
+                serde_json::to_value(answer)
+                    .map_err(|error| logged(&Error::internal("failed to encode the answer", error)))
             }
             .instrument(span)
             .await
@@ -64,13 +58,16 @@ where
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<Value, Diagnostic>> + 'a>>;
 
-/// Runs Lambda's loop. It is compiled here once, and not for each function's types: that takes half a minute each.
+/// Runs Lambda's loop. It is compiled here once, and not again for the types of each function.
 async fn run<'a>(handler: &'a dyn Fn(LambdaEvent<Value>) -> Answer<'a>) -> Result<(), lambda_runtime::Error> {
     lambda_runtime::run(service_fn(handler)).await
 }
 
-fn diagnostic(error: &Error) -> Diagnostic {
-    Diagnostic { error_type: error.name().to_owned(), error_message: explain(error) }
+/// The error as Lambda hands it to Step Functions, and a line on it in the log.
+fn logged(error: &Error) -> Diagnostic {
+    let (name, message) = (error.name(), explain(error));
+    tracing::error!(error_type = name, "{message}");
+    Diagnostic { error_type: name.to_owned(), error_message: message }
 }
 
 fn deadline(epoch_milliseconds: u64, memory_mb: u64) -> Deadline {

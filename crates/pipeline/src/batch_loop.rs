@@ -1,7 +1,7 @@
 //! The loop over batches: rows stream in, batches are predicted, catalogue rows come out.
 //!
 //! Reading runs ahead of computing by one chunk, in a task of its own, so that there are at most three chunks in memory
-//! (one computed on, one waiting, one arriving) whatever the size of the files.
+//! (one computed on, one waiting, one arriving, the last as it is in the file too) whatever the size of the files.
 
 use std::{ops::Range, sync::Arc, time::Instant};
 
@@ -145,7 +145,7 @@ impl BatchLoop<'_> {
         }
         // The end of the messages is the end of the data only where the reader says so: it may have failed or panicked.
         while let Some(outcome) = reading.join_next().await {
-            outcome.map_err(|error| Error::internal(format!("the reader stopped: {error}")))??;
+            outcome.map_err(|error| Error::internal("the reader stopped", error))??;
         }
         work.wall_seconds = started.elapsed().as_secs_f64();
         work.cpu_seconds = resource_usage::cpu_seconds() - cpu_before;
@@ -249,11 +249,11 @@ async fn predict_batch(engine: &Arc<dyn Engine>, chunk: &Arc<Chunk>, batch: Rang
         )
     })
     .await
-    .map_err(|error| Error::internal(format!("the engine stopped: {error}")))?
-    .map_err(Error::internal)?;
+    .map_err(|error| Error::internal("the engine stopped", error))?
+    .map_err(|error| Error::internal("the engine failed", error))?;
     if z_phot.len() == count {
         Ok(z_phot)
     } else {
-        Err(Error::internal(format!("the engine gave {} redshifts for {count} galaxies", z_phot.len())))
+        Err(Error::fault(format!("the engine gave {} redshifts for {count} galaxies", z_phot.len())))
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use crate::{
     error::{Error, Result},
     plan::PlannedModel,
-    storage::{ObjectReader, ObjectStore},
+    storage::{ObjectReader, ObjectStore, StorageError},
 };
 
 /// Makes an engine of a model. The first argument is the name that the payload asks for, if it names one.
@@ -53,11 +53,13 @@ impl EngineCache {
         let (location, model) = match &planned.object {
             Some(object) => {
                 let location = store.location(&object.key);
-                if object.size > MAX_MODEL {
-                    let reason = format!("it has {} bytes, at most {MAX_MODEL} are read", object.size);
-                    return Err(Error::BadModel { location, source: reason.into() });
-                }
-                let bytes = ObjectReader::new(Arc::clone(store), object.clone()).read_all().await?;
+                check_model_size(&location, object.size)?;
+                let bytes = match ObjectReader::new(Arc::clone(store), object.clone()).read_all().await {
+                    Err(error @ StorageError::Changed { .. }) => {
+                        return Err(Error::BadModel { location, source: error.into() });
+                    }
+                    bytes => bytes?,
+                };
                 let model = Model::from_bytes(&location, bytes);
                 (location, model)
             }
@@ -78,5 +80,16 @@ impl EngineCache {
             engine: Arc::clone(&engine),
         });
         Ok(engine)
+    }
+}
+
+/// Refuses a file that is too large for a model, before it is fetched.
+pub(crate) fn check_model_size(location: &str, size: u64) -> Result<()> {
+    match size {
+        ..=MAX_MODEL => Ok(()),
+        _ => {
+            let reason = format!("it has {size} bytes, at most {MAX_MODEL} are read");
+            Err(Error::BadModel { location: location.to_owned(), source: reason.into() })
+        }
     }
 }

@@ -41,8 +41,8 @@ pub enum Error {
     #[error("{0}")]
     DeadlineExceeded(String),
     /// A fault of ours, or of the machine.
-    #[error("internal error")]
-    Internal(#[source] BoxError),
+    #[error("internal error: {what}")]
+    Internal { what: String, source: Option<BoxError> },
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -78,12 +78,18 @@ impl Error {
             Self::ResultPathTaken { .. } => "ResultPathTaken",
             Self::PlanMismatch { .. } => "PlanMismatch",
             Self::DeadlineExceeded(_) => "DeadlineExceeded",
-            Self::Internal(_) => "Internal",
+            Self::Internal { .. } => "Internal",
         }
     }
 
-    pub(crate) fn internal(cause: impl Into<BoxError>) -> Self {
-        Self::Internal(cause.into())
+    /// A fault of ours that has a cause.
+    pub fn internal(what: impl Into<String>, source: impl Into<BoxError>) -> Self {
+        Self::Internal { what: what.into(), source: Some(source.into()) }
+    }
+
+    /// A fault of ours that says all there is to say.
+    pub(crate) fn fault(what: impl Into<String>) -> Self {
+        Self::Internal { what: what.into(), source: None }
     }
 }
 
@@ -91,8 +97,40 @@ impl Error {
 impl From<galaxies::Error<StorageError>> for Error {
     fn from(error: galaxies::Error<StorageError>) -> Self {
         match error {
-            galaxies::Error::File(torch_file::Error::Read { source, .. }) => Self::Storage(source),
+            galaxies::Error::File(torch_file::Error::Open { source, .. } | torch_file::Error::Read { source, .. }) => {
+                Self::Storage(source)
+            }
             other => Self::BadPartition(other.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_is_either_permanent_or_transient() {
+        let text = String::new;
+        let location = text;
+        let source = || BoxError::from("cause");
+        for error in [
+            Error::BadPayload(text()),
+            Error::EmptyPrefix { location: location() },
+            StorageError::NotFound { location: location(), hint: "" }.into(),
+            StorageError::AccessDenied { location: location(), action: "", source: source() }.into(),
+            StorageError::Changed { location: location() }.into(),
+            StorageError::Unavailable { action: "", location: location(), status: None, source: source() }.into(),
+            Error::BadPartition(source()),
+            Error::BadModel { location: location(), source: source() },
+            Error::BadEngine(source()),
+            Error::ResultPathTaken { location: location(), theirs: text(), ours: text() },
+            Error::PlanMismatch { location: location(), expected: text(), found: text() },
+            Error::DeadlineExceeded(text()),
+            Error::fault(""),
+        ] {
+            let name = error.name();
+            assert!(Error::PERMANENT.contains(&name) != Error::TRANSIENT.contains(&name), "{name}");
         }
     }
 }

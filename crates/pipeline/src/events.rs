@@ -116,3 +116,11 @@ pub struct Summary {
     /// Key of Results.json.
     pub results: String,
 }
+
+/// The message of a cause: Lambda's are an object with the message in it, others are plain text.
+pub fn plain_cause(cause: &str) -> String {
+    serde_json::from_str::<Value>(cause)
+        .ok()
+        .and_then(|cause| cause["errorMessage"].as_str().map(str::to_owned))
+        .unwrap_or_else(|| cause.to_owned())
+}

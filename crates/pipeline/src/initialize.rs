@@ -6,12 +6,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    engine_cache::check_model_size,
     error::{Error, Result},
     events::{InitializeEvent, Run, Task},
     partitions::{self, list_partitions},
     payload::Payload,
     plan::{Plan, PlannedFile, PlannedModel, shares_files},
-    run_files::RunFiles,
+    run_files::{FoundRanks, RunFiles},
     storage::{ObjectStore, Stores, as_folder},
 };
 
@@ -94,6 +95,7 @@ async fn count_rows(store: &Arc<dyn ObjectStore>, files: Vec<PlannedFile>) -> Re
 /// Finds a model in the bucket, and hashes its bytes.
 async fn hash_model(store: &Arc<dyn ObjectStore>, key: &str) -> Result<PlannedModel> {
     let object = store.head(key).await?;
+    check_model_size(&store.location(key), object.size)?;
     let mut hash = Sha256::new();
     let mut from = 0;
     while from < object.size {
@@ -121,7 +123,8 @@ async fn claim(files: &RunFiles, plan: &Plan) -> Result<Vec<Task>> {
             ours: plan.fingerprint.clone(),
         });
     }
-    let finished = files.finished_ranks(plan).await?;
+    let FoundRanks { finished, without_part } = files.find_ranks(plan).await?;
+    files.delete_records(without_part).await?;
     tracing::info!(finished = finished.len(), "the plan was there already: only the other ranks run");
     Ok(all.filter(|task| !finished.contains(&task.rank)).collect())
 }

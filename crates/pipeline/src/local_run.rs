@@ -67,19 +67,24 @@ impl LocalRun<'_> {
 
         let path = out.join(CATALOGUE);
         let io_error = |error| StorageError::of_io("write", path.display().to_string(), error);
-        let unencoded = |error: ParquetError| Error::from(io_error(std::io::Error::other(error)));
+        let unwritten = |error: ParquetError| StorageError::Unavailable {
+            action: "write",
+            location: path.display().to_string(),
+            status: None,
+            source: error.into(),
+        };
         std::fs::create_dir_all(out).map_err(io_error)?;
         let run_files = RunFiles::new(Arc::new(LocalStore::new(out)), "");
-        run_files.delete_results().await?;
+        run_files.delete_results_json().await?;
         let sink = std::fs::File::create(&path).map_err(io_error)?;
-        let mut catalogue = CatalogueWriter::new(BufWriter::new(sink)).map_err(unencoded)?;
+        let mut catalogue = CatalogueWriter::new(BufWriter::new(sink)).map_err(unwritten)?;
 
         let mut counts = Counts { files: planned, ranks: 1, ..Counts::default() };
         let mut comparison = Comparison::default();
         let batches = BatchLoop { store: self.store, engine: self.engine, batch_size: self.batch_size, deadline: None };
         let work = batches
             .run(inputs, |rows| {
-                catalogue.write(&rows).map_err(unencoded)?;
+                catalogue.write(&rows).map_err(unwritten)?;
                 comparison.add(&rows);
                 counts.rows += rows.len() as u64;
                 counts.flagged += rows.flagged();
@@ -94,15 +99,16 @@ impl LocalRun<'_> {
             engine: self.engine.description(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let sink = catalogue.finish(&made_by).map_err(unencoded)?;
+        let sink = catalogue.finish(&made_by).map_err(unwritten)?;
         // Not left to the drop, which hides that the disk is full.
         sink.into_inner().map_err(|error| io_error(error.into_error()))?.sync_all().map_err(io_error)?;
         counts.predicted = counts.rows - counts.flagged;
         counts.compared = comparison.compared();
 
         let title = format!("{} · {}", self.model, self.engine.name());
-        let picture = comparison.picture(&title).map_err(Error::internal)?;
-        run_files.write_result(PICTURE, picture.into()).await?;
+        let picture =
+            comparison.picture(&title).map_err(|error| Error::internal("failed to draw inference.png", error))?;
+        run_files.write_file(PICTURE, picture.into()).await?;
 
         let wall_seconds = self.model_seconds + started.elapsed().as_secs_f64();
         let run = RankRun {
@@ -130,7 +136,7 @@ impl LocalRun<'_> {
             execution: EXECUTION.to_owned(),
             payload: None,
         };
-        run_files.write_results(&results).await?;
+        run_files.write_results_json(&results).await?;
         Ok(results)
     }
 

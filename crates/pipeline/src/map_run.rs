@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{error::Error, events::SummarizeEvent, run_files::RunFiles, storage::explain};
+use crate::{
+    error::Error,
+    events::{SummarizeEvent, plain_cause},
+    run_files::RunFiles,
+    storage::explain,
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -41,7 +46,7 @@ pub(crate) async fn failure_reasons(files: &RunFiles, event: &SummarizeEvent) ->
             for item in items {
                 let rank = serde_json::from_str::<Value>(&item.input).ok().and_then(|input| input["rank"].as_u64());
                 if let Some(rank) = rank {
-                    reasons.insert(rank, format!("{}: {}", item.error, message(&item.cause)));
+                    reasons.insert(rank, format!("{}: {}", item.error, plain_cause(&item.cause)));
                 }
             }
         }
@@ -57,15 +62,7 @@ pub(crate) async fn failure_reasons(files: &RunFiles, event: &SummarizeEvent) ->
 /// Why a rank did not run, where the map run's result files do not name it.
 pub(crate) fn not_run_reason(event: &SummarizeEvent) -> String {
     match &event.error {
-        Some(error) => format!("it did not finish: the map failed with {}: {}", error.error, message(&error.cause)),
+        Some(error) => format!("it did not finish: the map failed with {}: {}", error.error, plain_cause(&error.cause)),
         None => "it left no record, and the map run names no failure for it".into(),
     }
-}
-
-/// The message of a cause: Lambda's are an object with the message in it, others are plain text.
-fn message(cause: &str) -> String {
-    serde_json::from_str::<Value>(cause)
-        .ok()
-        .and_then(|cause| cause["errorMessage"].as_str().map(str::to_owned))
-        .unwrap_or_else(|| cause.to_owned())
 }

@@ -23,6 +23,13 @@ pub(crate) struct Merge {
     ranks: Vec<RankRun>,
 }
 
+/// What became of a part.
+pub(crate) enum Addition {
+    Added,
+    /// Nothing of it is in the catalogue, for this reason.
+    Unusable(String),
+}
+
 /// What comes of a merge.
 pub(crate) struct Merged {
     pub(crate) results: Results,
@@ -43,17 +50,14 @@ impl Merge {
         })
     }
 
-    /// Proves one part against the rank's share and appends it. The inner error is what is wrong with the part.
-    pub(crate) fn add(
-        &mut self,
-        share: &[Slice<'_>],
-        record: RankRecord,
-        part: Option<Bytes>,
-    ) -> Result<Result<(), String>> {
-        let Some(part) = part else { return Ok(Err(format!("its part {} is gone", record.part))) };
+    /// Proves a part against the rank's share, and appends it.
+    pub(crate) fn add(&mut self, share: &[Slice<'_>], record: RankRecord, part: Option<Bytes>) -> Result<Addition> {
+        let Some(part) = part else { return Ok(Addition::Unusable(format!("its part {} is gone", record.part))) };
         let rows = match prove(share, &record, part) {
             Ok(rows) => rows,
-            Err(reason) => return Ok(Err(format!("its part {} cannot be used: {reason}", record.part))),
+            Err(reason) => {
+                return Ok(Addition::Unusable(format!("its part {} cannot be used: {reason}", record.part)));
+            }
         };
         for rows in &rows {
             self.catalogue.write(rows).map_err(encode)?;
@@ -63,7 +67,7 @@ impl Merge {
             self.counts.predicted += rows.z_phot.iter().flatten().count() as u64;
         }
         self.ranks.push(record.run);
-        Ok(Ok(()))
+        Ok(Addition::Added)
     }
 
     /// Number of rows in the catalogue so far.
@@ -94,7 +98,10 @@ impl Merge {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let catalogue = self.catalogue.finish(&made_by).map_err(encode)?;
-        let picture = self.comparison.picture(execution).map_err(Error::internal)?;
+        let picture = self
+            .comparison
+            .picture(execution)
+            .map_err(|error| Error::internal("failed to draw inference.png", error))?;
         let results = Results {
             metrics: self.comparison.metrics(),
             complete: self.missing.is_empty(),
@@ -159,5 +166,5 @@ fn prove(share: &[Slice<'_>], record: &RankRecord, part: Bytes) -> Result<Vec<Ca
 }
 
 fn encode(error: ParquetError) -> Error {
-    Error::internal(format!("failed to encode the catalogue: {error}"))
+    Error::internal("failed to encode the catalogue", error)
 }

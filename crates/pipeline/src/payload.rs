@@ -12,8 +12,8 @@ use crate::{
     storage::as_folder,
 };
 
-/// Fields with a meaning, in the order the README explains them.
-pub const FIELDS: [&str; 13] = [
+/// Fields with a meaning.
+const FIELDS: [&str; 13] = [
     "bucket",
     "prefix",
     "data_bucket",
@@ -32,7 +32,7 @@ pub const FIELDS: [&str; 13] = [
 /// Fields of the published payload that mean nothing here: accepted, and named once in a warning.
 const WITHOUT_MEANING: [&str; 3] = ["script", "S3_object_name", "object_type"];
 
-/// Rows of one batch: the reader holds three batches in memory, and at 20,520 bytes a row this is 84 MB each.
+/// The most rows of a batch. The reader holds three batches in memory, of 84 MB each at this size.
 pub const MAX_BATCH_SIZE: u64 = 4096;
 
 /// Ranks of one run: Step Functions' limit for the items of a Distributed Map's JSON file is far above it, and five

@@ -102,15 +102,11 @@ impl Plan {
     ///
     /// Rank r of w owns `[r·n/w, (r+1)·n/w)` of the n files, or of the n rows where ranks share files.
     pub fn share(&self, rank: u64) -> Vec<Slice<'_>> {
-        let own = |n: u64| part(n, rank, self.world_size)..part(n, rank + 1, self.world_size);
+        let own = |n: u64| boundary(n, rank, self.world_size)..boundary(n, rank + 1, self.world_size);
         let Some(rows) = self.rows().filter(|_| shares_files(self.world_size, self.files.len())) else {
-            return self
-                .files
-                .iter()
-                .enumerate()
-                .filter(|(index, _)| own(self.files.len() as u64).contains(&(*index as u64)))
-                .map(|(_, file)| Slice { file, rows: None })
-                .collect();
+            let own = own(self.files.len() as u64);
+            let files = self.files.iter().skip(own.start as usize).take((own.end - own.start) as usize);
+            return files.map(|file| Slice { file, rows: None }).collect();
         };
         let own = own(rows);
         let mut start = 0;
@@ -128,7 +124,7 @@ impl Plan {
 }
 
 /// `rank`'s boundary among n things divided by `world_size`: floor(n·rank/world_size), without overflow.
-fn part(n: u64, rank: u64, world_size: u64) -> u64 {
+fn boundary(n: u64, rank: u64, world_size: u64) -> u64 {
     let boundary = u128::from(n) * u128::from(rank) / u128::from(world_size.max(1));
     // At most n, since rank ≤ world_size.
     u64::try_from(boundary).unwrap_or(n)
@@ -144,7 +140,7 @@ fn total_rows(files: &[PlannedFile]) -> Result<u64> {
         .iter()
         .map(|file| {
             file.rows.ok_or_else(|| {
-                Error::internal(format!("{}: ranks share files, but its rows were not read", file.object.key))
+                Error::fault(format!("{}: ranks share files, but its rows were not read", file.object.key))
             })
         })
         .sum()
@@ -159,7 +155,8 @@ fn fingerprint(payload: &Payload, world_size: u64, files: &[PlannedFile], model:
         "model": model.sha256,
         "files": files,
     });
-    let bytes = serde_json::to_vec(&determined_by).map_err(Error::internal)?;
+    let bytes =
+        serde_json::to_vec(&determined_by).map_err(|error| Error::internal("failed to encode the plan", error))?;
     Ok(hex::encode(Sha256::digest(bytes))[..16].to_owned())
 }
 

@@ -18,8 +18,8 @@ use crate::{
 
 /// Does the work of one rank.
 ///
-/// Where an earlier attempt has finished it, it says so and does nothing. Run twice at once, both write the same
-/// bytes to the same key.
+/// Where an earlier attempt has finished it, it says so and does nothing. Of two attempts at the same time the later one
+/// wins; should it be killed between its part and its record, the two do not fit, and the rank counts as missing.
 ///
 /// # Errors
 /// Named ones, and the rank does not count as finished.
@@ -69,7 +69,7 @@ pub async fn run(
     };
     let key = files.part_key(event.rank);
     let unencoded =
-        |error: ParquetError| Error::internal(format!("failed to encode {}: {error}", results.location(&key)));
+        |error: ParquetError| Error::internal(format!("failed to encode {}", results.location(&key)), error);
     let mut part = CatalogueWriter::new(Vec::new()).map_err(unencoded)?;
     let batches = BatchLoop {
         store: &stores.bucket(&payload.data_bucket),

@@ -7,7 +7,7 @@
 //! | `predictions/00007.parquet` | a rank's part of the catalogue |
 //! | `ranks/00007.json` | the record of a finished rank. It is also the marker: written last, it says that the part is whole |
 //! | `map/…` | Step Functions' own records of the map run |
-//! | `predictions.parquet`, `inference.png`, `combined_data.json`, `Results.json` | the results, in the order of [`RESULTS`] and written in it |
+//! | `predictions.parquet`, `inference.png`, `combined_data.json`, `Results.json` | the results, written in this order |
 //!
 //! Local inference writes the results under the same names.
 
@@ -43,7 +43,7 @@ pub const PICTURE: &str = "inference.png";
 pub const COMBINED_DATA: &str = "combined_data.json";
 /// Metrics, counts, timings, and what made them.
 pub const RESULTS_JSON: &str = "Results.json";
-/// What a run is for. Results.json comes last, so that where it is, everything it speaks of is.
+/// The results, in the order in which they are written. Results.json comes last: it speaks of the others.
 pub const RESULTS: [&str; 4] = [CATALOGUE, PICTURE, COMBINED_DATA, RESULTS_JSON];
 
 const PLAN: &str = "plan.json";
@@ -54,7 +54,14 @@ const FOLDERS: [(&str, &str); 3] = [("predictions/", ".parquet"), ("ranks/", ".j
 /// Records that are read at the same time.
 const CONCURRENT_READS: usize = 32;
 
-/// The files under one result path.
+/// What a listing says of ranks.
+pub(crate) struct FoundRanks {
+    pub(crate) finished: BTreeSet<u64>,
+    /// They have a record, which would keep them from running again, and no part.
+    pub(crate) without_part: Vec<u64>,
+}
+
+/// The files under one result path. Its methods fail where storage does, and where a file is not what this version writes.
 #[derive(Debug, Clone)]
 pub struct RunFiles {
     store: Arc<dyn ObjectStore>,
@@ -87,21 +94,15 @@ impl RunFiles {
     }
 
     /// Writes the plan where there is none yet, which makes the result path this run's. `false` says that one was there.
-    ///
-    /// # Errors
-    /// Storage failures.
     pub async fn create_plan(&self, plan: &Plan) -> Result<bool> {
         Ok(self.store.put(&self.key(PLAN), to_json(plan)?, Write::Create).await?)
     }
 
     /// Reads the plan.
-    ///
-    /// # Errors
-    /// Storage failures, and a plan of another version.
     pub async fn read_plan(&self) -> Result<Plan> {
         let bytes = self.store.get(&self.key(PLAN)).await?;
         serde_json::from_slice(&bytes).map_err(|error| {
-            Error::internal(format!("{} is not a plan of this version of Cosmic: {error}", self.location(PLAN)))
+            Error::internal(format!("{} is not a plan of this version of Cosmic", self.location(PLAN)), error)
         })
     }
 
@@ -122,9 +123,6 @@ impl RunFiles {
     }
 
     /// Writes the ranks that are still to run, and returns the key.
-    ///
-    /// # Errors
-    /// Storage failures.
     pub async fn write_tasks(&self, tasks: &[Task]) -> Result<String> {
         let key = self.key(TASKS);
         self.store.put(&key, to_json(&tasks)?, Write::Replace).await?;
@@ -132,65 +130,48 @@ impl RunFiles {
     }
 
     /// Writes a rank's part of the catalogue.
-    ///
-    /// # Errors
-    /// Storage failures.
     pub async fn write_part(&self, rank: u64, part: Bytes) -> Result<()> {
         self.store.put(&self.part_key(rank), part, Write::Replace).await?;
         Ok(())
     }
 
     /// Reads a rank's part of the catalogue, where it is there.
-    ///
-    /// # Errors
-    /// Storage failures.
     pub async fn read_part(&self, rank: u64) -> Result<Option<Bytes>> {
         Ok(get_if_present(self.store.as_ref(), &self.part_key(rank)).await?)
     }
 
     /// Writes the record of a rank whose part is written: from now on the rank counts as finished.
-    ///
-    /// # Errors
-    /// Storage failures.
     pub async fn write_record(&self, record: &RankRecord) -> Result<()> {
         self.store.put(&self.record_key(record.run.rank), to_json(record)?, Write::Replace).await?;
         Ok(())
     }
 
     /// Reads the record of a rank, where it is there and belongs to the plan.
-    ///
-    /// # Errors
-    /// Storage failures.
     pub async fn read_record(&self, fingerprint: &str, rank: u64) -> Result<Option<RankRecord>> {
         let Some(bytes) = get_if_present(self.store.as_ref(), &self.record_key(rank)).await? else {
             return Ok(None);
         };
-        let record: Option<RankRecord> = serde_json::from_slice(&bytes).ok();
+        let key = self.record_key(rank);
+        let record: Option<RankRecord> = serde_json::from_slice(&bytes)
+            .inspect_err(|error| tracing::warn!(key, %error, "the record cannot be read: its rank runs again"))
+            .ok();
         Ok(record.filter(|RankRecord { run, .. }| {
             run.rank == rank && run.made_by.fingerprint.as_deref() == Some(fingerprint)
         }))
     }
 
-    /// Deletes the records of ranks, which then count as not finished and run again when the same input is started again.
-    ///
-    /// # Errors
-    /// Storage failures.
+    /// Deletes the records of ranks, which then count as not finished and run again when the run is resumed.
     pub async fn delete_records(&self, ranks: impl IntoIterator<Item = u64>) -> Result<()> {
         let keys: Vec<String> = ranks.into_iter().map(|rank| self.record_key(rank)).collect();
         Ok(self.store.delete(&keys).await?)
     }
 
-    /// The ranks that have a part and a record of this plan. A record without its part is deleted, since it would keep the
-    /// rank from running again.
-    ///
-    /// # Errors
-    /// Storage failures.
-    pub async fn finished_ranks(&self, plan: &Plan) -> Result<BTreeSet<u64>> {
+    /// Finds the ranks that have a part and a record of this plan, and those that have a record without a part.
+    pub(crate) async fn find_ranks(&self, plan: &Plan) -> Result<FoundRanks> {
         let there: HashSet<String> = self.store.list(&self.root).await?.into_iter().map(|object| object.key).collect();
         let (with_part, without_part): (Vec<u64>, Vec<u64>) = (0..plan.world_size)
             .filter(|rank| there.contains(&self.record_key(*rank)))
             .partition(|rank| there.contains(&self.part_key(*rank)));
-        self.delete_records(without_part).await?;
         let of_this_plan = stream::iter(with_part)
             .map(async |rank| {
                 let record = self.read_record(&plan.fingerprint, rank).await?;
@@ -199,13 +180,10 @@ impl RunFiles {
             .buffer_unordered(CONCURRENT_READS)
             .try_collect::<Vec<_>>()
             .await?;
-        Ok(of_this_plan.into_iter().flatten().collect())
+        Ok(FoundRanks { finished: of_this_plan.into_iter().flatten().collect(), without_part })
     }
 
     /// Deletes everything that a run leaves under the path, and nothing else.
-    ///
-    /// # Errors
-    /// Storage failures.
     pub async fn delete_all(&self) -> Result<()> {
         let there = match self.store.list(&self.root).await {
             // A local result folder need not exist yet.
@@ -224,66 +202,45 @@ impl RunFiles {
             || FOLDERS.iter().any(|(folder, ending)| name.starts_with(folder) && name.ends_with(ending))
     }
 
-    /// Writes a file of the results by its name.
-    ///
-    /// # Errors
-    /// Storage failures.
-    pub async fn write_result(&self, name: &str, bytes: Bytes) -> Result<()> {
+    /// Writes one of the results, by its name.
+    pub async fn write_file(&self, name: &str, bytes: Bytes) -> Result<()> {
         self.store.put(&self.key(name), bytes, Write::Replace).await?;
         Ok(())
     }
 
     /// Writes combined_data.json.
-    ///
-    /// # Errors
-    /// Storage failures.
     pub async fn write_combined(&self, entries: &[Value]) -> Result<()> {
-        self.write_result(COMBINED_DATA, to_json(&entries)?).await
+        self.write_file(COMBINED_DATA, to_json(&entries)?).await
     }
 
     /// Writes Results.json, which says that the other results are whole.
-    ///
-    /// # Errors
-    /// Storage failures.
-    pub async fn write_results(&self, results: &Results) -> Result<()> {
-        self.write_result(RESULTS_JSON, to_json(results)?).await
+    pub async fn write_results_json(&self, results: &Results) -> Result<()> {
+        self.write_file(RESULTS_JSON, to_json(results)?).await
     }
 
     /// Deletes Results.json, since an old one would vouch for files that are about to change.
-    ///
-    /// # Errors
-    /// Storage failures.
-    pub async fn delete_results(&self) -> Result<()> {
+    pub async fn delete_results_json(&self) -> Result<()> {
         Ok(self.store.delete(&[self.key(RESULTS_JSON)]).await?)
     }
 
     /// Reads Results.json.
-    ///
-    /// # Errors
-    /// Storage failures, and a file that is not ours.
-    pub async fn read_results(&self) -> Result<Results> {
+    pub async fn read_results_json(&self) -> Result<Results> {
         self.read_json(&self.key(RESULTS_JSON)).await
     }
 
-    /// Reads a file of the results by its name.
-    ///
-    /// # Errors
-    /// Storage failures.
-    pub async fn read_result(&self, name: &str) -> Result<Bytes> {
+    /// Reads one of the results, by its name.
+    pub async fn read_file(&self, name: &str) -> Result<Bytes> {
         Ok(self.store.get(&self.key(name)).await?)
     }
 
     /// Reads a JSON file by its key.
-    ///
-    /// # Errors
-    /// Storage failures, and a file of another form.
     pub(crate) async fn read_json<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
         let bytes = self.store.get(key).await?;
         serde_json::from_slice(&bytes)
-            .map_err(|error| Error::internal(format!("failed to read {}: {error}", self.store.location(key))))
+            .map_err(|error| Error::internal(format!("failed to read {}", self.store.location(key)), error))
     }
 }
 
 fn to_json(value: &impl Serialize) -> Result<Bytes> {
-    serde_json::to_vec_pretty(value).map(Bytes::from).map_err(Error::internal)
+    serde_json::to_vec_pretty(value).map(Bytes::from).map_err(|error| Error::internal("failed to encode JSON", error))
 }

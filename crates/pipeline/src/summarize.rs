@@ -10,7 +10,7 @@ use crate::{
     error::Result,
     events::{SummarizeEvent, Summary},
     map_run::{failure_reasons, not_run_reason},
-    merge::{Merge, Merged},
+    merge::{Addition, Merge, Merged},
     plan::{Plan, Slice},
     run_files::{CATALOGUE, Missing, PICTURE, RESULTS_JSON, RankRecord, Results, RunFiles},
     storage::Stores,
@@ -40,13 +40,13 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
     while let Some(fetched) = parts.next().await {
         let share = plan.share(rank);
         let gap = match fetched? {
-            Some((record, part)) => {
-                let added = merge.add(&share, record, part)?;
-                if added.is_err() {
+            Some((record, part)) => match merge.add(&share, record, part)? {
+                Addition::Added => None,
+                Addition::Unusable(reason) => {
                     files.delete_records([rank]).await?;
+                    Some(reason)
                 }
-                added.err()
-            }
+            },
             None => Some(reasons.remove(&rank).unwrap_or_else(|| not_run_reason(event))),
         };
         if let Some(reason) = gap {
@@ -64,10 +64,10 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
 
     let wall_seconds = seconds_since(&event.start_time, now);
     let Merged { results, catalogue, combined, picture } = merge.finish(&plan, &event.execution, wall_seconds)?;
-    files.write_result(CATALOGUE, catalogue).await?;
+    files.write_file(CATALOGUE, catalogue).await?;
+    files.write_file(PICTURE, picture).await?;
     files.write_combined(&combined).await?;
-    files.write_result(PICTURE, picture).await?;
-    files.write_results(&results).await?;
+    files.write_results_json(&results).await?;
 
     let summary = answer(&plan, &results, files.key(RESULTS_JSON));
     tracing::info!(
@@ -137,7 +137,10 @@ fn reason(plan: &Plan, results: &Results, missing_rows: Option<u64>) -> String {
     if results.missing.len() > REASONS_SHOWN {
         text.push_str(&format!(" And {} more, in Results.json.", results.missing.len() - REASONS_SHOWN));
     }
-    text.push_str(" Start the same input again to run only what is missing.");
+    text.push_str(&format!(
+        " Start the same input again with `result_path` {:?} to run only what is missing.",
+        plan.payload.result_path
+    ));
     text
 }
 

@@ -28,7 +28,7 @@ const IMAGE: usize = SIDE * ZOOM;
 const GAP: usize = 6;
 const MARGIN: usize = 18;
 const HEADING: usize = 62;
-const PAPER: RGBColor = RGBColor(12, 13, 16);
+const BACKGROUND: RGBColor = RGBColor(12, 13, 16);
 const BRIGHT: RGBColor = RGBColor(235, 235, 235);
 const DIM: RGBColor = RGBColor(150, 150, 155);
 
@@ -41,7 +41,7 @@ pub fn draw(galaxies: &[(&[f32], f64)], title: &str, subtitle: &str) -> Result<V
     let length = |count: usize| count * (IMAGE + GAP) - GAP;
     let rows = galaxies.len().div_ceil(COLUMNS).max(1);
     let size = (2 * MARGIN + length(COLUMNS), MARGIN + HEADING + length(rows));
-    render((size.0 as u32, size.1 as u32), &PAPER, |root| {
+    render((size.0 as u32, size.1 as u32), &BACKGROUND, |root| {
         text(root, title, 24, Anchor::upper_left((MARGIN as i32, 12)), &BRIGHT)?;
         text(root, subtitle, 17, Anchor::upper_left((MARGIN as i32, 38)), &DIM)?;
         for (index, (images, redshift)) in galaxies.iter().enumerate() {

@@ -2,9 +2,8 @@
 
 use std::{ops::Range, path::Path};
 
-use galaxies::{DatasetWriter, Redshifts};
+use galaxies::{DatasetWriter, Redshifts, WriteError};
 use rayon::prelude::*;
-use torch_file::WriteError;
 
 use crate::galaxy::Galaxy;
 

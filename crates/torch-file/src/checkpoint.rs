@@ -6,6 +6,8 @@ use crate::{error::FormatError, file::TorchFile, range::RangeRead, tensor::Tenso
 
 /// Modules are nested at most so deep.
 const MAX_DEPTH: usize = 64;
+/// A network has at most this many modules.
+const MAX_MODULES: usize = 100_000;
 
 /// A plain attribute of a module.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,26 +49,21 @@ impl Checkpoint {
             found,
         };
         let mut checkpoint = Self::default();
-        if is_module(root) {
-            let module = unwrap_parallel(root);
+        let inner = ["state_dict", "model_state_dict", "model"]
+            .iter()
+            .find_map(|key| root.get(key).filter(|value| value.entries().is_some() || is_module(*value)));
+        let network = inner.filter(|_| !is_module(root)).unwrap_or(root);
+        if is_module(network) {
+            let module = unwrap_parallel(network);
             checkpoint.class = module.class().map(|(_, name)| name.to_owned());
             checkpoint.walk(module).map_err(content)?;
         } else {
-            let state = ["state_dict", "model_state_dict", "model"]
-                .iter()
-                .find_map(|key| root.get(key).filter(|value| value.entries().is_some() || is_module(*value)))
-                .unwrap_or(root);
-            if is_module(state) {
-                checkpoint.class = state.class().map(|(_, name)| name.to_owned());
-                checkpoint.walk(unwrap_parallel(state)).map_err(content)?;
-            } else {
-                for (name, value) in state.entries().ok_or_else(|| content(root.describe()))? {
-                    let (Some(name), Some(tensor)) = (name.as_str(), value.as_tensor()) else {
-                        continue;
-                    };
-                    let name = name.strip_prefix("module.").unwrap_or(name);
-                    checkpoint.tensors.insert(name.to_owned(), tensor.clone());
-                }
+            for (name, value) in network.entries().ok_or_else(|| content(root.describe()))? {
+                let (Some(name), Some(tensor)) = (name.as_str(), value.as_tensor()) else {
+                    continue;
+                };
+                let name = name.strip_prefix("module.").unwrap_or(name);
+                checkpoint.tensors.insert(name.to_owned(), tensor.clone());
             }
         }
         if checkpoint.tensors.is_empty() {
@@ -84,8 +81,11 @@ impl Checkpoint {
             if depth > MAX_DEPTH || (depth > 0 && module.id == root.id) {
                 return Err(format!("a module that is nested without end, at {path}"));
             }
-            if !open.insert((path.clone(), module.id)) || open.len() > 100_000 {
-                return Err("too many modules".into());
+            if !open.insert((path.clone(), module.id)) {
+                return Err(format!("two modules under one name, {path}"));
+            }
+            if open.len() > MAX_MODULES {
+                return Err(format!("more than {MAX_MODULES} modules"));
             }
             let Some(state) = module.state() else {
                 continue;

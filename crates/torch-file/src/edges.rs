@@ -34,8 +34,7 @@ impl Edges {
             return Ok(Self { head: all.clone(), tail: all, tail_start: 0 });
         }
         let tail_start = size - EDGE;
-        let (head, tail) =
-            try_join!(read(reader, "the head", 0..EDGE), read(reader, "the zip directory", tail_start..size))?;
+        let (head, tail) = try_join!(read(reader, "the head", 0..EDGE), read(reader, "the tail", tail_start..size))?;
         Ok(Self { head, tail, tail_start })
     }
 

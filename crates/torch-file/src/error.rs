@@ -18,6 +18,14 @@ pub enum Error<E: std::error::Error + 'static> {
         /// The reader's own error.
         source: E,
     },
+    /// The file could not be opened.
+    #[error("failed to open {file}")]
+    Open {
+        /// Path of the file.
+        file: String,
+        /// What the system said.
+        source: E,
+    },
     /// The bytes are not those of a file that this crate reads.
     #[error(transparent)]
     Format(#[from] FormatError),

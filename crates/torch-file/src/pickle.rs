@@ -51,7 +51,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, Stop> {
     Ok(Parsed { length: machine.at, pickle: Pickle { nodes: machine.nodes, root } })
 }
 
-/// Reads one pickle that fills `bytes`.
+/// Reads one pickle. What lies behind it is not looked at, as Python does not.
 pub(crate) fn parse_whole(file: &str, member: &str, bytes: &[u8]) -> Result<Pickle, FormatError> {
     match parse(bytes) {
         Ok(parsed) => Ok(parsed.pickle),

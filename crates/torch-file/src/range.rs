@@ -33,7 +33,7 @@ impl LocalFile {
     /// Opens a file for reading.
     ///
     /// # Errors
-    /// [`Error::Read`] where the path cannot be opened or is a folder.
+    /// [`Error::Open`] where the path cannot be opened or is a folder.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error<io::Error>> {
         let name = path.as_ref().display().to_string();
         let open = || {
@@ -46,7 +46,7 @@ impl LocalFile {
         };
         match open() {
             Ok((file, size)) => Ok(Self { name, size, file: Arc::new(file) }),
-            Err(source) => Err(Error::Read { file: name, start: 0, end: 0, source }),
+            Err(source) => Err(Error::Open { file: name, source }),
         }
     }
 }

@@ -10,10 +10,10 @@ use crate::{
     dtype::DType,
     error::WriteError,
     pickler,
-    zip_writer::{Member, directory_entry, end_records, local_header},
+    zip_writer::{WrittenMember, directory_entry, end_records, local_header},
 };
 
-/// One tensor of a data set: `[rows, …]`.
+/// What a tensor `[rows, …]` of a data set is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     /// Type of the elements.
@@ -36,7 +36,7 @@ pub struct TensorDatasetWriter {
     columns: Vec<Column>,
     rows: u64,
     written: u64,
-    members: Vec<Member>,
+    members: Vec<WrittenMember>,
 }
 
 /// The members in front of the tensors': the pickle and the byte order.
@@ -71,8 +71,8 @@ impl TensorDatasetWriter {
 
     /// Gives the next member its place.
     fn place(&mut self, stem: &str, name: &str, size: u64) {
-        let header = self.members.last().map_or(0, Member::end);
-        self.members.push(Member::at(header, format!("{stem}/{name}"), size));
+        let header = self.members.last().map_or(0, WrittenMember::end);
+        self.members.push(WrittenMember::at(header, format!("{stem}/{name}"), size));
     }
 
     fn put(&mut self, member: usize, at: u64, bytes: &[u8]) -> Result<(), WriteError> {
@@ -127,7 +127,7 @@ impl TensorDatasetWriter {
             self.file.write_all_at(&local_header(member, crc), member.header).map_err(failed)?;
             directory.extend(directory_entry(member, crc));
         }
-        let start = self.members.last().map_or(0, Member::end);
+        let start = self.members.last().map_or(0, WrittenMember::end);
         let end = end_records(self.members.len() as u64, start, directory.len() as u64);
         directory.extend(end);
         self.file.write_all_at(&directory, start).map_err(failed)

@@ -81,12 +81,7 @@ impl Directory {
             .windows(4)
             .rposition(|window| window == b"PK\x05\x06")
             .filter(|end| tail.len() - end >= END_RECORD)
-            .ok_or_else(|| FormatError::Truncated {
-                file: file.to_owned(),
-                member: "the zip directory".to_owned(),
-                expected: reader.size() + END_RECORD as u64,
-                size: reader.size(),
-            })?;
+            .ok_or_else(|| bad("there is no end record at the file's end: the file is truncated"))?;
         let missing = || bad("its end record is cut short");
         let mut count = u16_at(tail, end + 10).ok_or_else(missing)?;
         let mut length = u32_at(tail, end + 12).ok_or_else(missing)?;

@@ -7,8 +7,8 @@ const ALIGNMENT: u64 = 64;
 /// Sizes from here on need the zip64 fields.
 const FULL: u64 = 0xffff_ffff;
 
-/// A member whose place is known before its bytes are.
-pub(crate) struct Member {
+/// A member that is being written, whose place is known before its bytes are.
+pub(crate) struct WrittenMember {
     /// Name in the file, with its folder.
     name: String,
     size: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Member {
     pub(crate) crc: Hasher,
 }
 
-impl Member {
+impl WrittenMember {
     /// The member of this name and size whose local header starts at the offset `header`.
     pub(crate) fn at(header: u64, name: String, size: u64) -> Self {
         let fixed = header + 30 + name.len() as u64 + zip64_extra(size);
@@ -39,7 +39,7 @@ fn zip64_extra(size: u64) -> u64 {
     if size >= FULL { 20 } else { 0 }
 }
 
-/// A value, or the mark that it stands in the zip64 field.
+/// A value, or the number that says that it stands in the zip64 field.
 fn narrow(value: u64) -> [u8; 4] {
     u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes()
 }
@@ -53,7 +53,7 @@ fn common_fields(crc: u32, size: u64) -> Vec<u8> {
     bytes
 }
 
-pub(crate) fn local_header(member: &Member, crc: u32) -> Vec<u8> {
+pub(crate) fn local_header(member: &WrittenMember, crc: u32) -> Vec<u8> {
     let mut extra = Vec::new();
     if member.size >= FULL {
         extra.extend([1, 0, 16, 0]);
@@ -77,7 +77,7 @@ pub(crate) fn local_header(member: &Member, crc: u32) -> Vec<u8> {
     bytes
 }
 
-pub(crate) fn directory_entry(member: &Member, crc: u32) -> Vec<u8> {
+pub(crate) fn directory_entry(member: &WrittenMember, crc: u32) -> Vec<u8> {
     let mut zip64 = Vec::new();
     if member.size >= FULL {
         zip64.extend(member.size.to_le_bytes());

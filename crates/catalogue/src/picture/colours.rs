@@ -2,7 +2,7 @@
 
 use plotters::style::RGBColor;
 
-/// Labels, axes and helping lines.
+/// Labels, axes and guides.
 pub(super) const GREY: RGBColor = RGBColor(110, 110, 110);
 /// The grid, and the frame of the metrics.
 pub(super) const LIGHT: RGBColor = RGBColor(225, 225, 225);

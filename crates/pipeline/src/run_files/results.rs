@@ -57,17 +57,15 @@ pub struct Missing {
 pub struct Timings {
     /// From the start of the execution to the merge.
     pub wall_seconds: f64,
-    /// Of the slowest rank.
     pub slowest_rank_seconds: f64,
-    /// Of all ranks together, from event to run.
+    /// The whole time of each rank. This and what follows are sums over all ranks of this execution.
     pub rank_seconds: f64,
-    /// Of all ranks together, in the engine.
     pub inference_seconds: f64,
-    /// Of all ranks together, waiting for data.
+    /// How long engines waited for data.
     pub waiting_seconds: f64,
-    /// Of all ranks together, loading model and engine.
+    /// Loading model and engine.
     pub model_seconds: f64,
-    /// CPU time of all threads of all ranks.
+    /// CPU time of all threads.
     pub cpu_seconds: f64,
 }
 

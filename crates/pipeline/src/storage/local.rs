@@ -69,10 +69,10 @@ fn walk(folder: &Path, prefix: &str) -> std::io::Result<Vec<ObjectInfo>> {
     for entry in WalkDir::new(folder).follow_links(true) {
         let entry = entry?;
         if entry.file_type().is_dir() {
-            // The folder itself may be a file.
             continue;
         }
         let Some(name) = entry.path().strip_prefix(folder).ok().and_then(Path::to_str) else { continue };
+        // What should be the folder is a file.
         if name.is_empty() {
             return Err(ErrorKind::NotADirectory.into());
         }
@@ -158,9 +158,9 @@ impl ObjectStore for LocalStore {
     }
 
     async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError> {
-        let file = file.to_owned();
+        let mut source = std::fs::File::open(file)
+            .map_err(|error| StorageError::of_io("read", file.display().to_string(), error))?;
         let copy = move |path: &Path| {
-            let mut source = std::fs::File::open(file)?;
             write_beside(path, Write::Replace, |part| std::io::copy(&mut source, part).map(drop)).map(drop)
         };
         self.blocking("write", key, copy).await
