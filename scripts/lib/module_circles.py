@@ -55,7 +55,7 @@ def module_path(file: Path) -> tuple[str, ...]:
 
 
 def paths(text: str) -> Iterator[tuple[str, ...]]:
-    """Every path in `use` declarations, braces expanded, and every other one that starts with `crate`, `self` or `super`."""
+    """Every path in `use` declarations, braces expanded, and every other one from `crate`, `self` or `super`."""
     declarations = re.compile(r"\buse ([^;]+);")
     for tree in declarations.findall(text):
         yield from expand(re.sub(r"\s+", "", re.sub(r"\s+as\s+\w+", "", tree)))
