@@ -17,6 +17,6 @@ pub use canvas::DrawError;
 pub use comparison::Comparison;
 pub use metrics::{Metrics, Rail};
 pub use parquet::errors::ParquetError;
-pub use parquet_file::{CatalogueWriter, read};
+pub use parquet_file::{CatalogueWriter, read, read_metadata};
 pub use provenance::Provenance;
 pub use rows::CatalogueRows;

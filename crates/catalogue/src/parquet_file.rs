@@ -23,7 +23,10 @@ use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
-    file::{metadata::KeyValue, properties::WriterProperties},
+    file::{
+        metadata::{KeyValue, ParquetMetaDataReader},
+        properties::WriterProperties,
+    },
 };
 
 use crate::{provenance::Provenance, rows::CatalogueRows};
@@ -102,6 +105,11 @@ impl<W: Write + Send> CatalogueWriter<W> {
         self.rows
     }
 
+    /// Adds an entry to the file's metadata.
+    pub fn note(&mut self, key: &str, value: String) {
+        self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+    }
+
     /// Writes the footer, with what made the catalogue, and gives the sink back.
     ///
     /// # Errors
@@ -129,6 +137,16 @@ pub fn read(bytes: Bytes) -> Result<impl Iterator<Item = Result<CatalogueRows, P
         Ok(batch) => runs(&batch).into_iter().map(Ok).collect::<Vec<_>>(),
         Err(error) => vec![Err(error.into())],
     }))
+}
+
+/// Reads an entry of the metadata of a Parquet file, where it has it.
+///
+/// # Errors
+/// What Parquet says.
+pub fn read_metadata(bytes: &Bytes, key: &str) -> Result<Option<String>, ParquetError> {
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes)?;
+    let entries = metadata.file_metadata().key_value_metadata();
+    Ok(entries.into_iter().flatten().find(|entry| entry.key == key).and_then(|entry| entry.value.clone()))
 }
 
 /// Cuts a batch where the file changes or the row index does not go on by one.

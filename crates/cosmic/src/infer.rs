@@ -8,6 +8,7 @@ use clap::Args;
 use pipeline::{
     local_run::{LocalRun, Progress},
     payload::MAX_BATCH_SIZE,
+    result_folder::ResultFolder,
     run_files::RESULTS,
 };
 
@@ -44,6 +45,7 @@ pub(crate) struct InferArgs {
 }
 
 pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) -> Result<Outcome> {
+    let out = ResultFolder::claim(&args.out)?;
     let data = Location::parse(&args.data, global).await?;
     let files = data.partitions().await?;
     let loading = Instant::now();
@@ -65,7 +67,7 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
         model_seconds: loading.elapsed().as_secs_f64(),
         batch_size: args.batch_size,
     }
-    .run(files, &args.out, |Progress { rows, of }| {
+    .run(files, out, |Progress { rows, of }| {
         bar.set_length(of);
         bar.set_position(rows);
     })

@@ -68,7 +68,7 @@ impl Location {
     /// The one data file that is here, or all those in the folder, in natural order.
     pub(crate) async fn partitions(&self) -> Result<Vec<PlannedFile>> {
         if is_partition(&self.key) {
-            return Ok(vec![PlannedFile { object: self.store.head(&self.key).await?, rows: None }]);
+            return Ok(vec![PlannedFile::listed(self.store.head(&self.key).await?)]);
         }
         Ok(list_partitions(&self.store, &self.key, None).await?)
     }

@@ -13,7 +13,8 @@ use clap::Args;
 use pipeline::{
     events::plain_cause,
     payload::Payload,
-    run_files::{RESULTS, Results, RunFiles},
+    result_folder::ResultFolder,
+    run_files::{RESULTS, RESULTS_JSON, Results, RunFiles, sha256, to_json},
     storage::{S3Store, aws_config, explain},
 };
 use serde::Serialize;
@@ -71,6 +72,8 @@ struct RunOutput {
 }
 
 pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Result<Outcome> {
+    // Tested before anything starts.
+    let out = args.out.as_deref().map(ResultFolder::claim).transpose()?;
     let name = args.name.clone().unwrap_or_else(|| execution_name(&args.payload));
     let input = payload(&args.payload, &args.set)?;
     let (checked, warnings) = Payload::parse(&input, &name).with_context(|| args.payload.display().to_string())?;
@@ -104,12 +107,12 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
     let files = RunFiles::new(Arc::new(store), &checked.result_path);
     // Nothing of this run lies there where it was refused or planning failed.
     let results = match summarized(&ended) {
-        true => Some(files.read_results_json().await?),
+        true => Some(fetch(&files, &execution).await?),
         false => None,
     };
-    let paths = match (&results, &args.out) {
+    let paths = match (&results, out) {
         (None, _) => Vec::new(),
-        (Some(_), Some(folder)) => download(&files, folder).await?,
+        (Some(results), Some(folder)) => download(&files, results, folder).await?,
         (Some(_), None) => RESULTS.map(|name| files.location(name)).to_vec(),
     };
     // Results are worth more than their price: that it cannot be told is no failure.
@@ -174,17 +177,36 @@ fn summarized(ended: &DescribeExecutionOutput) -> bool {
     ended.status == ExecutionStatus::Succeeded || ended.error.as_deref() == Some("IncompleteCatalogue")
 }
 
-/// Fetches the results into a folder, Results.json last.
-async fn download(files: &RunFiles, folder: &Path) -> Result<Vec<String>> {
-    std::fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
-    let mut paths = Vec::new();
-    for name in RESULTS {
-        let path = folder.join(name);
-        let bytes = files.read_file(name).await?;
-        std::fs::write(&path, bytes).with_context(|| format!("failed to write {}", path.display()))?;
-        paths.push(path.display().to_string());
+/// The results of an execution, held against what Results.json says of them.
+async fn fetch(files: &RunFiles, execution: &Execution) -> Result<Results> {
+    let results = files.read_results_json().await?;
+    if results.execution != execution.name {
+        bail!(
+            "{} is of execution {}, which has replaced the results of {}",
+            files.location(RESULTS_JSON),
+            results.execution,
+            execution.name
+        );
     }
-    Ok(paths)
+    Ok(results)
+}
+
+/// Puts the results into a folder, all or none.
+async fn download(files: &RunFiles, results: &Results, folder: ResultFolder) -> Result<Vec<String>> {
+    for name in RESULTS.into_iter().filter(|name| *name != RESULTS_JSON) {
+        let bytes = files.read_file(name).await?;
+        let expected = results.sha256.get(name).with_context(|| format!("Results.json does not speak of {name}"))?;
+        let found = sha256(&bytes);
+        if found != *expected {
+            bail!(
+                "{} has the SHA-256 {found}, and Results.json says {expected}: another execution is replacing these results; nothing was downloaded",
+                files.location(name)
+            );
+        }
+        folder.write(name, &bytes)?;
+    }
+    folder.write(RESULTS_JSON, &to_json(results)?)?;
+    Ok(folder.publish()?.iter().map(|path| path.display().to_string()).collect())
 }
 
 fn duration(ended: &DescribeExecutionOutput) -> f64 {

@@ -8,16 +8,28 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
+use async_trait::async_trait;
 use pipeline::{
     Error,
     engine_cache::EngineCache,
-    events::{InitializeEvent, RankEvent},
-    initialize::initialize,
+    events::{InitializeEvent, RankEvent, Task},
+    initialize::{Executions, initialize},
+    plan::Owner,
     rank,
     run_files::RunFiles,
     storage::{LocalStore, Stores},
 };
+
+/// Nobody else runs in the folder.
+struct NoOther;
+
+#[async_trait]
+impl Executions for NoOther {
+    async fn is_running(&self, _: &str) -> pipeline::Result<bool> {
+        Ok(false)
+    }
+}
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -29,7 +41,7 @@ async fn main() -> Result<()> {
     let engines = EngineCache::new(
         PathBuf::new(),
         Box::new(move |name, model| {
-            engines::load(name, model, Some(threads)).map_err(|error| Error::BadEngine(error.into()))
+            engines::load(Some(name), model, Some(threads)).map_err(|error| Error::BadEngine(error.into()))
         }),
     );
     let work = tempfile::tempdir()?;
@@ -43,18 +55,18 @@ async fn main() -> Result<()> {
         "bucket": "bucket", "prefix": "partitions", "result_path": "run", "model": "model", "engine": engine,
         "batch_size": batch_size
     });
-    let planned = initialize(&stores, &InitializeEvent { payload, execution: "bench".into() }, None).await?;
-    ensure!(planned.world_size == 1, "{folder} has {} partitions, and this measures one", planned.world_size);
-    let event = RankEvent {
-        execution: planned.execution,
-        bucket: planned.bucket,
-        result_path: planned.result_path,
-        fingerprint: planned.fingerprint,
-        rank: 0,
+    let owner = Owner { execution: "bench".into(), execution_arn: "bench".into() };
+    let planned = initialize(&stores, &NoOther, &InitializeEvent { payload, owner }, None).await?;
+    let files = RunFiles::new(stores.bucket(&planned.bucket), &planned.result_path);
+    let [task] = <[Task; 1]>::try_from(files.read_tasks().await?)
+        .map_err(|tasks| anyhow!("{folder} has {} partitions, and this measures one", tasks.len()))?;
+    let hash = task.object.clone();
+    rank::run(&stores, &engines, &RankEvent::new(&planned, task), None).await?;
+    let object = files.head_rank(&hash).await?.context("the rank could not read its partition")?;
+    let left = match files.read_rank(&object).await {
+        Ok(left) => left,
+        Err(error) => bail!("the rank left what cannot be read: {error:?}"),
     };
-    rank::run(&stores, &engines, &event, None).await?;
-    let files = RunFiles::new(stores.bucket(&event.bucket), &event.result_path);
-    let record = files.read_record(&event.fingerprint, 0).await?.context("the rank left no record")?;
-    println!("{}", serde_json::to_string(&record)?);
+    println!("{}", serde_json::to_string(&left.run)?);
     Ok(())
 }

@@ -16,19 +16,27 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let stores = &S3Store::client(&aws_config(None).await);
     let engines = &EngineCache::new(
         lambda::packaged("model.safetensors"),
-        Box::new(|name, model| engines::load(name, model, None).map_err(|error| Error::BadEngine(error.into()))),
+        Box::new(|name, model| engines::load(Some(name), model, None).map_err(|error| Error::BadEngine(error.into()))),
     );
     lambda::serve(
         |event: &RankEvent, id| {
             tracing::info_span!(
                 "rank",
                 requestId = id,
-                execution = event.execution,
+                execution = event.owner.execution,
                 architecture = ARCH,
-                rank = event.rank
+                rank = event.task.rank
             )
         },
         move |event, deadline| async move { rank::run(stores, engines, &event, Some(deadline)).await },
     )
     .await
+}
+
+#[cfg(all(test, feature = "native"))]
+mod tests {
+    #[test]
+    fn payloads_that_name_no_engine_get_the_one_that_is_built_in_first() {
+        assert_eq!(engines::AVAILABLE.first(), Some(&pipeline::payload::DEFAULT_ENGINE));
+    }
 }

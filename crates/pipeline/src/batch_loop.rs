@@ -2,6 +2,10 @@
 //!
 //! Reading runs ahead of computing by one chunk, in a task of its own, so that there are at most three chunks in memory
 //! (one computed on, one waiting, one arriving, the last as it is in the file too) whatever the size of the files.
+//!
+//! The loop is where completeness is proved, for ranks and local runs alike: each input is either handed on, with exactly
+//! the rows it owes, or named as unreadable. The rows of a file are handed on once all of it was read, because only then
+//! its checksum is known; until then they wait, as some twenty bytes a galaxy.
 
 use std::{ops::Range, sync::Arc, time::Instant};
 
@@ -12,12 +16,12 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
-    deadline::{Deadline, Opened, Pace},
+    deadline::{Deadline, Pace},
     error::{Error, Result},
     partitions,
     plan::{PlannedFile, Slice},
     resource_usage,
-    storage::{ObjectReader, ObjectStore},
+    storage::{ObjectReader, ObjectStore, explain},
 };
 
 /// Bytes that are fetched at a time where batches are smaller: below this, a request's latency costs more than its
@@ -33,11 +37,20 @@ pub struct FileRows {
     pub to: u64,
 }
 
+/// A file, or a part of one, whose rows are owed and could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadableFile {
+    pub key: String,
+    pub reason: String,
+}
+
 /// What predicting some files took.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Work {
     /// What was read, in order, empty files among it.
     pub files: Vec<FileRows>,
+    /// What could not be read.
+    pub unreadable: Vec<UnreadableFile>,
     /// Rows that were predicted or flagged.
     pub rows: u64,
     /// Rows without a predicted redshift.
@@ -54,12 +67,6 @@ pub struct Work {
     pub waiting_seconds: f64,
     /// CPU seconds that all threads of the process used meanwhile.
     pub cpu_seconds: f64,
-}
-
-impl Work {
-    fn opened(&self) -> Opened {
-        Opened { files: self.files.len(), rows: self.files.iter().map(|file| file.to - file.from).sum() }
-    }
 }
 
 /// A file, or a part of one, that is to be predicted.
@@ -83,6 +90,15 @@ impl Input {
     }
 }
 
+/// What becomes of a file that storage does not deliver, after all attempts of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStorageFailure {
+    /// The loop fails, because somebody will run it again.
+    Fail,
+    /// The file is named as unreadable.
+    LeaveOut,
+}
+
 /// What the loop runs with.
 pub struct BatchLoop<'a> {
     pub store: &'a Arc<dyn ObjectStore>,
@@ -90,45 +106,107 @@ pub struct BatchLoop<'a> {
     /// Galaxies per prediction.
     pub batch_size: u64,
     pub deadline: Option<Deadline>,
+    pub on_storage_failure: OnStorageFailure,
+}
+
+/// What the loop tells while it runs.
+pub enum Output {
+    /// So many rows were predicted so far.
+    Predicted(u64),
+    /// Rows for the catalogue, in the order of the inputs.
+    Rows(CatalogueRows),
+}
+
+/// The file that is being predicted.
+struct Current {
+    file: FileRows,
+    /// The row that must come next.
+    next: u64,
+    rows: Vec<CatalogueRows>,
+    bytes: u64,
 }
 
 impl BatchLoop<'_> {
-    /// Predicts the inputs in order, and hands the catalogue rows of each batch to `each`.
+    /// Predicts the inputs in order, and hands the catalogue rows of each to `each` once they are all there.
+    ///
+    /// An input that cannot be read is named in [`Work::unreadable`].
     ///
     /// # Errors
-    /// The first failure of reading, predicting or `each`; [`Error::DeadlineExceeded`] in time to be reported.
-    pub async fn run(&self, inputs: Vec<Input>, mut each: impl FnMut(CatalogueRows) -> Result<()>) -> Result<Work> {
+    /// The first failure of predicting, `each`, or storage; the reason of the first input where none can be read;
+    /// [`Error::DeadlineExceeded`] in time to be reported.
+    pub async fn run(&self, inputs: Vec<Input>, mut each: impl FnMut(Output) -> Result<()>) -> Result<Work> {
         let started = Instant::now();
         let cpu_before = resource_usage::cpu_seconds();
+        let owed = inputs.len();
         let planned_rows = inputs.iter().map(Input::planned_rows).sum();
-        let mut pace = Pace::new(self.deadline, inputs.len(), planned_rows);
+        let mut pace = Pace::new(self.deadline, owed, planned_rows);
         let (sender, mut messages) = mpsc::channel(1);
         // The task is aborted when the set is dropped: nothing reads on once this function has returned.
         let mut reading = JoinSet::new();
-        reading.spawn(read_ahead(Arc::clone(self.store), inputs, self.batch_size, sender));
+        reading.spawn(read_ahead(Arc::clone(self.store), inputs, self.batch_size, self.on_storage_failure, sender));
 
         let mut work = Work::default();
+        let mut current: Option<Current> = None;
+        let mut predicted = 0;
+        let mut first_failure = None;
         loop {
             let waited = Instant::now();
             let message = match self.deadline {
                 Some(deadline) => tokio::time::timeout_at(deadline.to_stop_waiting().into(), messages.recv())
                     .await
-                    .map_err(|_| pace.too_late(work.rows, &work.opened()))?,
+                    .map_err(|_| pace.ran_out_waiting(waited.elapsed(), predicted))?,
                 None => messages.recv().await,
             };
             work.waiting_seconds += waited.elapsed().as_secs_f64();
             let chunk = match message {
-                Some(Message::File(file)) => {
+                Some(Message::Begin(file)) => {
+                    if let Some(begun) = current.take() {
+                        // The file is read once more from its beginning.
+                        predicted -= begun.next - begun.file.from;
+                    } else {
+                        pace.opened(file.to - file.from);
+                    }
+                    current = Some(Current { next: file.from, file, rows: Vec::new(), bytes: 0 });
+                    continue;
+                }
+                Some(Message::End) => {
+                    let Current { file, next, rows, bytes } =
+                        current.take().ok_or_else(|| Error::fault("a file ended that had not begun"))?;
+                    if next != file.to {
+                        let FileRows { key, from, to } = &file;
+                        return Err(Error::fault(format!("rows {from}..{to} of {key} are owed, and end at {next}")));
+                    }
+                    for rows in rows {
+                        work.rows += rows.len() as u64;
+                        work.flagged += rows.flagged();
+                        each(Output::Rows(rows))?;
+                    }
+                    work.bytes += bytes;
                     work.files.push(file);
+                    continue;
+                }
+                Some(Message::Unreadable(key, error)) => {
+                    match current.take() {
+                        Some(begun) => predicted -= begun.next - begun.file.from,
+                        None => pace.opened(0),
+                    }
+                    let reason = explain(&error);
+                    tracing::warn!(key, reason, "a file cannot be read: its rows will be missing");
+                    work.unreadable.push(UnreadableFile { key, reason });
+                    first_failure.get_or_insert(error);
                     continue;
                 }
                 Some(Message::Chunk(chunk)) => Arc::new(chunk),
                 None => break,
             };
             let count = chunk.flags.len();
-            let step = usize::try_from(self.batch_size).unwrap_or(count.max(1));
+            let begun = current
+                .as_mut()
+                .filter(|begun| begun.file.key == chunk.file && begun.next == chunk.first_row)
+                .ok_or_else(|| Error::fault(format!("row {} of {} is out of order", chunk.first_row, chunk.file)))?;
+            let step = usize::try_from(self.batch_size).unwrap_or(count).max(1);
             for from in (0..count).step_by(step) {
-                pace.check_deadline(work.rows, &work.opened())?;
+                pace.check_deadline(predicted)?;
                 let batch = from..count.min(from + step);
                 let asked = Instant::now();
                 let z_phot = predict_batch(self.engine, &chunk, batch.clone()).await?;
@@ -137,15 +215,23 @@ impl BatchLoop<'_> {
                 work.inference_seconds += took.as_secs_f64();
                 work.batches += 1;
                 let rows = chunk.catalogue_rows(batch, z_phot);
-                work.rows += rows.len() as u64;
-                work.flagged += rows.flagged();
-                each(rows)?;
+                begun.next += rows.len() as u64;
+                predicted += rows.len() as u64;
+                begun.rows.push(rows);
+                each(Output::Predicted(predicted))?;
             }
-            work.bytes += chunk.bytes;
+            begun.bytes += chunk.bytes;
         }
         // The end of the messages is the end of the data only where the reader says so: it may have failed or panicked.
         while let Some(outcome) = reading.join_next().await {
             outcome.map_err(|error| Error::internal("the reader stopped", error))??;
+        }
+        let settled = work.files.len() + work.unreadable.len();
+        if settled != owed || current.is_some() {
+            return Err(Error::fault(format!("{owed} files are owed, and {settled} came")));
+        }
+        if let Some(error) = first_failure.filter(|_| work.files.is_empty()) {
+            return Err(error);
         }
         work.wall_seconds = started.elapsed().as_secs_f64();
         work.cpu_seconds = resource_usage::cpu_seconds() - cpu_before;
@@ -155,9 +241,13 @@ impl BatchLoop<'_> {
 
 /// What the reading task sends.
 enum Message {
-    /// A file was opened, and these of its rows follow.
-    File(FileRows),
+    /// A file was opened, and these of its rows follow. Where the same file has begun already, its rows come anew.
+    Begin(FileRows),
     Chunk(Chunk),
+    /// The file that has begun is whole.
+    End,
+    /// The next file, or the one that has begun, cannot be read.
+    Unreadable(String, Error),
 }
 
 /// Consecutive rows of one file. Rows with flags are blank.
@@ -189,33 +279,65 @@ async fn read_ahead(
     store: Arc<dyn ObjectStore>,
     inputs: Vec<Input>,
     batch_size: u64,
+    on_storage_failure: OnStorageFailure,
     sender: mpsc::Sender<Message>,
 ) -> Result<()> {
     for Input { file, rows, opened } in inputs {
-        let dataset = match opened {
-            Some(dataset) => dataset,
-            None => partitions::open(&store, &file).await?,
+        let first = send_file(&store, &file, rows.as_ref(), opened, batch_size, &sender).await;
+        let outcome = match first {
+            // What arrived may not be what is stored: the file is read once more before that is believed of it.
+            Err(Error::BadPartition(reason)) => {
+                tracing::warn!(key = file.object.key, reason = explain(&*reason), "read once more");
+                send_file(&store, &file, rows.as_ref(), None, batch_size, &sender).await
+            }
+            first => first,
         };
-        let rows = rows.unwrap_or(0..dataset.rows());
-        let key = file.object.key;
-        let opened = FileRows { key: key.clone(), from: rows.start, to: rows.end };
-        if sender.send(Message::File(opened)).await.is_err() {
+        let message = match outcome {
+            Ok(()) => Message::End,
+            Err(error) if error.is_permanent() || on_storage_failure == OnStorageFailure::LeaveOut => {
+                Message::Unreadable(file.object.key, error)
+            }
+            Err(error) => return Err(error),
+        };
+        if sender.send(message).await.is_err() {
             return Ok(());
         }
-        let batches = (CHUNK_BYTES / (batch_size * dataset.bytes_per_row()).max(1)).max(1);
-        let step = batches * batch_size;
-        let mut from = rows.start;
-        while from < rows.end {
-            let to = rows.end.min(from + step);
-            let mut galaxies = dataset.read(from..to).await?;
-            let flags = blank_flagged(&mut galaxies);
-            let bytes = (to - from) * dataset.bytes_per_row();
-            let chunk = Chunk { file: key.clone(), first_row: from, galaxies, flags, bytes };
-            if sender.send(Message::Chunk(chunk)).await.is_err() {
-                return Ok(());
-            }
-            from = to;
+    }
+    Ok(())
+}
+
+/// Sends the rows of one file.
+async fn send_file(
+    store: &Arc<dyn ObjectStore>,
+    file: &PlannedFile,
+    rows: Option<&Range<u64>>,
+    opened: Option<Dataset<ObjectReader>>,
+    batch_size: u64,
+    sender: &mpsc::Sender<Message>,
+) -> Result<()> {
+    let dataset = match opened {
+        Some(dataset) => dataset,
+        None => partitions::open(store, file).await?,
+    };
+    let rows = rows.cloned().unwrap_or(0..dataset.rows());
+    let key = &file.object.key;
+    let begin = Message::Begin(FileRows { key: key.clone(), from: rows.start, to: rows.end });
+    if sender.send(begin).await.is_err() {
+        return Ok(());
+    }
+    let batches = (CHUNK_BYTES / (batch_size * dataset.bytes_per_row()).max(1)).max(1);
+    let step = batches * batch_size;
+    let mut from = rows.start;
+    while from < rows.end {
+        let to = rows.end.min(from + step);
+        let mut galaxies = dataset.read(from..to).await?;
+        let flags = blank_flagged(&mut galaxies);
+        let bytes = (to - from) * dataset.bytes_per_row();
+        let chunk = Chunk { file: key.clone(), first_row: from, galaxies, flags, bytes };
+        if sender.send(Message::Chunk(chunk)).await.is_err() {
+            return Ok(());
         }
+        from = to;
     }
     Ok(())
 }

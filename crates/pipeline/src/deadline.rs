@@ -2,10 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    storage::StorageError,
+};
 
 /// Kept free before a deadline to write the part and the record.
 const WRITE_RESERVE: Duration = Duration::from_secs(3);
+
+/// Rows that do not come for so long do not come because storage is slow, but because it does not answer.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// When a function's time ends.
 #[derive(Debug, Clone, Copy)]
@@ -22,12 +28,6 @@ impl Deadline {
     }
 }
 
-/// What was opened so far.
-pub(crate) struct Opened {
-    pub(crate) files: usize,
-    pub(crate) rows: u64,
-}
-
 /// How fast the work goes, and whether it will be done in time.
 pub(crate) struct Pace {
     deadline: Option<Deadline>,
@@ -35,12 +35,21 @@ pub(crate) struct Pace {
     slowest_batch: Duration,
     files: usize,
     planned_rows: Option<u64>,
+    opened_files: usize,
+    opened_rows: u64,
 }
 
 impl Pace {
     /// Starts the clock for so many files. `planned_rows` is given where it is known before they are opened.
     pub(crate) fn new(deadline: Option<Deadline>, files: usize, planned_rows: Option<u64>) -> Self {
-        Self { deadline, started: Instant::now(), slowest_batch: Duration::ZERO, files, planned_rows }
+        let (started, slowest_batch) = (Instant::now(), Duration::ZERO);
+        Self { deadline, started, slowest_batch, files, planned_rows, opened_files: 0, opened_rows: 0 }
+    }
+
+    /// One more file is known, with so many rows to predict.
+    pub(crate) fn opened(&mut self, rows: u64) {
+        self.opened_files += 1;
+        self.opened_rows += rows;
     }
 
     pub(crate) fn batch_took(&mut self, time: Duration) {
@@ -48,21 +57,35 @@ impl Pace {
     }
 
     /// Refuses to start a batch that might not end before the deadline.
-    pub(crate) fn check_deadline(&self, rows_done: u64, opened: &Opened) -> Result<()> {
+    pub(crate) fn check_deadline(&self, rows_done: u64) -> Result<()> {
         match self.deadline {
             Some(deadline) if Instant::now() + self.slowest_batch + WRITE_RESERVE > deadline.at => {
-                Err(self.too_late(rows_done, opened))
+                Err(self.too_late(rows_done))
             }
             _ => Ok(()),
         }
     }
 
-    /// The error that says how far the work came, and what to change.
-    pub(crate) fn too_late(&self, rows_done: u64, opened: &Opened) -> Error {
+    /// The error of a wait for rows that the deadline has ended. Where the rows had not come for a long time it is
+    /// storage's, which a later attempt may find well again; else there was too much to do.
+    pub(crate) fn ran_out_waiting(&self, waited: Duration, rows_done: u64) -> Error {
+        if waited < SILENCE {
+            return self.too_late(rows_done);
+        }
+        Error::Storage(StorageError::Unavailable {
+            action: "read",
+            location: "the rank's files".into(),
+            status: None,
+            source: format!("no rows came for {:.0} s, until the function's time had run out", waited.as_secs_f64())
+                .into(),
+        })
+    }
+
+    fn too_late(&self, rows_done: u64) -> Error {
         let of = match self.planned_rows {
             Some(rows) => format!("{rows}"),
-            None if opened.files == self.files => format!("{}", opened.rows),
-            None => format!("more than {}", opened.rows),
+            None if self.opened_files == self.files => format!("{}", self.opened_rows),
+            None => format!("more than {}", self.opened_rows),
         };
         let seconds = self.started.elapsed().as_secs_f64();
         let memory = self.deadline.map_or(0, |deadline| deadline.memory_mb);

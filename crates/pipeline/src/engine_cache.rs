@@ -11,8 +11,8 @@ use crate::{
     storage::{ObjectReader, ObjectStore, StorageError},
 };
 
-/// Makes an engine of a model. The first argument is the name that the payload asks for, if it names one.
-pub type LoadEngine = dyn Fn(Option<&str>, Model) -> Result<Arc<dyn Engine>> + Send + Sync;
+/// Makes an engine, of the name that is the first argument, of a model.
+pub type LoadEngine = dyn Fn(&str, Model) -> Result<Arc<dyn Engine>> + Send + Sync;
 
 /// The engine of the last run.
 pub struct EngineCache {
@@ -24,7 +24,7 @@ pub struct EngineCache {
 #[derive(Clone)]
 struct Loaded {
     sha256: String,
-    asked: Option<String>,
+    asked: String,
     engine: Arc<dyn Engine>,
 }
 
@@ -39,12 +39,12 @@ impl EngineCache {
         &self,
         store: &Arc<dyn ObjectStore>,
         planned: &PlannedModel,
-        asked: Option<&str>,
+        asked: &str,
     ) -> Result<Arc<dyn Engine>> {
         let mut last = self.last.lock().await;
         if let Some(loaded) = last.as_ref()
             && loaded.sha256 == planned.sha256
-            && loaded.asked.as_deref() == asked
+            && loaded.asked == asked
         {
             return Ok(Arc::clone(&loaded.engine));
         }
@@ -74,11 +74,7 @@ impl EngineCache {
             return Err(Error::BadModel { location, source: reason.into() });
         }
         let engine = (self.load)(asked, model)?;
-        *last = Some(Loaded {
-            sha256: planned.sha256.clone(),
-            asked: asked.map(str::to_owned),
-            engine: Arc::clone(&engine),
-        });
+        *last = Some(Loaded { sha256: planned.sha256.clone(), asked: asked.to_owned(), engine: Arc::clone(&engine) });
         Ok(engine)
     }
 }

@@ -27,16 +27,26 @@ pub enum Error {
     /// There is no such engine in this binary, or it failed to start.
     #[error("bad engine")]
     BadEngine(#[source] BoxError),
-    /// Another, different run owns the result path. `theirs` and `ours` are fingerprints of plans.
+    /// A run with another payload has left the result path.
     #[error(
-        "result path {location} holds another run (plan {theirs}, this run is {ours}): choose another `result_path`, or set `overwrite` to true to delete that run's results"
+        "result path {location} holds the run of execution {owner}, whose payload differs in {}: choose another `result_path`, or set `overwrite` to true to replace that run's results",
+        differences.join(", ")
     )]
-    ResultPathTaken { location: String, theirs: String, ours: String },
-    /// The plan in storage is not the one that this task belongs to.
+    ResultPathTaken { location: String, owner: String, differences: Vec<String> },
+    /// Another execution is at work under the result path.
     #[error(
-        "plan {location} has fingerprint {found}, this task belongs to {expected}: another run took the result path meanwhile"
+        "result path {location} belongs to execution {owner}, which is still running: wait for it (`cosmic run --attach {owner_arn}` follows it) or stop it (`aws stepfunctions stop-execution --execution-arn {owner_arn}`), then start again; or choose another `result_path`"
     )]
+    ResultPathBusy { location: String, owner: String, owner_arn: String },
+    /// The plan in storage is not the one that this step belongs to.
+    #[error("{location} is the plan of {found}, and this step belongs to {expected}, which has lost the result path")]
     PlanMismatch { location: String, expected: String, found: String },
+    /// Another process of this machine is putting its results there.
+    #[error("another run is putting its results into {folder}: wait for it, or choose another folder")]
+    FolderBusy { folder: String },
+    /// Others kept writing the same file.
+    #[error("{location} was written by others again and again: start the execution again once they have ended")]
+    Contended { location: String },
     /// The function's time would have run out.
     #[error("{0}")]
     DeadlineExceeded(String),
@@ -49,7 +59,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// Names that no retry mends: the input or the set-up is wrong.
-    pub const PERMANENT: [&str; 10] = [
+    pub const PERMANENT: [&str; 11] = [
         "BadPayload",
         "EmptyPrefix",
         "NotFound",
@@ -58,6 +68,7 @@ impl Error {
         "BadModel",
         "BadEngine",
         "ResultPathTaken",
+        "ResultPathBusy",
         "PlanMismatch",
         "DeadlineExceeded",
     ];
@@ -76,10 +87,16 @@ impl Error {
             Self::BadModel { .. } => "BadModel",
             Self::BadEngine(_) => "BadEngine",
             Self::ResultPathTaken { .. } => "ResultPathTaken",
+            Self::ResultPathBusy { .. } | Self::FolderBusy { .. } => "ResultPathBusy",
             Self::PlanMismatch { .. } => "PlanMismatch",
             Self::DeadlineExceeded(_) => "DeadlineExceeded",
-            Self::Internal { .. } => "Internal",
+            Self::Contended { .. } | Self::Internal { .. } => "Internal",
         }
+    }
+
+    /// Whether no retry mends it.
+    pub(crate) fn is_permanent(&self) -> bool {
+        Self::PERMANENT.contains(&self.name())
     }
 
     /// A fault of ours that has a cause.
@@ -124,7 +141,8 @@ mod tests {
             Error::BadPartition(source()),
             Error::BadModel { location: location(), source: source() },
             Error::BadEngine(source()),
-            Error::ResultPathTaken { location: location(), theirs: text(), ours: text() },
+            Error::ResultPathTaken { location: location(), owner: text(), differences: Vec::new() },
+            Error::ResultPathBusy { location: location(), owner: text(), owner_arn: text() },
             Error::PlanMismatch { location: location(), expected: text(), found: text() },
             Error::DeadlineExceeded(text()),
             Error::fault(""),

@@ -3,20 +3,23 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::{plan::Owner, storage::ObjectInfo};
+
 /// Input of the initializer.
 #[derive(Debug, Clone, Deserialize)]
 pub struct InitializeEvent {
     /// The execution's input, before it is checked.
     pub payload: Value,
-    /// Name of the execution.
-    pub execution: String,
+    /// The execution whose input it is.
+    #[serde(flatten)]
+    pub owner: Owner,
 }
 
 /// Answer of the initializer: the run that the other states carry along.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Run {
-    /// Name of the execution.
-    pub execution: String,
+    #[serde(flatten)]
+    pub owner: Owner,
     /// Bucket of the results.
     pub bucket: String,
     /// Folder of the results.
@@ -29,24 +32,49 @@ pub struct Run {
     pub pending: u64,
     /// Key of the list of ranks still to run.
     pub tasks: String,
+    /// The list of files, as this run's initializer wrote it.
+    pub files: ObjectInfo,
     /// Ranks that the Distributed Map runs at once; 0 is as many as Lambda gives.
     pub max_concurrency: u64,
 }
 
 /// An item of the list of ranks still to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     pub rank: u64,
+    /// The name of what it leaves: see [`Plan::object_name`](crate::plan::Plan::object_name).
+    pub object: String,
+    /// The bytes `[from, to)` of the list of files that name its own.
+    pub lines: (u64, u64),
+    /// Its rows `[from, to)`, counted from the first row of the first of them; null for all.
+    pub rows: Option<(u64, u64)>,
 }
 
 /// Input of the inference function: a task, with what it needs of the [`Run`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RankEvent {
-    pub execution: String,
+    #[serde(flatten)]
+    pub owner: Owner,
     pub bucket: String,
     pub result_path: String,
     pub fingerprint: String,
-    pub rank: u64,
+    pub files: ObjectInfo,
+    #[serde(flatten)]
+    pub task: Task,
+}
+
+impl RankEvent {
+    /// The input of a task, as the state machine makes it.
+    pub fn new(run: &Run, task: Task) -> Self {
+        Self {
+            owner: run.owner.clone(),
+            bucket: run.bucket.clone(),
+            result_path: run.result_path.clone(),
+            fingerprint: run.fingerprint.clone(),
+            files: run.files.clone(),
+            task,
+        }
+    }
 }
 
 /// Answer of the inference function.
@@ -59,6 +87,8 @@ pub struct RankAnswer {
     pub flagged: u64,
     /// Bytes read from the data files.
     pub bytes: u64,
+    /// Files of its share that could not be read, and whose rows are missing.
+    pub unreadable_files: u64,
     /// Wall time of the whole rank.
     pub milliseconds: u64,
     /// Whether an earlier attempt had finished it already.
@@ -68,10 +98,12 @@ pub struct RankAnswer {
 /// Input of the summarizer: what it needs of the [`Run`], and how the map ended.
 #[derive(Debug, Clone, Deserialize)]
 pub struct SummarizeEvent {
-    pub execution: String,
+    #[serde(flatten)]
+    pub owner: Owner,
     pub bucket: String,
     pub result_path: String,
     pub fingerprint: String,
+    pub files: ObjectInfo,
     /// When the execution started, RFC 3339.
     pub start_time: String,
     /// Where the map wrote its results, if it ended.
@@ -104,10 +136,10 @@ pub struct MapError {
 pub struct Summary {
     /// Whether every planned row is in the catalogue.
     pub complete: bool,
-    /// Whether no more ranks are missing than the payload tolerates.
+    /// Whether no more files are missing than the payload tolerates.
     pub accepted: bool,
     pub rows: u64,
-    /// Ranks of which the catalogue has nothing.
+    /// Ranks whose share is not whole in the catalogue.
     pub missing_ranks: u64,
     /// Rows that they own; null where only they would have counted them.
     pub missing_rows: Option<u64>,

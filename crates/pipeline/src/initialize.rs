@@ -1,7 +1,11 @@
 //! The first step: from the execution's input to a plan in the bucket.
+//!
+//! A result path belongs to a payload. The same payload again takes over what is finished; another one is refused, unless
+//! it overwrites; and while the execution that owns the path still runs, every other is refused.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
+use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
@@ -11,9 +15,9 @@ use crate::{
     events::{InitializeEvent, Run, Task},
     partitions::{self, list_partitions},
     payload::Payload,
-    plan::{Plan, PlannedFile, PlannedModel, shares_files},
-    run_files::{FoundRanks, RunFiles},
-    storage::{ObjectStore, Stores, as_folder},
+    plan::{Owner, Plan, PlannedFile, PlannedModel, shares_files},
+    run_files::{ATTEMPTS, Claim, FoundPlan, FoundRanks, Leftover, RunFiles, to_lines},
+    storage::{ObjectStore, Stores, explain},
 };
 
 /// Headers that are read at the same time.
@@ -22,18 +26,26 @@ const CONCURRENT_READS: usize = 32;
 /// A model is hashed in pieces of this size, so that planning needs no memory for it.
 const HASH_PIECE: u64 = 8 << 20;
 
+/// Knows executions of state machines.
+#[async_trait]
+pub trait Executions: Send + Sync {
+    /// Whether the execution of this ARN is running. One that is not known is not.
+    async fn is_running(&self, execution_arn: &str) -> Result<bool>;
+}
+
 /// Plans a run and claims its result path.
 ///
-/// Started again with an input that gives the same plan, it leaves finished ranks out of the tasks.
+/// Ranks that an earlier execution of the same payload has finished are left out of the tasks.
 ///
 /// # Errors
 /// Named errors for a bad payload, missing objects and a result path that belongs to another run.
 pub async fn initialize(
     stores: &dyn Stores,
+    executions: &dyn Executions,
     event: &InitializeEvent,
     packaged_model: Option<&PlannedModel>,
 ) -> Result<Run> {
-    let (payload, warnings) = Payload::parse(&event.payload, &event.execution)?;
+    let (payload, warnings) = Payload::parse(&event.payload, &event.owner.execution)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -53,43 +65,122 @@ pub async fn initialize(
             Error::BadModel { location: "model.json".into(), source: reason.into() }
         })?,
     };
-    let plan = Plan::new(payload, &event.execution, files, model)?;
-    if plan.world_size == 0 {
-        let location = data.location(&as_folder(&plan.payload.data_prefix));
-        return Err(Error::BadPartition(format!("the files under {location} hold no rows at all").into()));
+    let run_files = RunFiles::new(results, &payload.result_path);
+    for _ in 0..ATTEMPTS {
+        let found = run_files.find_plan().await?;
+        let generation = admit(&run_files, executions, &event.owner, &payload, found.as_ref()).await?;
+        let plan = Plan::new(payload.clone(), event.owner.clone(), generation, &files, model.clone())?;
+        // Both are looked up before the claim: what a successor leaves is not among them.
+        let ranks = run_files.find_ranks().await?;
+        let starts_anew = plan.generation == event.owner.execution;
+        let leftovers = if starts_anew && payload.overwrite { run_files.find_leftovers().await? } else { Vec::new() };
+        if let Some(claim) =
+            run_files.claim(plan.clone(), "initialize", found.as_ref().map(|found| &found.info)).await?
+        {
+            return write_plan(&run_files, &claim, plan, &files, &ranks, leftovers).await;
+        }
     }
-    let run_files = RunFiles::new(results, &plan.payload.result_path);
-    let pending = claim(&run_files, &plan).await?;
+    Err(run_files.contended())
+}
+
+/// Decides whether an execution may have a result path, and which generation it goes on with.
+async fn admit(
+    run_files: &RunFiles,
+    executions: &dyn Executions,
+    owner: &Owner,
+    payload: &Payload,
+    found: Option<&FoundPlan>,
+) -> Result<String> {
+    let Some(FoundPlan { plan: theirs, .. }) = found else { return Ok(owner.execution.clone()) };
+    if theirs.owner == *owner {
+        // An earlier attempt of this function got as far as this.
+        return Ok(theirs.generation.clone());
+    }
+    let location = run_files.location("");
+    if executions.is_running(&theirs.owner.execution_arn).await? {
+        let Owner { execution, execution_arn } = theirs.owner.clone();
+        return Err(Error::ResultPathBusy { location, owner: execution, owner_arn: execution_arn });
+    }
+    let differences = payload.differences(&theirs.payload);
+    if payload.overwrite {
+        tracing::info!(execution = theirs.owner.execution, "overwrites the run of this execution");
+        Ok(owner.execution.clone())
+    } else if differences.is_empty() {
+        tracing::info!(execution = theirs.owner.execution, "goes on with the run of this execution");
+        Ok(theirs.generation.clone())
+    } else {
+        Err(Error::ResultPathTaken { location, owner: theirs.owner.execution.clone(), differences })
+    }
+}
+
+/// Writes down what is to be done under a result path that has been claimed.
+async fn write_plan(
+    run_files: &RunFiles,
+    claim: &Claim,
+    plan: Plan,
+    files: &[PlannedFile],
+    ranks: &FoundRanks,
+    leftovers: Vec<Leftover>,
+) -> Result<Run> {
+    let (lines, starts) = to_lines(files)?;
+    let tasks = plan.shares(files).into_iter().zip(0..).map(|(share, rank)| Task {
+        rank,
+        object: plan.object_name(&share.slices(&files[share.files.clone()])),
+        lines: (starts[share.files.start], starts[share.files.end]),
+        rows: share.rows.map(|rows| (rows.start, rows.end)),
+    });
+    let (finished, pending): (Vec<Task>, Vec<Task>) = tasks.partition(|task| ranks.complete.contains_key(&task.object));
     tracing::info!(
         fingerprint = plan.fingerprint,
         world_size = plan.world_size,
-        rows = plan.rows(),
+        rows = plan.rows,
+        finished = finished.len(),
         pending = pending.len(),
         "planned"
     );
-    let tasks = run_files.write_tasks(&pending).await?;
+    let files = run_files.write_files(claim, lines).await?;
+    let tasks = run_files.write_tasks(claim, &pending).await?;
+    // Ranks of an earlier attempt of this execution may be among what was there.
+    let own: HashSet<&str> = finished.iter().chain(&pending).map(|task| task.object.as_str()).collect();
+    let is_own = |leftover: &Leftover| leftover.hash.as_deref().is_some_and(|hash| own.contains(hash));
+    let of_others = leftovers.into_iter().filter(|leftover| !is_own(leftover));
+    run_files.delete(&of_others.map(|leftover| leftover.key).collect::<Vec<_>>()).await?;
     Ok(Run {
-        execution: event.execution.clone(),
+        owner: plan.owner,
         bucket: plan.payload.bucket,
         result_path: plan.payload.result_path,
         fingerprint: plan.fingerprint,
         world_size: plan.world_size,
         pending: pending.len() as u64,
         tasks,
+        files,
         max_concurrency: plan.payload.max_concurrency,
     })
 }
 
-/// Reads the number of rows of all files.
+/// Reads the number of rows of all files. A file that cannot be read keeps the reason instead.
+///
+/// # Errors
+/// Those of storage that a retry may mend; the reason of the first file where none can be read.
 async fn count_rows(store: &Arc<dyn ObjectStore>, files: Vec<PlannedFile>) -> Result<Vec<PlannedFile>> {
-    stream::iter(files)
-        .map(async |file| {
-            let rows = partitions::open(store, &file).await?.rows();
-            Ok(PlannedFile { rows: Some(rows), ..file })
+    let counted: Vec<_> = stream::iter(files)
+        .map(async |file| match partitions::open(store, &file).await {
+            Ok(dataset) => Ok((PlannedFile { rows: Some(dataset.rows()), ..file }, None)),
+            Err(error) if error.is_permanent() => {
+                let reason = explain(&error);
+                tracing::warn!(key = file.object.key, reason, "a file cannot be read: its rows will be missing");
+                Ok((PlannedFile { unreadable: Some(reason), ..file }, Some(error)))
+            }
+            Err(error) => Err(error),
         })
         .buffered(CONCURRENT_READS)
         .try_collect()
-        .await
+        .await?;
+    let (files, failures): (Vec<_>, Vec<_>) = counted.into_iter().unzip();
+    match failures.iter().all(Option::is_some).then(|| failures.into_iter().flatten().next()).flatten() {
+        Some(first) => Err(first),
+        None => Ok(files),
+    }
 }
 
 /// Finds a model in the bucket, and hashes its bytes.
@@ -104,27 +195,4 @@ async fn hash_model(store: &Arc<dyn ObjectStore>, key: &str) -> Result<PlannedMo
         from = to;
     }
     Ok(PlannedModel { name: key.to_owned(), sha256: hex::encode(hash.finalize()), object: Some(object) })
-}
-
-/// Makes the result path this run's, and says which ranks are still to run.
-async fn claim(files: &RunFiles, plan: &Plan) -> Result<Vec<Task>> {
-    let all = (0..plan.world_size).map(|rank| Task { rank });
-    if plan.payload.overwrite {
-        files.delete_all().await?;
-    }
-    if files.create_plan(plan).await? {
-        return Ok(all.collect());
-    }
-    let there = files.read_plan().await?;
-    if there.fingerprint != plan.fingerprint {
-        return Err(Error::ResultPathTaken {
-            location: files.location(""),
-            theirs: there.fingerprint,
-            ours: plan.fingerprint.clone(),
-        });
-    }
-    let FoundRanks { finished, without_part } = files.find_ranks(plan).await?;
-    files.delete_records(without_part).await?;
-    tracing::info!(finished = finished.len(), "the plan was there already: only the other ranks run");
-    Ok(all.filter(|task| !finished.contains(&task.rank)).collect())
 }

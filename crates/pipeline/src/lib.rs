@@ -24,6 +24,7 @@ pub mod payload;
 pub mod plan;
 pub mod rank;
 pub mod resource_usage;
+pub mod result_folder;
 pub mod run_files;
 pub mod storage;
 pub mod summarize;

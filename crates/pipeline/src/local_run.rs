@@ -1,19 +1,23 @@
 //! A run on this machine: files in a folder or bucket in, the same results as an execution's out, and no AWS needed.
 
-use std::{io::BufWriter, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, io::BufWriter, sync::Arc, time::Instant};
 
 use astromae::Engine;
 use catalogue::{CatalogueWriter, Comparison, ParquetError, Provenance};
 use futures::{StreamExt, stream};
 
 use crate::{
-    batch_loop::{BatchLoop, Input},
+    batch_loop::{BatchLoop, Input, OnStorageFailure, Output},
     error::{Error, Result},
     partitions,
     plan::PlannedFile,
     resource_usage,
-    run_files::{CATALOGUE, Counts, Missing, PICTURE, RankRun, Results, RunFiles, Throughput, Timings, combined_entry},
-    storage::{LocalStore, ObjectStore, StorageError, explain},
+    result_folder::ResultFolder,
+    run_files::{
+        CATALOGUE, COMBINED_DATA, Counts, Missing, PICTURE, RESULTS_JSON, RankRun, Results, Throughput, Timings,
+        combined_entry, to_json,
+    },
+    storage::{ObjectStore, StorageError, explain},
 };
 
 /// The name of a local run, where an execution has its own.
@@ -47,25 +51,26 @@ pub struct Progress {
 }
 
 impl LocalRun<'_> {
-    /// Predicts `files` in order, and writes the results of [`RESULTS`](crate::run_files::RESULTS) into the folder `out`.
+    /// Predicts `files` in order, and puts the results of [`RESULTS`](crate::run_files::RESULTS) into a folder.
     ///
-    /// A file that cannot be opened is left out and named in [`Results::missing`].
+    /// A file that cannot be read is left out and named in [`Results::missing`].
     ///
     /// # Errors
-    /// Where no file can be opened, the reason of the first; else whatever stops reading, predicting or writing.
+    /// Where no file can be read, the reason of the first; else whatever stops predicting or writing. The folder is then
+    /// as it was.
     pub async fn run(
         &self,
         files: Vec<PlannedFile>,
-        out: &Path,
+        out: ResultFolder,
         mut progress: impl FnMut(Progress),
     ) -> Result<Results> {
         let started = Instant::now();
         let planned = files.len() as u64;
-        let (inputs, missing) = self.open_all(files).await?;
+        let (inputs, mut missing) = self.open_all(files).await?;
         let of = inputs.iter().filter_map(|input| input.file.rows).sum();
         progress(Progress { rows: 0, of });
 
-        let path = out.join(CATALOGUE);
+        let path = out.path(CATALOGUE);
         let io_error = |error| StorageError::of_io("write", path.display().to_string(), error);
         let unwritten = |error: ParquetError| StorageError::Unavailable {
             action: "write",
@@ -73,25 +78,38 @@ impl LocalRun<'_> {
             status: None,
             source: error.into(),
         };
-        std::fs::create_dir_all(out).map_err(io_error)?;
-        let run_files = RunFiles::new(Arc::new(LocalStore::new(out)), "");
-        run_files.delete_results_json().await?;
-        let sink = std::fs::File::create(&path).map_err(io_error)?;
-        let mut catalogue = CatalogueWriter::new(BufWriter::new(sink)).map_err(unwritten)?;
+        let mut catalogue = CatalogueWriter::new(BufWriter::new(out.create(CATALOGUE)?)).map_err(unwritten)?;
 
         let mut counts = Counts { files: planned, ranks: 1, ..Counts::default() };
         let mut comparison = Comparison::default();
-        let batches = BatchLoop { store: self.store, engine: self.engine, batch_size: self.batch_size, deadline: None };
+        let batches = BatchLoop {
+            store: self.store,
+            engine: self.engine,
+            batch_size: self.batch_size,
+            deadline: None,
+            on_storage_failure: OnStorageFailure::LeaveOut,
+        };
         let work = batches
-            .run(inputs, |rows| {
-                catalogue.write(&rows).map_err(unwritten)?;
-                comparison.add(&rows);
-                counts.rows += rows.len() as u64;
-                counts.flagged += rows.flagged();
-                progress(Progress { rows: counts.rows, of });
-                Ok(())
+            .run(inputs, |output| match output {
+                Output::Predicted(rows) => {
+                    progress(Progress { rows, of });
+                    Ok(())
+                }
+                Output::Rows(rows) => {
+                    catalogue.write(&rows).map_err(unwritten)?;
+                    comparison.add(&rows);
+                    counts.rows += rows.len() as u64;
+                    counts.flagged += rows.flagged();
+                    Ok(())
+                }
             })
             .await?;
+        missing.extend(work.unreadable.iter().map(|file| Missing {
+            rank: None,
+            files: vec![file.key.clone()],
+            rows: None,
+            reason: file.reason.clone(),
+        }));
         let made_by = Provenance {
             fingerprint: None,
             model: self.model.to_owned(),
@@ -108,7 +126,7 @@ impl LocalRun<'_> {
         let title = format!("{} · {}", self.model, self.engine.name());
         let picture =
             comparison.picture(&title).map_err(|error| Error::internal("failed to draw inference.png", error))?;
-        run_files.write_file(PICTURE, picture.into()).await?;
+        out.write(PICTURE, &picture)?;
 
         let wall_seconds = self.model_seconds + started.elapsed().as_secs_f64();
         let run = RankRun {
@@ -122,9 +140,14 @@ impl LocalRun<'_> {
             wall_seconds,
             peak_memory_mb: resource_usage::peak_memory_mb(),
         };
-        run_files.write_combined(&[combined_entry(&run, &out.display().to_string())]).await?;
+        let entry = combined_entry(&run, &out.path("").display().to_string());
+        out.write(COMBINED_DATA, &to_json(&[entry])?)?;
         let mut timings = Timings { wall_seconds, ..Timings::default() };
         timings.add(&run);
+        let mut sha256 = BTreeMap::new();
+        for name in [CATALOGUE, PICTURE, COMBINED_DATA] {
+            sha256.insert(name.to_owned(), out.sha256(name)?);
+        }
         let results = Results {
             metrics: comparison.metrics(),
             counts,
@@ -134,9 +157,11 @@ impl LocalRun<'_> {
             timings,
             made_by,
             execution: EXECUTION.to_owned(),
+            sha256,
             payload: None,
         };
-        run_files.write_results_json(&results).await?;
+        out.write(RESULTS_JSON, &to_json(&results)?)?;
+        out.publish()?;
         Ok(results)
     }
 

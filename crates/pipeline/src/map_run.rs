@@ -63,6 +63,6 @@ pub(crate) async fn failure_reasons(files: &RunFiles, event: &SummarizeEvent) ->
 pub(crate) fn not_run_reason(event: &SummarizeEvent) -> String {
     match &event.error {
         Some(error) => format!("it did not finish: the map failed with {}: {}", error.error, plain_cause(&error.cause)),
-        None => "it left no record, and the map run names no failure for it".into(),
+        None => "it left nothing, and the map run names no failure for it".into(),
     }
 }

@@ -1,17 +1,20 @@
-//! Parts become one catalogue, proved row by row against the plan.
+//! What ranks have left becomes one catalogue, proved row by row against the plan.
 //!
-//! A part counts only if its bytes are those that the rank's record names, and its rows are exactly those of the rank's
-//! share, in order, each with a redshift or a flag that says why it has none.
+//! What a rank has left counts only if its rows are exactly those of the rank's share, in order, each with a redshift or a
+//! flag that says why it has none; files that the rank could not read are named instead.
+
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use catalogue::{CatalogueRows, CatalogueWriter, Comparison, ParquetError, Provenance};
-use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, Result},
     plan::{Plan, Slice},
-    run_files::{Counts, Missing, RankRecord, RankRun, Results, Throughput, Timings, combined_entry},
+    run_files::{
+        CATALOGUE, COMBINED_DATA, Counts, Missing, PICTURE, RankObject, RankRun, Results, Throughput, Timings,
+        combined_entry, sha256, to_json,
+    },
 };
 
 /// A catalogue that is being merged, and what was found out on the way.
@@ -19,24 +22,19 @@ pub(crate) struct Merge {
     catalogue: CatalogueWriter<Vec<u8>>,
     comparison: Comparison,
     counts: Counts,
-    pub(crate) missing: Vec<Missing>,
+    missing: Vec<Missing>,
+    /// Parts of files count as such.
+    missing_files: f64,
     ranks: Vec<RankRun>,
-}
-
-/// What became of a part.
-pub(crate) enum Addition {
-    Added,
-    /// Nothing of it is in the catalogue, for this reason.
-    Unusable(String),
 }
 
 /// What comes of a merge.
 pub(crate) struct Merged {
     pub(crate) results: Results,
-    pub(crate) catalogue: Bytes,
-    /// The entries of combined_data.json.
-    pub(crate) combined: Vec<Value>,
-    pub(crate) picture: Bytes,
+    /// How many of the planned files are missing; parts of files count as such.
+    pub(crate) missing_files: f64,
+    /// The results that Results.json speaks of, by name, in the order in which they are written.
+    pub(crate) files: Vec<(&'static str, Bytes)>,
 }
 
 impl Merge {
@@ -44,30 +42,48 @@ impl Merge {
         Ok(Self {
             catalogue: CatalogueWriter::new(Vec::new()).map_err(encode)?,
             comparison: Comparison::default(),
-            counts: Counts { files: plan.files.len() as u64, ranks: plan.world_size, ..Counts::default() },
+            counts: Counts { files: plan.files, ranks: plan.world_size, ..Counts::default() },
             missing: Vec::new(),
+            missing_files: 0.0,
             ranks: Vec::new(),
         })
     }
 
-    /// Proves a part against the rank's share, and appends it.
-    pub(crate) fn add(&mut self, share: &[Slice<'_>], record: RankRecord, part: Option<Bytes>) -> Result<Addition> {
-        let Some(part) = part else { return Ok(Addition::Unusable(format!("its part {} is gone", record.part))) };
-        let rows = match prove(share, &record, part) {
-            Ok(rows) => rows,
-            Err(reason) => {
-                return Ok(Addition::Unusable(format!("its part {} cannot be used: {reason}", record.part)));
-            }
-        };
-        for rows in &rows {
+    /// Appends what a rank has left, whose rows [`prove`] has found to be the rank's.
+    pub(crate) fn add(&mut self, rank: u64, share: &[Slice<'_>], object: RankObject) -> Result<()> {
+        for rows in &object.rows {
             self.catalogue.write(rows).map_err(encode)?;
             self.comparison.add(rows);
             self.counts.rows += rows.len() as u64;
             self.counts.flagged += rows.flagged();
             self.counts.predicted += rows.z_phot.iter().flatten().count() as u64;
         }
-        self.ranks.push(record.run);
-        Ok(Addition::Added)
+        for unreadable in &object.run.work.unreadable {
+            let slices: Vec<_> =
+                share.iter().filter(|slice| slice.file.object.key == unreadable.key).cloned().collect();
+            self.miss(Some(rank), &slices, unreadable.reason.clone());
+        }
+        // Files may have been added before its own since it was computed.
+        self.ranks.push(RankRun { rank, ..object.run });
+        Ok(())
+    }
+
+    /// Names what is missing, and why.
+    pub(crate) fn miss(&mut self, rank: Option<u64>, slices: &[Slice<'_>], reason: String) {
+        tracing::warn!(rank, reason, "missing");
+        for slice in slices {
+            self.missing_files += match (&slice.rows, slice.file.rows) {
+                (Some(rows), Some(of)) => (rows.end - rows.start) as f64 / of as f64,
+                _ => 1.0,
+            };
+        }
+        let name = |slice: &Slice<'_>| match &slice.rows {
+            Some(rows) => format!("{} [{}, {})", slice.file.object.key, rows.start, rows.end),
+            None => slice.file.object.key.clone(),
+        };
+        let files = slices.iter().map(name).collect();
+        let rows = slices.iter().map(Slice::row_count).sum();
+        self.missing.push(Missing { rank, files, rows, reason });
     }
 
     /// Number of rows in the catalogue so far.
@@ -102,6 +118,10 @@ impl Merge {
             .comparison
             .picture(execution)
             .map_err(|error| Error::internal("failed to draw inference.png", error))?;
+        let combined: Vec<_> = self.ranks.iter().map(|run| combined_entry(run, &plan.payload.result_path)).collect();
+        let files =
+            vec![(CATALOGUE, catalogue.into()), (PICTURE, picture.into()), (COMBINED_DATA, to_json(&combined)?)];
+        let sha256: BTreeMap<_, _> = files.iter().map(|(name, bytes)| ((*name).to_owned(), sha256(bytes))).collect();
         let results = Results {
             metrics: self.comparison.metrics(),
             complete: self.missing.is_empty(),
@@ -111,27 +131,26 @@ impl Merge {
             made_by,
             counts: self.counts,
             execution: execution.to_owned(),
+            sha256,
             payload: Some(plan.payload.clone()),
         };
-        let combined = self.ranks.iter().map(|run| combined_entry(run, &plan.payload.result_path)).collect();
-        Ok(Merged { results, catalogue: catalogue.into(), combined, picture: picture.into() })
+        Ok(Merged { results, missing_files: self.missing_files, files })
     }
 }
 
-/// The rows of a part, if they are exactly the share's.
-fn prove(share: &[Slice<'_>], record: &RankRecord, part: Bytes) -> Result<Vec<CatalogueRows>, String> {
-    let sha256 = hex::encode(Sha256::digest(&part));
-    if sha256 != record.part_sha256 {
-        return Err(format!("its SHA-256 is {sha256}, the rank's record says {}", record.part_sha256));
-    }
-    if record.run.work.files.len() != share.len() {
-        return Err(format!("the rank read {} files, {} were planned", record.run.work.files.len(), share.len()));
-    }
-    let rows: Vec<CatalogueRows> =
-        catalogue::read(part).and_then(Iterator::collect).map_err(|error| error.to_string())?;
-    let mut found = rows.iter();
-    for (slice, read) in share.iter().zip(&record.run.work.files) {
+/// Proves that what a rank has left is what its share owes. The error says why it is not.
+pub(crate) fn prove(share: &[Slice<'_>], object: &RankObject) -> Result<(), String> {
+    let work = &object.run.work;
+    let mut unreadable: VecDeque<_> = work.unreadable.iter().collect();
+    let mut files: VecDeque<_> = work.files.iter().collect();
+    let mut found = object.rows.iter();
+    for slice in share {
         let key = &slice.file.object.key;
+        if unreadable.front().is_some_and(|file| file.key == *key) {
+            unreadable.pop_front();
+            continue;
+        }
+        let Some(read) = files.pop_front() else { return Err(format!("the rank did not read {key}")) };
         let expected = slice.rows.clone().unwrap_or(0..read.to);
         if *key != read.key || expected != (read.from..read.to) {
             return Err(format!(
@@ -157,12 +176,18 @@ fn prove(share: &[Slice<'_>], record: &RankRecord, part: Bytes) -> Result<Vec<Ca
     if let Some(extra) = found.next() {
         return Err(format!("row {} of {} was not planned", extra.first_row, extra.source_file));
     }
-    for rows in &rows {
-        if rows.z_phot.iter().zip(&rows.flags).any(|(z_phot, flags)| z_phot.is_none() != (*flags != 0)) {
-            return Err(format!("{} has a row with neither redshift nor flag, or with both", rows.source_file));
-        }
+    if let Some(key) = files.pop_front().map(|file| &file.key).or(unreadable.pop_front().map(|file| &file.key)) {
+        return Err(format!("the rank was not to read {key}"));
     }
-    Ok(rows)
+    match object.rows.iter().find(|rows| !every_row_says(rows)) {
+        Some(rows) => Err(format!("{} has a row with neither redshift nor flag, or with both", rows.source_file)),
+        None => Ok(()),
+    }
+}
+
+/// Whether each row has either a redshift, or a flag that says why it has none.
+fn every_row_says(rows: &CatalogueRows) -> bool {
+    rows.z_phot.iter().zip(&rows.flags).all(|(z_phot, flags)| z_phot.is_none() == (*flags != 0))
 }
 
 fn encode(error: ParquetError) -> Error {

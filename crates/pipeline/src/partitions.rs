@@ -38,17 +38,25 @@ pub async fn list_partitions(
     if partitions.is_empty() {
         return Err(Error::EmptyPrefix { location: store.location(&folder) });
     }
-    let mut files: Vec<_> = partitions.into_iter().map(|object| PlannedFile { object, rows: None }).collect();
+    let mut files: Vec<_> = partitions.into_iter().map(PlannedFile::listed).collect();
     sort(&mut files);
     files.truncate(limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)));
     Ok(files)
 }
 
-/// Opens a planned file, and checks that it has the planned number of rows.
+/// Opens a planned file, and checks that it has the planned number of rows. A file that is not what it should be is read
+/// once more before that is believed of it, because what arrived may not be what is stored.
 ///
 /// # Errors
 /// [`Error::BadPartition`] where it has not, or is no data set; [`Error::Storage`] where it cannot be read.
 pub async fn open(store: &Arc<dyn ObjectStore>, file: &PlannedFile) -> Result<Dataset<ObjectReader>> {
+    match open_once(store, file).await {
+        Err(Error::BadPartition(_)) => open_once(store, file).await,
+        outcome => outcome,
+    }
+}
+
+async fn open_once(store: &Arc<dyn ObjectStore>, file: &PlannedFile) -> Result<Dataset<ObjectReader>> {
     let dataset = Dataset::open(ObjectReader::new(Arc::clone(store), file.object.clone())).await?;
     match file.rows {
         Some(planned) if planned != dataset.rows() => {

@@ -39,6 +39,9 @@ pub const MAX_BATCH_SIZE: u64 = 4096;
 /// digits name a rank's files.
 pub const MAX_WORLD_SIZE: u64 = 100_000;
 
+/// The engine of payloads that name none, which every inference function is built with.
+pub const DEFAULT_ENGINE: &str = "native";
+
 /// A complete, checked execution input: every default filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,13 +62,13 @@ pub struct Payload {
     pub model: Option<String>,
     /// Folder of the results, without slashes at its ends.
     pub result_path: String,
-    /// Engine by name; the function's default where absent.
-    pub engine: Option<String>,
-    /// Percentage of ranks that may fail for good while the execution still succeeds, 0 to 100.
+    /// Engine by name (default: [`DEFAULT_ENGINE`]).
+    pub engine: String,
+    /// Percentage of the files that may be missing from the catalogue while the execution still succeeds, 0 to 100.
     pub tolerated_failure_percentage: f64,
     /// Ranks that run at once; 0 is as many as Lambda gives.
     pub max_concurrency: u64,
-    /// Delete what another run left under `result_path`, and compute everything anew.
+    /// Take over a `result_path` that another run has left, and compute everything anew.
     pub overwrite: bool,
 }
 
@@ -117,7 +120,7 @@ impl Payload {
                 file_limit: fields.integer("file_limit", 1..=u64::MAX)?,
                 model: fields.text("model")?.map(|key| key.trim_start_matches('/').to_owned()),
                 result_path,
-                engine: fields.text("engine")?,
+                engine: fields.text("engine")?.unwrap_or_else(|| DEFAULT_ENGINE.to_owned()),
                 tolerated_failure_percentage,
                 max_concurrency: fields.integer("max_concurrency", 0..=10_000)?.unwrap_or(0),
                 overwrite: fields.boolean("overwrite")?.unwrap_or(false),
@@ -125,6 +128,30 @@ impl Payload {
             },
             warnings,
         ))
+    }
+}
+
+impl Payload {
+    /// The fields in which another payload asks for another catalogue, each as `field (theirs, here ours)`.
+    ///
+    /// Fields are left out that change neither rows nor redshifts, and so is where the results go.
+    pub fn differences(&self, theirs: &Self) -> Vec<String> {
+        fn shown<T: std::fmt::Debug>(value: Option<&T>) -> String {
+            value.map_or("not set".into(), |value| format!("{value:?}"))
+        }
+        [
+            ("data_bucket", shown(Some(&theirs.data_bucket)), shown(Some(&self.data_bucket))),
+            ("data_prefix", shown(Some(&theirs.data_prefix)), shown(Some(&self.data_prefix))),
+            ("batch_size", shown(Some(&theirs.batch_size)), shown(Some(&self.batch_size))),
+            ("world_size", shown(theirs.world_size.as_ref()), shown(self.world_size.as_ref())),
+            ("file_limit", shown(theirs.file_limit.as_ref()), shown(self.file_limit.as_ref())),
+            ("model", shown(theirs.model.as_ref()), shown(self.model.as_ref())),
+            ("engine", shown(Some(&theirs.engine)), shown(Some(&self.engine))),
+        ]
+        .into_iter()
+        .filter(|(_, theirs, ours)| theirs != ours)
+        .map(|(field, theirs, ours)| format!("`{field}` ({theirs} there, {ours} here)"))
+        .collect()
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! The rows of a run are the natural-sorted concatenation of its files. Where there are at least as many files as
 //! ranks, ranks own whole files and no header is read at planning time; otherwise ranks own row ranges inside files,
-//! and the plan records the rows of each file. A rank's share is not stored: it follows from the plan and the rank
-//! ([`Plan::share`]), so the plan of 10,000 ranks stays as small as its list of files.
+//! and the plan records the rows of each file.
+//!
+//! What a rank leaves is named by a hash of what determines it ([`Plan::object_name`]), which is not its number: a file
+//! that is added, removed or repaired changes the names of the ranks that read it, and of no others.
 
 use std::{cmp::Ordering, ops::Range};
 
@@ -16,6 +18,9 @@ use crate::{
     storage::ObjectInfo,
 };
 
+/// Version of what ranks leave. Objects of another version are not taken for this one's.
+const FORMAT: u32 = 1;
+
 /// A data file of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedFile {
@@ -25,6 +30,16 @@ pub struct PlannedFile {
     /// Rows in the file: known where ranks share files, else found by the rank that reads it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rows: Option<u64>,
+    /// Why its rows are not known although ranks share files: no rank reads it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unreadable: Option<String>,
+}
+
+impl PlannedFile {
+    /// A file of which only the listing is known.
+    pub fn listed(object: ObjectInfo) -> Self {
+        Self { object, rows: None, unreadable: None }
+    }
 }
 
 /// The model of a run, by content.
@@ -39,13 +54,24 @@ pub struct PlannedModel {
     pub object: Option<ObjectInfo>,
 }
 
-/// Everything that determines a run's catalogue, and who asked for it.
+/// An execution, by the name that people know and by the ARN that no two share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    pub execution: String,
+    pub execution_arn: String,
+}
+
+/// What is to be done, and who asked for it. Its size does not depend on the number of files, which are listed in a file
+/// of their own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Hash over what determines the catalogue: see [`Plan::new`].
     pub fingerprint: String,
-    /// Name of the execution that planned it.
-    pub execution: String,
+    /// The execution that the result path belongs to.
+    #[serde(flatten)]
+    pub owner: Owner,
+    /// Name of the execution that last started from nothing. Ranks of an earlier generation are not taken over.
+    pub generation: String,
     /// Version of Cosmic that planned it.
     pub version: String,
     /// The input, with every default filled in.
@@ -53,8 +79,40 @@ pub struct Plan {
     /// Number of ranks: never more than files and rows give work to.
     pub world_size: u64,
     pub model: PlannedModel,
-    /// The files, in natural order.
-    pub files: Vec<PlannedFile>,
+    /// Number of files.
+    pub files: u64,
+    /// Rows of the files that can be read, where ranks share files; else only the ranks count them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rows: Option<u64>,
+}
+
+/// What one rank reads: some of the files, or of the rows in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Indices in the list of files.
+    pub files: Range<usize>,
+    /// Where ranks share files: its rows, counted from the first row of the first of these files.
+    pub rows: Option<Range<u64>>,
+}
+
+impl Share {
+    /// Its files or parts of files, where `files` are those of [`Share::files`].
+    pub fn slices<'a>(&self, files: &'a [PlannedFile]) -> Vec<Slice<'a>> {
+        let Some(own) = &self.rows else {
+            return files.iter().map(|file| Slice { file, rows: None }).collect();
+        };
+        let mut start = 0;
+        let mut slices = Vec::new();
+        for file in files {
+            let end = start + file.rows.unwrap_or_default();
+            let (from, to) = (own.start.max(start), own.end.min(end));
+            if from < to {
+                slices.push(Slice { file, rows: Some(from - start..to - start) });
+            }
+            start = end;
+        }
+        slices
+    }
 }
 
 /// A part of a file, or a whole file whose number of rows may still be unknown.
@@ -65,61 +123,103 @@ pub struct Slice<'a> {
     pub rows: Option<Range<u64>>,
 }
 
+impl Slice<'_> {
+    /// Its number of rows, where the plan knows it.
+    pub fn row_count(&self) -> Option<u64> {
+        self.rows.as_ref().map(|rows| rows.end - rows.start).or(self.file.rows)
+    }
+}
+
 impl Plan {
-    /// Divides `files` (in any order) among the ranks of `payload`.
+    /// Divides `files`, which are in natural order, among the ranks of `payload`.
     ///
     /// A world size above the number of rows (or, where the payload names none, of files) gives as many ranks as
     /// there is work for: [`world_size`](Self::world_size) says how many.
     ///
     /// The fingerprint covers the files (key, size, ETag, rows), their bucket, the number of ranks, the batch size,
     /// the engine and the model's content. It leaves out what changes neither rows nor redshifts: who runs it, how
-    /// many at once and how many failures are tolerated, so a run can be resumed with other values of those.
+    /// many ranks at once, how many may fail.
     ///
     /// # Errors
-    /// [`Error::Internal`] where ranks share files and a file's rows are not given.
-    pub fn new(payload: Payload, execution: &str, mut files: Vec<PlannedFile>, model: PlannedModel) -> Result<Self> {
-        sort(&mut files);
+    /// [`Error::Internal`] where ranks share files and a file's rows are neither given nor unreadable.
+    pub fn new(
+        payload: Payload,
+        owner: Owner,
+        generation: String,
+        files: &[PlannedFile],
+        model: PlannedModel,
+    ) -> Result<Self> {
         let wanted = payload.world_size.unwrap_or(files.len() as u64);
-        let world_size = if shares_files(wanted, files.len()) { wanted.min(total_rows(&files)?) } else { wanted };
-        let fingerprint = fingerprint(&payload, world_size, &files, &model)?;
+        let (world_size, rows) = if shares_files(wanted, files.len()) {
+            let rows = total_rows(files)?;
+            (wanted.min(rows).max(1), Some(rows))
+        } else {
+            (wanted, None)
+        };
         Ok(Self {
-            fingerprint,
-            execution: execution.to_owned(),
+            fingerprint: fingerprint(&payload, world_size, files, &model)?,
+            owner,
+            generation,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             payload,
             world_size,
             model,
-            files,
+            files: files.len() as u64,
+            rows: rows.filter(|_| shares_files(world_size, files.len())),
         })
     }
 
-    /// The number of rows of the whole run, where the plan knows it.
-    pub fn rows(&self) -> Option<u64> {
-        self.files.iter().map(|file| file.rows).sum()
-    }
-
-    /// The files, or parts of files, of one rank, in order.
+    /// What each rank reads, by rank.
     ///
     /// Rank r of w owns `[r·n/w, (r+1)·n/w)` of the n files, or of the n rows where ranks share files.
-    pub fn share(&self, rank: u64) -> Vec<Slice<'_>> {
-        let own = |n: u64| boundary(n, rank, self.world_size)..boundary(n, rank + 1, self.world_size);
-        let Some(rows) = self.rows().filter(|_| shares_files(self.world_size, self.files.len())) else {
-            let own = own(self.files.len() as u64);
-            let files = self.files.iter().skip(own.start as usize).take((own.end - own.start) as usize);
-            return files.map(|file| Slice { file, rows: None }).collect();
+    pub fn shares(&self, files: &[PlannedFile]) -> Vec<Share> {
+        let own = |n: u64, rank| boundary(n, rank, self.world_size)..boundary(n, rank + 1, self.world_size);
+        let Some(rows) = self.rows else {
+            let whole = |rank| {
+                let own = own(files.len() as u64, rank);
+                Share { files: own.start as usize..own.end as usize, rows: None }
+            };
+            return (0..self.world_size).map(whole).collect();
         };
-        let own = own(rows);
-        let mut start = 0;
-        let mut slices = Vec::new();
-        for file in &self.files {
-            let end = start + file.rows.unwrap_or_default();
-            let (from, to) = (own.start.max(start), own.end.min(end));
-            if from < to {
-                slices.push(Slice { file, rows: Some(from - start..to - start) });
+        let (mut first, mut first_row) = (0, 0);
+        let mut shares = Vec::new();
+        for rank in 0..self.world_size {
+            let own = own(rows, rank);
+            let file_rows = |file: usize| files[file].rows.unwrap_or_default();
+            while first < files.len() && first_row + file_rows(first) <= own.start {
+                first_row += file_rows(first);
+                first += 1;
             }
-            start = end;
+            let (mut end, mut end_row) = (first, first_row);
+            while end < files.len() && end_row < own.end {
+                end_row += file_rows(end);
+                end += 1;
+            }
+            shares.push(Share { files: first..end, rows: Some(own.start - first_row..own.end - first_row) });
         }
-        slices
+        shares
+    }
+
+    /// The name of what the rank with these slices leaves: a hash of all that determines it, in hexadecimal.
+    pub fn object_name(&self, slices: &[Slice<'_>]) -> String {
+        let slices: Vec<_> = slices
+            .iter()
+            .map(|slice| {
+                let ObjectInfo { key, size, etag } = &slice.file.object;
+                let rows = slice.rows.as_ref().map(|rows| (rows.start, rows.end));
+                serde_json::json!([key, size, etag, rows])
+            })
+            .collect();
+        let determined_by = serde_json::json!({
+            "format": FORMAT,
+            "generation": self.generation,
+            "data_bucket": self.payload.data_bucket,
+            "batch_size": self.payload.batch_size,
+            "engine": self.payload.engine,
+            "model": self.model.sha256,
+            "slices": slices,
+        });
+        hex::encode(Sha256::digest(determined_by.to_string()))
     }
 }
 
@@ -138,12 +238,15 @@ pub fn shares_files(world_size: u64, files: usize) -> bool {
 fn total_rows(files: &[PlannedFile]) -> Result<u64> {
     files
         .iter()
+        .filter(|file| file.unreadable.is_none())
         .map(|file| {
             file.rows.ok_or_else(|| {
                 Error::fault(format!("{}: ranks share files, but its rows were not read", file.object.key))
             })
         })
-        .sum()
+        .try_fold(0_u64, |total, rows| {
+            total.checked_add(rows?).ok_or_else(|| Error::fault("the files claim more rows than 64 bits can count"))
+        })
 }
 
 fn fingerprint(payload: &Payload, world_size: u64, files: &[PlannedFile], model: &PlannedModel) -> Result<String> {
@@ -210,6 +313,7 @@ mod tests {
             .map(|(index, rows)| PlannedFile {
                 object: ObjectInfo { key: format!("p/{}.pt", index + 1), size: 1, etag: "e".into() },
                 rows: *rows,
+                unreadable: None,
             })
             .collect()
     }
@@ -225,18 +329,52 @@ mod tests {
         assert_eq!(keys, ["p/1.pt", "p/02.pt", "p/2.pt", "p/2.pth", "p/9/1.pt", "p/10.pt", "p/a.pt"]);
     }
 
+    fn plan(payload: Payload, files: &[PlannedFile]) -> Plan {
+        let owner = Owner { execution: "x".into(), execution_arn: "arn:x".into() };
+        Plan::new(payload, owner, "x".into(), files, model()).unwrap()
+    }
+
     #[test]
     fn what_changes_the_catalogue_changes_the_fingerprint() {
-        let plan = |payload: Payload, sizes: &[Option<u64>]| Plan::new(payload, "x", files(sizes), model()).unwrap();
-        let base = plan(payload(None), &[None, None]).fingerprint;
-        assert_ne!(base, plan(payload(Some(1)), &[None, None]).fingerprint);
-        assert_ne!(base, plan(payload(None), &[None, None, None]).fingerprint);
+        let fingerprint = |payload: Payload, sizes: &[Option<u64>]| plan(payload, &files(sizes)).fingerprint;
+        let base = fingerprint(payload(None), &[None, None]);
+        assert_ne!(base, fingerprint(payload(Some(1)), &[None, None]));
+        assert_ne!(base, fingerprint(payload(None), &[None, None, None]));
         let mut other = payload(None);
         other.batch_size = 64;
-        assert_ne!(base, plan(other, &[None, None]).fingerprint);
+        assert_ne!(base, fingerprint(other, &[None, None]));
         let mut same = payload(None);
         (same.max_concurrency, same.tolerated_failure_percentage) = (7, 50.0);
-        assert_eq!(base, plan(same, &[None, None]).fingerprint);
+        assert_eq!(base, fingerprint(same, &[None, None]));
+    }
+
+    fn names(plan: &Plan, files: &[PlannedFile]) -> Vec<String> {
+        let name = |share: &Share| plan.object_name(&share.slices(&files[share.files.clone()]));
+        plan.shares(files).iter().map(name).collect()
+    }
+
+    #[test]
+    fn a_file_that_is_added_or_changed_renames_only_what_is_made_of_it() {
+        let old = files(&[None, None, None]);
+        let before = names(&plan(payload(None), &old), &old);
+        let mut changed = old.clone();
+        changed[1].object.etag = "other".into();
+        changed.insert(0, PlannedFile::listed(ObjectInfo { key: "p/0.pt".into(), size: 1, etag: "e".into() }));
+        let after = names(&plan(payload(None), &changed), &changed);
+        assert_eq!((&after[1], &after[3]), (&before[0], &before[2]));
+        assert!(!before.contains(&after[0]) && !before.contains(&after[2]));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_in_no_share() {
+        let mut shared = files(&[Some(4), None, Some(5)]);
+        shared[1].unreadable = Some("no torch file".into());
+        let plan = plan(payload(Some(9)), &shared);
+        assert_eq!((plan.world_size, plan.rows), (9, Some(9)));
+        for share in plan.shares(&shared) {
+            let slices = share.slices(&shared[share.files.clone()]);
+            assert!(slices.len() == 1 && slices[0].file.unreadable.is_none(), "{slices:?}");
+        }
     }
 
     proptest! {
@@ -257,11 +395,12 @@ mod tests {
         ) {
             prop_assume!(rows.iter().sum::<u64>() > 0);
             let known: Vec<_> = rows.iter().map(|rows| Some(*rows)).collect();
-            let plan = Plan::new(payload(world_size), "x", files(&known), model()).unwrap();
+            let files = files(&known);
+            let plan = plan(payload(world_size), &files);
             let mut seen = Vec::new();
             let mut sizes = Vec::new();
-            for rank in 0..plan.world_size {
-                let share = plan.share(rank);
+            for share in plan.shares(&files) {
+                let share = share.slices(&files[share.files.clone()]);
                 let mut own = 0;
                 for slice in &share {
                     let range = slice.rows.clone().unwrap_or(0..slice.file.rows.unwrap());
@@ -270,8 +409,7 @@ mod tests {
                 }
                 sizes.push(if shares_files(plan.world_size, rows.len()) { own } else { share.len() as u64 });
             }
-            let expected: Vec<_> = plan
-                .files
+            let expected: Vec<_> = files
                 .iter()
                 .flat_map(|file| (0..file.rows.unwrap()).map(|row| (file.object.key.clone(), row)))
                 .collect();

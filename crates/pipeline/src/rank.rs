@@ -1,28 +1,29 @@
-//! One rank: its share of the rows in, its part of the catalogue and its record out.
+//! One rank: its share of the rows in, its part of the catalogue out, with its record in it.
 
 use std::{sync::Arc, time::Instant};
 
 use catalogue::{CatalogueWriter, ParquetError, Provenance};
-use sha2::{Digest, Sha256};
 
 use crate::{
-    batch_loop::{BatchLoop, Input},
+    batch_loop::{BatchLoop, Input, OnStorageFailure, Output},
     deadline::Deadline,
     engine_cache::EngineCache,
     error::{Error, Result},
-    events::{RankAnswer, RankEvent},
+    events::{RankAnswer, RankEvent, Task},
+    plan::Share,
     resource_usage,
-    run_files::{RankRecord, RankRun, RunFiles},
-    storage::Stores,
+    run_files::{RankError, RankRun, RunFiles},
+    storage::{ObjectInfo, Stores},
 };
 
 /// Does the work of one rank.
 ///
-/// Where an earlier attempt has finished it, it says so and does nothing. Of two attempts at the same time the later one
-/// wins; should it be killed between its part and its record, the two do not fit, and the rank counts as missing.
+/// Where an earlier attempt has finished it, it says so and does nothing. Of two attempts at the same time one writes
+/// what it found out; the other would have written the same.
 ///
 /// # Errors
-/// Named ones, and the rank does not count as finished.
+/// Named ones, and the rank does not count as finished. A file that cannot be read is none, as long as another can: the
+/// answer counts it, and the rank's object names it.
 pub async fn run(
     stores: &dyn Stores,
     engines: &EngineCache,
@@ -32,23 +33,30 @@ pub async fn run(
     let started = Instant::now();
     let results = stores.bucket(&event.bucket);
     let files = RunFiles::new(Arc::clone(&results), &event.result_path);
-    if let Some(RankRecord { run: done, .. }) = files.read_record(&event.fingerprint, event.rank).await? {
+    let Task { rank, object: hash, lines, rows } = &event.task;
+    let there = files.head_rank(hash).await?;
+    if let Some(object) = &there
+        && let Some(done) = finished(&files, object).await?
+    {
         tracing::info!(
             rows = done.work.rows,
             bytes = done.work.bytes,
             milliseconds = milliseconds(started),
             "an earlier attempt had finished this rank"
         );
-        return Ok(answer(&done, started, true));
+        return Ok(answer(*rank, &done, started, true));
     }
-    let plan = files.read_own_plan(&event.fingerprint).await?;
-    if event.rank >= plan.world_size {
-        return Err(Error::BadPayload(format!("`rank` is {}, the plan has {} ranks", event.rank, plan.world_size)));
+    let plan = files.read_own_plan(&event.owner, &event.fingerprint).await?.plan;
+    let own_files = files.read_lines(&event.files, *lines).await?;
+    let share = Share { files: 0..own_files.len(), rows: rows.map(|(from, to)| from..to) };
+    let slices = share.slices(&own_files);
+    let found = plan.object_name(&slices);
+    if found != *hash {
+        return Err(Error::BadPayload(format!("the task is to make {hash}, its files make {found}")));
     }
-    let share = plan.share(event.rank);
-    let planned_bytes: u64 = share.iter().map(|slice| slice.file.object.size).sum();
+    let planned_bytes: u64 = slices.iter().map(|slice| slice.file.object.size).sum();
     tracing::info!(
-        files = share.len(),
+        files = slices.len(),
         bytes = planned_bytes,
         milliseconds = milliseconds(started),
         "plan read: these files are this rank's, or parts of them"
@@ -56,7 +64,7 @@ pub async fn run(
 
     let loading = Instant::now();
     let payload = &plan.payload;
-    let engine = engines.get(&results, &plan.model, payload.engine.as_deref()).await?;
+    let engine = engines.get(&results, &plan.model, &payload.engine).await?;
     let model_seconds = loading.elapsed().as_secs_f64();
     tracing::info!(engine = engine.description(), milliseconds = milliseconds(loading), "engine ready");
 
@@ -67,18 +75,22 @@ pub async fn run(
         engine: engine.description(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let key = files.part_key(event.rank);
-    let unencoded =
-        |error: ParquetError| Error::internal(format!("failed to encode {}", results.location(&key)), error);
+    let unencoded = |error: ParquetError| Error::internal(format!("failed to encode what rank {rank} leaves"), error);
     let mut part = CatalogueWriter::new(Vec::new()).map_err(unencoded)?;
     let batches = BatchLoop {
         store: &stores.bucket(&payload.data_bucket),
         engine: &engine,
         batch_size: payload.batch_size,
         deadline,
+        on_storage_failure: OnStorageFailure::Fail,
     };
-    let inputs = share.iter().map(Input::planned).collect();
-    let work = batches.run(inputs, |rows| part.write(&rows).map_err(unencoded)).await?;
+    let inputs = slices.iter().map(Input::planned).collect();
+    let work = batches
+        .run(inputs, |output| match output {
+            Output::Rows(rows) => part.write(&rows).map_err(unencoded),
+            Output::Predicted(_) => Ok(()),
+        })
+        .await?;
     tracing::info!(
         rows = work.rows,
         flagged = work.flagged,
@@ -91,13 +103,10 @@ pub async fn run(
     );
 
     let writing = Instant::now();
-    let part = part.finish(&made_by).map_err(unencoded)?;
-    let (part_sha256, part_bytes) = (hex::encode(Sha256::digest(&part)), part.len());
-    files.write_part(event.rank, part.into()).await?;
     let run = RankRun {
-        rank: event.rank,
+        rank: *rank,
         world_size: plan.world_size,
-        execution: event.execution.clone(),
+        execution: event.owner.execution.clone(),
         made_by,
         batch_size: payload.batch_size,
         work,
@@ -105,14 +114,14 @@ pub async fn run(
         wall_seconds: started.elapsed().as_secs_f64(),
         peak_memory_mb: resource_usage::peak_memory_mb(),
     };
-    let record = RankRecord { part: key, part_sha256, run };
-    files.write_record(&record).await?;
-    let run = record.run;
+    let object = run.finish(part).map_err(unencoded)?;
+    let object_bytes = object.len();
+    files.write_rank(hash, run.work.unreadable.is_empty(), object, there.as_ref()).await?;
     tracing::info!(
         rows = run.work.rows,
-        bytes = part_bytes,
+        bytes = object_bytes,
         milliseconds = milliseconds(writing),
-        "part and record written"
+        "rows and record written"
     );
     tracing::info!(
         rows = run.work.rows,
@@ -122,15 +131,28 @@ pub async fn run(
         peak_memory_mb = run.peak_memory_mb,
         "rank finished"
     );
-    Ok(answer(&run, started, false))
+    Ok(answer(*rank, &run, started, false))
 }
 
-fn answer(run: &RankRun, started: Instant, skipped: bool) -> RankAnswer {
+/// What an earlier attempt says of its work, if what it left is of use.
+async fn finished(files: &RunFiles, object: &ObjectInfo) -> Result<Option<RankRun>> {
+    match files.read_rank(object).await {
+        Ok(left) => Ok(Some(left.run)),
+        Err(RankError::Unusable(reason)) => {
+            tracing::warn!(key = object.key, reason, "what an earlier attempt has left is of no use");
+            Ok(None)
+        }
+        Err(RankError::Storage(error)) => Err(error.into()),
+    }
+}
+
+fn answer(rank: u64, run: &RankRun, started: Instant, skipped: bool) -> RankAnswer {
     RankAnswer {
-        rank: run.rank,
+        rank,
         rows: run.work.rows,
         flagged: run.work.flagged,
         bytes: run.work.bytes,
+        unreadable_files: run.work.unreadable.len() as u64,
         milliseconds: milliseconds(started),
         skipped,
     }

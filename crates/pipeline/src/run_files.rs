@@ -2,38 +2,38 @@
 //!
 //! | key | |
 //! | --- | --- |
-//! | `plan.json` | what is to be done, written by the initializer |
+//! | `plan.json` | whose the result path is, and what is to be done |
+//! | `files.jsonl` | the planned files, one per line |
 //! | `tasks.json` | the ranks still to run, as the Distributed Map reads them |
-//! | `predictions/00007.parquet` | a rank's part of the catalogue |
-//! | `ranks/00007.json` | the record of a finished rank. It is also the marker: written last, it says that the part is whole |
+//! | `ranks/<hash>.parquet` | what a rank left, written once: its rows, and in the metadata its record |
+//! | `ranks/<hash>.incomplete.parquet` | the same of a rank that could not read some of its files: it runs again when the run is resumed |
 //! | `map/…` | Step Functions' own records of the map run |
-//! | `predictions.parquet`, `inference.png`, `combined_data.json`, `Results.json` | the results, written in this order |
+//! | `predictions.parquet`, `inference.png`, `combined_data.json`, `Results.json` | the results, written in this order; the last has the SHA-256 of the others |
 //!
 //! Local inference writes the results under the same names.
+//!
+//! Functions that were given up as dead may still be alive, and write late. Two rules keep them from doing harm. What a
+//! rank leaves is named by a hash of what determines it, so that a late rank writes what is there already or what nobody
+//! looks at. Everything else is written by [`RunFiles::write_own`], which replaces only what it saw before it made sure
+//! that the result path is still its own: whoever takes the path over afterwards, and writes, is never overwritten.
 
 mod combined;
 mod record;
 mod results;
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
-
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     error::{Error, Result},
     events::Task,
-    plan::Plan,
-    storage::{ObjectInfo, ObjectStore, StorageError, Write, as_folder, get_if_present},
+    plan::{Owner, Plan, PlannedFile},
+    storage::{Object, ObjectInfo, ObjectStore, StorageError, Write, as_folder, if_present},
 };
+use bytes::Bytes;
 pub use combined::combined_entry;
-pub use record::{RankRecord, RankRun};
-pub use results::{Counts, Missing, Results, Throughput, Timings};
+pub use record::{RankObject, RankRun};
+pub use results::{Counts, Missing, Results, Throughput, Timings, sha256};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The merged catalogue.
 pub const CATALOGUE: &str = "predictions.parquet";
@@ -47,25 +47,62 @@ pub const RESULTS_JSON: &str = "Results.json";
 pub const RESULTS: [&str; 4] = [CATALOGUE, PICTURE, COMBINED_DATA, RESULTS_JSON];
 
 const PLAN: &str = "plan.json";
+const FILES: &str = "files.jsonl";
 const TASKS: &str = "tasks.json";
-/// Folders of the parts, of the records and of Step Functions' records, with the ending of the files in each.
-const FOLDERS: [(&str, &str); 3] = [("predictions/", ".parquet"), ("ranks/", ".json"), ("map/", ".json")];
+/// Folder of what ranks leave.
+const RANKS: &str = "ranks/";
+/// Folder of Step Functions' records.
+const MAP: &str = "map/";
+const COMPLETE: &str = ".parquet";
+const INCOMPLETE: &str = ".incomplete.parquet";
 
-/// Records that are read at the same time.
-const CONCURRENT_READS: usize = 32;
-
-/// What a listing says of ranks.
-pub(crate) struct FoundRanks {
-    pub(crate) finished: BTreeSet<u64>,
-    /// They have a record, which would keep them from running again, and no part.
-    pub(crate) without_part: Vec<u64>,
-}
+/// Writes of a file that may be lost to others before it is given up.
+pub(crate) const ATTEMPTS: usize = 10;
 
 /// The files under one result path. Its methods fail where storage does, and where a file is not what this version writes.
 #[derive(Debug, Clone)]
 pub struct RunFiles {
     store: Arc<dyn ObjectStore>,
     root: String,
+}
+
+/// `plan.json` as it is stored. Whoever writes it stamps it, so that no two versions of it have the same ETag.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct StampedPlan {
+    /// The step that wrote it, and when: `initialize 1764086400123456789`.
+    claimed: String,
+    #[serde(flatten)]
+    plan: Plan,
+}
+
+/// A plan that was found under a result path.
+#[derive(Debug)]
+pub struct FoundPlan {
+    pub plan: Plan,
+    /// Its object: a claim replaces this one or fails.
+    pub info: ObjectInfo,
+}
+
+/// The proof that a result path is this step's: the plan.json that it wrote.
+#[derive(Debug)]
+pub struct Claim {
+    info: ObjectInfo,
+    owner: Owner,
+}
+
+/// What ranks have left, by the hash in its name.
+#[derive(Debug, Default)]
+pub struct FoundRanks {
+    pub(crate) complete: BTreeMap<String, ObjectInfo>,
+    pub(crate) incomplete: BTreeMap<String, ObjectInfo>,
+}
+
+/// An object that an earlier execution has left.
+#[derive(Debug)]
+pub struct Leftover {
+    pub(crate) key: String,
+    /// The hash in the name of what a rank has left.
+    pub(crate) hash: Option<String>,
 }
 
 impl RunFiles {
@@ -84,143 +121,187 @@ impl RunFiles {
         self.store.location(&self.key(name))
     }
 
-    /// Key of a rank's part of the catalogue.
-    pub fn part_key(&self, rank: u64) -> String {
-        self.key(&format!("predictions/{rank:05}.parquet"))
+    /// Reads the plan, where there is one.
+    pub async fn find_plan(&self) -> Result<Option<FoundPlan>> {
+        let Some(Object { info, bytes }) = if_present(self.store.get(&self.key(PLAN)).await)? else { return Ok(None) };
+        let StampedPlan { plan, .. } = serde_json::from_slice(&bytes).map_err(|error| {
+            let said = format!(
+                "{} is not a plan of this version of Cosmic: delete it, or choose another `result_path`",
+                self.location(PLAN)
+            );
+            Error::internal(said, error)
+        })?;
+        Ok(Some(FoundPlan { plan, info }))
     }
 
-    fn record_key(&self, rank: u64) -> String {
-        self.key(&format!("ranks/{rank:05}.json"))
-    }
-
-    /// Writes the plan where there is none yet, which makes the result path this run's. `false` says that one was there.
-    pub async fn create_plan(&self, plan: &Plan) -> Result<bool> {
-        Ok(self.store.put(&self.key(PLAN), to_json(plan)?, Write::Create).await?)
-    }
-
-    /// Reads the plan.
-    pub async fn read_plan(&self) -> Result<Plan> {
-        let bytes = self.store.get(&self.key(PLAN)).await?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Error::internal(format!("{} is not a plan of this version of Cosmic", self.location(PLAN)), error)
-        })
-    }
-
-    /// Reads the plan, and checks that it is the one of this fingerprint.
+    /// Reads the plan, and checks that it is this execution's.
     ///
     /// # Errors
-    /// [`Error::PlanMismatch`] where it is another, and those of [`read_plan`](Self::read_plan).
-    pub async fn read_own_plan(&self, fingerprint: &str) -> Result<Plan> {
-        let plan = self.read_plan().await?;
-        if plan.fingerprint == fingerprint {
-            return Ok(plan);
+    /// [`Error::PlanMismatch`] where it is another's or none is there, and those of [`find_plan`](Self::find_plan).
+    pub async fn read_own_plan(&self, owner: &Owner, fingerprint: &str) -> Result<FoundPlan> {
+        match self.find_plan().await? {
+            Some(found) if found.plan.owner == *owner && found.plan.fingerprint == fingerprint => Ok(found),
+            found => Err(self.mismatch(owner, found.as_ref())),
         }
-        Err(Error::PlanMismatch {
-            location: self.location(PLAN),
-            expected: fingerprint.to_owned(),
-            found: plan.fingerprint,
-        })
+    }
+
+    /// Why a result path is no longer this execution's.
+    pub async fn lost(&self, owner: &Owner) -> Result<Error> {
+        Ok(self.mismatch(owner, self.find_plan().await?.as_ref()))
+    }
+
+    fn mismatch(&self, expected: &Owner, found: Option<&FoundPlan>) -> Error {
+        let found = match found {
+            None => "nobody (it is gone)".to_owned(),
+            Some(FoundPlan { plan, .. }) if plan.owner == *expected => {
+                "a later attempt of the same execution".to_owned()
+            }
+            Some(FoundPlan { plan, .. }) => format!("execution {}", plan.owner.execution),
+        };
+        let expected = format!("execution {}", expected.execution);
+        Error::PlanMismatch { location: self.location(PLAN), expected, found }
+    }
+
+    /// Writes the plan over the one that was found, if any, which makes the result path this step's. `None` says that
+    /// another step was faster: look again.
+    pub async fn claim(&self, plan: Plan, step: &str, found: Option<&ObjectInfo>) -> Result<Option<Claim>> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let owner = plan.owner.clone();
+        let stamped = StampedPlan { claimed: format!("{step} {}", now.as_nanos()), plan };
+        let written = self.store.put(&self.key(PLAN), to_json(&stamped)?, Write::over(found)).await?;
+        Ok(written.map(|info| Claim { info, owner }))
+    }
+
+    async fn check(&self, claim: &Claim) -> Result<()> {
+        let there = if_present(self.store.head(&self.key(PLAN)).await)?;
+        match there {
+            Some(there) if there.etag == claim.info.etag => Ok(()),
+            _ => Err(self.lost(&claim.owner).await?),
+        }
+    }
+
+    /// Writes a file by its name, as long as the result path is still this step's.
+    ///
+    /// # Errors
+    /// [`Error::PlanMismatch`] where it no longer is, and nothing was written.
+    pub async fn write_own(&self, claim: &Claim, name: &str, bytes: Bytes) -> Result<ObjectInfo> {
+        let key = self.key(name);
+        for _ in 0..ATTEMPTS {
+            // The order matters: a successor can only have written after the check, and what it wrote is not what was seen.
+            let seen = if_present(self.store.head(&key).await)?;
+            self.check(claim).await?;
+            if let Some(written) = self.store.put(&key, bytes.clone(), Write::over(seen.as_ref())).await? {
+                return Ok(written);
+            }
+        }
+        Err(Error::Contended { location: self.store.location(&key) })
+    }
+
+    /// The error of a claim that was lost to others each time.
+    pub(crate) fn contended(&self) -> Error {
+        Error::Contended { location: self.location(PLAN) }
+    }
+
+    /// Writes the list of planned files.
+    pub async fn write_files(&self, claim: &Claim, files: Bytes) -> Result<ObjectInfo> {
+        self.write_own(claim, FILES, files).await
+    }
+
+    /// Reads all planned files.
+    ///
+    /// # Errors
+    /// [`StorageError::Changed`] where the list is no longer the one of `info`.
+    pub async fn read_files(&self, info: &ObjectInfo) -> Result<Vec<PlannedFile>> {
+        self.read_lines(info, (0, info.size)).await
+    }
+
+    /// Reads the planned files in the bytes `[from, to)` of their list.
+    ///
+    /// # Errors
+    /// [`StorageError::Changed`] where the list is no longer the one of `info`.
+    pub async fn read_lines(&self, info: &ObjectInfo, (from, to): (u64, u64)) -> Result<Vec<PlannedFile>> {
+        let lines = self.store.get_range(info, from..to).await?;
+        parse_lines(&lines).map_err(|error| Error::internal(format!("failed to read {}", self.location(FILES)), error))
     }
 
     /// Writes the ranks that are still to run, and returns the key.
-    pub async fn write_tasks(&self, tasks: &[Task]) -> Result<String> {
-        let key = self.key(TASKS);
-        self.store.put(&key, to_json(&tasks)?, Write::Replace).await?;
-        Ok(key)
+    pub async fn write_tasks(&self, claim: &Claim, tasks: &[Task]) -> Result<String> {
+        let json = serde_json::to_vec(tasks).map_err(|error| Error::internal("failed to encode the tasks", error))?;
+        Ok(self.write_own(claim, TASKS, json.into()).await?.key)
     }
 
-    /// Writes a rank's part of the catalogue.
-    pub async fn write_part(&self, rank: u64, part: Bytes) -> Result<()> {
-        self.store.put(&self.part_key(rank), part, Write::Replace).await?;
+    /// Reads the ranks that are still to run.
+    pub async fn read_tasks(&self) -> Result<Vec<Task>> {
+        self.read_json(&self.key(TASKS)).await
+    }
+
+    /// Finds what ranks have left. An empty object is one that the summarizer has declared void.
+    pub async fn find_ranks(&self) -> Result<FoundRanks> {
+        let folder = self.key(RANKS);
+        let mut found = FoundRanks::default();
+        for object in list_if_present(self.store.as_ref(), &folder).await? {
+            let name = object.key.strip_prefix(&folder).unwrap_or_default();
+            match rank_object(name) {
+                Some((hash, true)) if object.size > 0 => found.complete.insert(hash.to_owned(), object),
+                Some((hash, false)) if object.size > 0 => found.incomplete.insert(hash.to_owned(), object),
+                _ => None,
+            };
+        }
+        Ok(found)
+    }
+
+    /// Finds what ranks and map runs have left so far: the keys that an overwriting run deletes once the path is its own.
+    /// No name but those that a run of this path itself gives is among them.
+    pub async fn find_leftovers(&self) -> Result<Vec<Leftover>> {
+        let mut leftovers = Vec::new();
+        let (ranks, map) = (self.key(RANKS), self.key(MAP));
+        for object in list_if_present(self.store.as_ref(), &ranks).await? {
+            if let Some((hash, _)) = object.key.strip_prefix(&ranks).and_then(rank_object) {
+                leftovers.push(Leftover { hash: Some(hash.to_owned()), key: object.key });
+            }
+        }
+        for object in list_if_present(self.store.as_ref(), &map).await? {
+            if object.key.strip_prefix(&map).is_some_and(is_map_record) {
+                leftovers.push(Leftover { hash: None, key: object.key });
+            }
+        }
+        Ok(leftovers)
+    }
+
+    /// Deletes objects by their keys.
+    pub async fn delete(&self, keys: &[String]) -> Result<()> {
+        Ok(self.store.delete(keys).await?)
+    }
+
+    fn rank_key(&self, hash: &str, complete: bool) -> String {
+        self.key(&format!("{RANKS}{hash}{}", if complete { COMPLETE } else { INCOMPLETE }))
+    }
+
+    /// Looks for what a rank has left when all of its files could be read.
+    pub async fn head_rank(&self, hash: &str) -> Result<Option<ObjectInfo>> {
+        Ok(if_present(self.store.head(&self.rank_key(hash, true)).await)?)
+    }
+
+    /// Reads what a rank has left.
+    pub async fn read_rank(&self, object: &ObjectInfo) -> Result<RankObject, RankError> {
+        let bytes = self.store.get(&object.key).await?.bytes;
+        RankObject::parse(bytes).map_err(RankError::Unusable)
+    }
+
+    /// Writes what a rank leaves. Where all of its files could be read it is written once, over nothing but `void`, an
+    /// object that is of no use; another that is there by now says the same.
+    pub async fn write_rank(&self, hash: &str, complete: bool, object: Bytes, void: Option<&ObjectInfo>) -> Result<()> {
+        let write = if complete { Write::over(void) } else { Write::Replace };
+        if self.store.put(&self.rank_key(hash, complete), object, write).await?.is_none() {
+            tracing::info!(hash, "another attempt has finished this rank meanwhile");
+        }
         Ok(())
     }
 
-    /// Reads a rank's part of the catalogue, where it is there.
-    pub async fn read_part(&self, rank: u64) -> Result<Option<Bytes>> {
-        Ok(get_if_present(self.store.as_ref(), &self.part_key(rank)).await?)
-    }
-
-    /// Writes the record of a rank whose part is written: from now on the rank counts as finished.
-    pub async fn write_record(&self, record: &RankRecord) -> Result<()> {
-        self.store.put(&self.record_key(record.run.rank), to_json(record)?, Write::Replace).await?;
+    /// Declares what a rank has left void, if it is still this object, so that the rank runs again.
+    pub async fn void_rank(&self, object: &ObjectInfo) -> Result<()> {
+        self.store.put(&object.key, Bytes::new(), Write::Update(&object.etag)).await?;
         Ok(())
-    }
-
-    /// Reads the record of a rank, where it is there and belongs to the plan.
-    pub async fn read_record(&self, fingerprint: &str, rank: u64) -> Result<Option<RankRecord>> {
-        let Some(bytes) = get_if_present(self.store.as_ref(), &self.record_key(rank)).await? else {
-            return Ok(None);
-        };
-        let key = self.record_key(rank);
-        let record: Option<RankRecord> = serde_json::from_slice(&bytes)
-            .inspect_err(|error| tracing::warn!(key, %error, "the record cannot be read: its rank runs again"))
-            .ok();
-        Ok(record.filter(|RankRecord { run, .. }| {
-            run.rank == rank && run.made_by.fingerprint.as_deref() == Some(fingerprint)
-        }))
-    }
-
-    /// Deletes the records of ranks, which then count as not finished and run again when the run is resumed.
-    pub async fn delete_records(&self, ranks: impl IntoIterator<Item = u64>) -> Result<()> {
-        let keys: Vec<String> = ranks.into_iter().map(|rank| self.record_key(rank)).collect();
-        Ok(self.store.delete(&keys).await?)
-    }
-
-    /// Finds the ranks that have a part and a record of this plan, and those that have a record without a part.
-    pub(crate) async fn find_ranks(&self, plan: &Plan) -> Result<FoundRanks> {
-        let there: HashSet<String> = self.store.list(&self.root).await?.into_iter().map(|object| object.key).collect();
-        let (with_part, without_part): (Vec<u64>, Vec<u64>) = (0..plan.world_size)
-            .filter(|rank| there.contains(&self.record_key(*rank)))
-            .partition(|rank| there.contains(&self.part_key(*rank)));
-        let of_this_plan = stream::iter(with_part)
-            .map(async |rank| {
-                let record = self.read_record(&plan.fingerprint, rank).await?;
-                Ok::<_, Error>(record.map(|record| record.run.rank))
-            })
-            .buffer_unordered(CONCURRENT_READS)
-            .try_collect::<Vec<_>>()
-            .await?;
-        Ok(FoundRanks { finished: of_this_plan.into_iter().flatten().collect(), without_part })
-    }
-
-    /// Deletes everything that a run leaves under the path, and nothing else.
-    pub async fn delete_all(&self) -> Result<()> {
-        let there = match self.store.list(&self.root).await {
-            // A local result folder need not exist yet.
-            Err(StorageError::NotFound { .. }) => Vec::new(),
-            there => there?,
-        };
-        let keys: Vec<_> =
-            there.into_iter().map(|ObjectInfo { key, .. }| key).filter(|key| self.is_ours(key)).collect();
-        Ok(self.store.delete(&keys).await?)
-    }
-
-    fn is_ours(&self, key: &str) -> bool {
-        let Some(name) = key.strip_prefix(&self.root) else { return false };
-        RESULTS.contains(&name)
-            || [PLAN, TASKS].contains(&name)
-            || FOLDERS.iter().any(|(folder, ending)| name.starts_with(folder) && name.ends_with(ending))
-    }
-
-    /// Writes one of the results, by its name.
-    pub async fn write_file(&self, name: &str, bytes: Bytes) -> Result<()> {
-        self.store.put(&self.key(name), bytes, Write::Replace).await?;
-        Ok(())
-    }
-
-    /// Writes combined_data.json.
-    pub async fn write_combined(&self, entries: &[Value]) -> Result<()> {
-        self.write_file(COMBINED_DATA, to_json(&entries)?).await
-    }
-
-    /// Writes Results.json, which says that the other results are whole.
-    pub async fn write_results_json(&self, results: &Results) -> Result<()> {
-        self.write_file(RESULTS_JSON, to_json(results)?).await
-    }
-
-    /// Deletes Results.json, since an old one would vouch for files that are about to change.
-    pub async fn delete_results_json(&self) -> Result<()> {
-        Ok(self.store.delete(&[self.key(RESULTS_JSON)]).await?)
     }
 
     /// Reads Results.json.
@@ -230,17 +311,103 @@ impl RunFiles {
 
     /// Reads one of the results, by its name.
     pub async fn read_file(&self, name: &str) -> Result<Bytes> {
-        Ok(self.store.get(&self.key(name)).await?)
+        Ok(self.store.get(&self.key(name)).await?.bytes)
     }
 
     /// Reads a JSON file by its key.
     pub(crate) async fn read_json<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
-        let bytes = self.store.get(key).await?;
-        serde_json::from_slice(&bytes)
+        let object = self.store.get(key).await?;
+        serde_json::from_slice(&object.bytes)
             .map_err(|error| Error::internal(format!("failed to read {}", self.store.location(key)), error))
     }
 }
 
-fn to_json(value: &impl Serialize) -> Result<Bytes> {
+/// Why what a rank has left was not read.
+#[derive(Debug)]
+pub enum RankError {
+    Storage(StorageError),
+    /// It is there, and is not what a rank writes.
+    Unusable(String),
+}
+
+impl From<StorageError> for RankError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// The hash in the name of what a rank has left, and whether it is complete.
+fn rank_object(name: &str) -> Option<(&str, bool)> {
+    let (hash, complete) = match name.strip_suffix(INCOMPLETE) {
+        Some(hash) => (hash, false),
+        None => (name.strip_suffix(COMPLETE)?, true),
+    };
+    let is_hash = hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_hash.then_some((hash, complete))
+}
+
+/// Whether a name under `map/` is one that Step Functions gives: `<uuid>/manifest.json`, `<uuid>/FAILED_0.json`.
+fn is_map_record(name: &str) -> bool {
+    let Some((uuid, file)) = name.split_once('/') else { return false };
+    let is_uuid = uuid.len() == 36 && uuid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let is_record = file.strip_suffix(".json").is_some_and(|stem| {
+        let numbered = ["SUCCEEDED_", "FAILED_", "PENDING_"].iter().find_map(|kind| stem.strip_prefix(kind));
+        stem == "manifest" || numbered.is_some_and(|number| number.parse::<u64>().is_ok())
+    });
+    is_uuid && is_record
+}
+
+async fn list_if_present(store: &dyn ObjectStore, prefix: &str) -> Result<Vec<ObjectInfo>> {
+    // A local result folder need not exist yet.
+    Ok(if_present(store.list(prefix).await)?.unwrap_or_default())
+}
+
+/// `files.jsonl`, and where each of its lines begins; the last entry is its size.
+pub(crate) fn to_lines(files: &[PlannedFile]) -> Result<(Bytes, Vec<u64>)> {
+    let mut text = Vec::new();
+    let mut starts = vec![0];
+    for file in files {
+        serde_json::to_writer(&mut text, file)
+            .map_err(|error| Error::internal("failed to encode the list of files", error))?;
+        text.push(b'\n');
+        starts.push(text.len() as u64);
+    }
+    Ok((text.into(), starts))
+}
+
+fn parse_lines(lines: &[u8]) -> Result<Vec<PlannedFile>, serde_json::Error> {
+    lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(serde_json::from_slice).collect()
+}
+
+/// A result as JSON.
+pub fn to_json(value: &impl Serialize) -> Result<Bytes> {
     serde_json::to_vec_pretty(value).map(Bytes::from).map_err(|error| Error::internal("failed to encode JSON", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_a_run_gives_are_a_runs() {
+        let hash = "0123456789abcdef".repeat(4);
+        assert_eq!(rank_object(&format!("{hash}.parquet")), Some((hash.as_str(), true)));
+        assert_eq!(rank_object(&format!("{hash}.incomplete.parquet")), Some((hash.as_str(), false)));
+        let upper = hash.to_uppercase();
+        for name in
+            [format!("{hash}.json"), format!("x/{hash}.parquet"), format!("{upper}.parquet"), "a.parquet".into()]
+        {
+            assert_eq!(rank_object(&name), None, "{name}");
+        }
+        let uuid = "01234567-89ab-cdef-0123-456789abcdef";
+        assert!(is_map_record(&format!("{uuid}/manifest.json")) && is_map_record(&format!("{uuid}/FAILED_12.json")));
+        for name in [
+            "plan.json".into(),
+            "notes/manifest.json".into(),
+            format!("{uuid}/x/manifest.json"),
+            format!("{uuid}/FAILED_x.json"),
+        ] {
+            assert!(!is_map_record(&name), "{name}");
+        }
+    }
 }

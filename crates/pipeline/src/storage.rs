@@ -12,6 +12,6 @@ mod s3;
 
 pub use error::{BoxError, StorageError, explain};
 pub use local::LocalStore;
-pub use object::{ObjectInfo, ObjectStore, Stores, Write, as_folder, get_if_present};
+pub use object::{Object, ObjectInfo, ObjectStore, Stores, Write, as_folder, if_present};
 pub use reader::ObjectReader;
 pub use s3::{S3Store, aws_config};

@@ -1,23 +1,25 @@
-//! The last step: parts become one catalogue, proved complete against the plan, or what is missing gets a name.
+//! The last step: what ranks have left becomes one catalogue, proved complete against the plan, or what is missing gets a
+//! name.
 
 use std::time::Instant;
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
-use bytes::Bytes;
 use futures::{StreamExt, stream};
 
 use crate::{
     error::Result,
     events::{SummarizeEvent, Summary},
     map_run::{failure_reasons, not_run_reason},
-    merge::{Addition, Merge, Merged},
-    plan::{Plan, Slice},
-    run_files::{CATALOGUE, Missing, PICTURE, RESULTS_JSON, RankRecord, Results, RunFiles},
-    storage::Stores,
+    merge::{Merge, Merged, prove},
+    plan::{Plan, PlannedFile, Share, Slice},
+    run_files::{
+        ATTEMPTS, Claim, FoundPlan, FoundRanks, RESULTS_JSON, RankError, RankObject, Results, RunFiles, to_json,
+    },
+    storage::{ObjectInfo, StorageError, Stores},
 };
 
-/// Parts that are fetched ahead of the one being merged.
-const CONCURRENT_PARTS: usize = 16;
+/// Objects of ranks that are fetched ahead of the one being merged.
+const CONCURRENT_RANKS: usize = 16;
 
 /// Reasons that are given in full before the rest is counted.
 const REASONS_SHOWN: usize = 5;
@@ -25,51 +27,47 @@ const REASONS_SHOWN: usize = 5;
 /// Merges what the ranks of an execution left, and reports.
 ///
 /// # Errors
-/// Storage failures, and a result path that another run has taken. Missing ranks are no error: the answer and
-/// Results.json say so.
+/// Storage failures, and a result path that another run has taken: then nothing of the other's is touched. Missing ranks
+/// are no error: the answer and Results.json say so.
 pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::time::SystemTime) -> Result<Summary> {
     let started = Instant::now();
-    let files = RunFiles::new(stores.bucket(&event.bucket), &event.result_path);
-    let plan = files.read_own_plan(&event.fingerprint).await?;
-    let mut reasons = failure_reasons(&files, event).await;
+    let run_files = RunFiles::new(stores.bucket(&event.bucket), &event.result_path);
+    let (plan, claim) = claim(&run_files, event).await?;
+    let files = run_files.read_files(&event.files).await?;
+    let found = run_files.find_ranks().await?;
+    let mut reasons = failure_reasons(&run_files, event).await;
 
     let mut merge = Merge::new(&plan)?;
-    let mut parts =
-        stream::iter(0..plan.world_size).map(|rank| fetch(&files, &plan.fingerprint, rank)).buffered(CONCURRENT_PARTS);
+    for file in &files {
+        if let (Some(reason), Some(_)) = (&file.unreadable, plan.rows) {
+            merge.miss(None, &[Slice { file, rows: None }], reason.clone());
+        }
+    }
+    let shares = plan.shares(&files);
+    let mut fetched =
+        stream::iter(&shares).map(|share| fetch(&run_files, &plan, &files, &found, share)).buffered(CONCURRENT_RANKS);
     let mut rank = 0;
-    while let Some(fetched) = parts.next().await {
-        let share = plan.share(rank);
-        let gap = match fetched? {
-            Some((record, part)) => match merge.add(&share, record, part)? {
-                Addition::Added => None,
-                Addition::Unusable(reason) => {
-                    files.delete_records([rank]).await?;
-                    Some(reason)
-                }
-            },
-            None => Some(reasons.remove(&rank).unwrap_or_else(|| not_run_reason(event))),
-        };
-        if let Some(reason) = gap {
-            tracing::warn!(rank, reason, "missing");
-            merge.missing.push(missing(rank, &share, reason));
+    while let Some((slices, left)) = fetched.next().await.transpose()? {
+        match left {
+            Left::Whole(object) => merge.add(rank, &slices, object)?,
+            Left::Unusable(reason) => merge.miss(Some(rank), &slices, reason),
+            Left::Nothing => {
+                let reason = reasons.remove(&rank).unwrap_or_else(|| not_run_reason(event));
+                merge.miss(Some(rank), &slices, reason);
+            }
         }
         rank += 1;
     }
-    tracing::info!(
-        rows = merge.rows(),
-        missing_ranks = merge.missing.len(),
-        milliseconds = started.elapsed().as_millis() as u64,
-        "merged"
-    );
+    tracing::info!(rows = merge.rows(), milliseconds = started.elapsed().as_millis() as u64, "merged");
 
     let wall_seconds = seconds_since(&event.start_time, now);
-    let Merged { results, catalogue, combined, picture } = merge.finish(&plan, &event.execution, wall_seconds)?;
-    files.write_file(CATALOGUE, catalogue).await?;
-    files.write_file(PICTURE, picture).await?;
-    files.write_combined(&combined).await?;
-    files.write_results_json(&results).await?;
+    let Merged { results, missing_files, files } = merge.finish(&plan, &event.owner.execution, wall_seconds)?;
+    for (name, bytes) in files {
+        run_files.write_own(&claim, name, bytes).await?;
+    }
+    run_files.write_own(&claim, RESULTS_JSON, to_json(&results)?).await?;
 
-    let summary = answer(&plan, &results, files.key(RESULTS_JSON));
+    let summary = answer(&plan, &results, missing_files, run_files.key(RESULTS_JSON));
     tracing::info!(
         complete = summary.complete,
         rows = summary.rows,
@@ -80,50 +78,85 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
     Ok(summary)
 }
 
-/// The record of a rank, where it is there, and the part that should be too.
-async fn fetch(files: &RunFiles, fingerprint: &str, rank: u64) -> Result<Option<(RankRecord, Option<Bytes>)>> {
-    match files.read_record(fingerprint, rank).await? {
-        Some(record) => Ok(Some((record, files.read_part(rank).await?))),
-        None => Ok(None),
+/// The plan, as this attempt's: an earlier one, should it still be alive, writes no more.
+async fn claim(run_files: &RunFiles, event: &SummarizeEvent) -> Result<(Plan, Claim)> {
+    for _ in 0..ATTEMPTS {
+        let FoundPlan { plan, info } = run_files.read_own_plan(&event.owner, &event.fingerprint).await?;
+        if let Some(claim) = run_files.claim(plan.clone(), "summarize", Some(&info)).await? {
+            return Ok((plan, claim));
+        }
+    }
+    Err(run_files.contended())
+}
+
+/// What a rank has left.
+enum Left {
+    /// Proved to be what its share owes.
+    Whole(RankObject),
+    /// It is there, and of no use.
+    Unusable(String),
+    Nothing,
+}
+
+/// A rank's share, and what it has left. What is of no use is read once more before that is believed, and then declared
+/// void, so that the rank runs again.
+async fn fetch<'a>(
+    run_files: &RunFiles,
+    plan: &Plan,
+    files: &'a [PlannedFile],
+    found: &FoundRanks,
+    share: &Share,
+) -> Result<(Vec<Slice<'a>>, Left)> {
+    let slices = share.slices(&files[share.files.clone()]);
+    let hash = plan.object_name(&slices);
+    let Some(object) = found.complete.get(&hash).or_else(|| found.incomplete.get(&hash)) else {
+        return Ok((slices, Left::Nothing));
+    };
+    let left = match read(run_files, object, &slices).await? {
+        Left::Unusable(_) => read(run_files, object, &slices).await?,
+        left => left,
+    };
+    if let Left::Unusable(_) = left {
+        run_files.void_rank(object).await?;
+    }
+    Ok((slices, left))
+}
+
+async fn read(run_files: &RunFiles, object: &ObjectInfo, slices: &[Slice<'_>]) -> Result<Left> {
+    let unusable = |reason| Left::Unusable(format!("what it left, {}, cannot be used: {reason}", object.key));
+    match run_files.read_rank(object).await {
+        Ok(left) => Ok(prove(slices, &left).map_or_else(unusable, |()| Left::Whole(left))),
+        Err(RankError::Unusable(reason)) => Ok(unusable(reason)),
+        Err(RankError::Storage(StorageError::NotFound { .. })) => Ok(Left::Nothing),
+        Err(RankError::Storage(error)) => Err(error.into()),
     }
 }
 
-fn missing(rank: u64, share: &[Slice<'_>], reason: String) -> Missing {
-    let rows =
-        share.iter().map(|slice| slice.rows.as_ref().map(|rows| rows.end - rows.start).or(slice.file.rows)).sum();
-    let files = share
-        .iter()
-        .map(|slice| match &slice.rows {
-            Some(rows) => format!("{} [{}, {})", slice.file.object.key, rows.start, rows.end),
-            None => slice.file.object.key.clone(),
-        })
-        .collect();
-    Missing { rank: Some(rank), files, rows, reason }
-}
-
-fn answer(plan: &Plan, results: &Results, key: String) -> Summary {
-    let missing_ranks = results.missing.len() as u64;
+fn answer(plan: &Plan, results: &Results, missing_files: f64, key: String) -> Summary {
+    let mut missing_ranks: Vec<u64> = results.missing.iter().filter_map(|missing| missing.rank).collect();
+    missing_ranks.dedup();
     let missing_rows = results.missing.iter().map(|missing| missing.rows).sum();
-    let percentage = 100.0 * missing_ranks as f64 / plan.world_size.max(1) as f64;
+    let percentage = 100.0 * missing_files / plan.files.max(1) as f64;
     Summary {
         complete: results.complete,
-        accepted: results.complete || percentage <= plan.payload.tolerated_failure_percentage,
+        // A share in percent of thirds of files is no exact number.
+        accepted: results.complete || percentage <= plan.payload.tolerated_failure_percentage + 1e-9,
         rows: results.counts.rows,
-        missing_ranks,
+        missing_ranks: missing_ranks.len() as u64,
         missing_rows,
-        reason: (!results.complete).then(|| reason(plan, results, missing_rows)),
+        reason: (!results.complete).then(|| reason(plan, results, missing_files, missing_rows)),
         results: key,
     }
 }
 
 /// A paragraph on what is missing, short enough for the state machine.
-fn reason(plan: &Plan, results: &Results, missing_rows: Option<u64>) -> String {
+fn reason(plan: &Plan, results: &Results, missing_files: f64, missing_rows: Option<u64>) -> String {
     let rows = missing_rows.map_or("a number of rows not known".into(), |rows| format!("{rows} rows"));
+    // Parts of files are shown to two digits.
+    let missing_files = (missing_files * 100.0).round() / 100.0;
     let mut text = format!(
-        "{} of {} ranks ({rows}) are missing from the catalogue, {} % of ranks may be.",
-        results.missing.len(),
-        plan.world_size,
-        plan.payload.tolerated_failure_percentage,
+        "{missing_files} of {} files ({rows}) are missing from the catalogue, {} % of files may be.",
+        plan.files, plan.payload.tolerated_failure_percentage,
     );
     for missing in results.missing.iter().take(REASONS_SHOWN) {
         let files = match missing.files.as_slice() {
@@ -132,13 +165,16 @@ fn reason(plan: &Plan, results: &Results, missing_rows: Option<u64>) -> String {
             [first, rest @ ..] => format!("{first} and {} more", rest.len()),
         };
         let cut: String = missing.reason.chars().take(600).collect();
-        text.push_str(&format!(" Rank {} ({files}): {cut}.", missing.rank.unwrap_or_default()));
+        match missing.rank {
+            Some(rank) => text.push_str(&format!(" Rank {rank} ({files}): {cut}.")),
+            None => text.push_str(&format!(" {files}: {cut}.")),
+        }
     }
     if results.missing.len() > REASONS_SHOWN {
         text.push_str(&format!(" And {} more, in Results.json.", results.missing.len() - REASONS_SHOWN));
     }
     text.push_str(&format!(
-        " Start the same input again with `result_path` {:?} to run only what is missing.",
+        " Start the same input again with `result_path` {:?} to compute only what is missing, once its cause is mended.",
         plan.payload.result_path
     ));
     text

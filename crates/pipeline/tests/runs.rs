@@ -4,9 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
+    collections::HashSet,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::SystemTime,
@@ -16,15 +17,17 @@ use astromae::{
     Engine, EngineError,
     engine::{BANDS, PIXELS},
 };
+use async_trait::async_trait;
 use catalogue::{CatalogueRows, flags, read};
 use galaxies::{DatasetWriter, Redshifts};
 use pipeline::{
     Error,
     engine_cache::EngineCache,
-    events::{InitializeEvent, RankEvent, Run, SummarizeEvent, Summary},
-    initialize::initialize,
+    events::{InitializeEvent, RankAnswer, RankEvent, Run, SummarizeEvent, Summary, Task},
+    initialize::{Executions, initialize},
+    plan::Owner,
     rank::run,
-    run_files::Results,
+    run_files::{Results, sha256},
     storage::{LocalStore, explain},
     summarize::summarize,
 };
@@ -52,8 +55,34 @@ impl Engine for Formula {
     }
 }
 
+fn owner(execution: &str) -> Owner {
+    Owner { execution: execution.into(), execution_arn: format!("arn:{execution}") }
+}
+
+/// The executions that are running, by their ARNs.
+#[derive(Default)]
+struct Running(Mutex<HashSet<String>>);
+
+impl Running {
+    fn start(&self, execution: &str) {
+        self.0.lock().unwrap().insert(owner(execution).execution_arn);
+    }
+
+    fn stop(&self, execution: &str) {
+        self.0.lock().unwrap().remove(&owner(execution).execution_arn);
+    }
+}
+
+#[async_trait]
+impl Executions for Running {
+    async fn is_running(&self, execution_arn: &str) -> Result<bool, Error> {
+        Ok(self.0.lock().unwrap().contains(execution_arn))
+    }
+}
+
 /// A bucket with partitions and a model.
 struct Sky {
+    running: Running,
     folder: TempDir,
     stores: LocalStore,
     engines: EngineCache,
@@ -74,7 +103,13 @@ impl Sky {
             PathBuf::new(),
             Box::new(move |_, _| Ok(Arc::new(Formula { largest_batch: Arc::clone(&seen) }))),
         );
-        let sky = Self { stores: LocalStore::new(folder.path()), folder, engines, largest_batch };
+        let sky = Self {
+            running: Running::default(),
+            stores: LocalStore::new(folder.path()),
+            folder,
+            engines,
+            largest_batch,
+        };
         for (index, rows) in partitions.iter().enumerate() {
             sky.write_partition(index + 1, *rows, |_| 0.0);
         }
@@ -108,27 +143,38 @@ impl Sky {
     }
 
     async fn initialize(&self, execution: &str, change: Value) -> Result<Run, Error> {
-        let event = InitializeEvent { payload: self.payload(change), execution: execution.into() };
-        initialize(&self.stores, &event, None).await
+        let event = InitializeEvent { payload: self.payload(change), owner: owner(execution) };
+        initialize(&self.stores, &self.running, &event, None).await
     }
 
-    async fn rank(&self, planned: &Run, rank: u64) -> Result<pipeline::events::RankAnswer, Error> {
-        let event = RankEvent {
-            execution: planned.execution.clone(),
-            bucket: planned.bucket.clone(),
-            result_path: planned.result_path.clone(),
-            fingerprint: planned.fingerprint.clone(),
-            rank,
-        };
-        run(&self.stores, &self.engines, &event, None).await
+    /// The tasks that the initializer has written last.
+    fn tasks(&self, planned: &Run) -> Vec<Task> {
+        serde_json::from_slice(&std::fs::read(self.path(&planned.tasks)).unwrap()).unwrap()
+    }
+
+    async fn task(&self, planned: &Run, task: Task) -> Result<RankAnswer, Error> {
+        run(&self.stores, &self.engines, &RankEvent::new(planned, task), None).await
+    }
+
+    /// Runs one of the ranks that the initializer has written last.
+    async fn rank(&self, planned: &Run, rank: u64) -> Result<RankAnswer, Error> {
+        let task = self.tasks(planned).into_iter().find(|task| task.rank == rank).unwrap();
+        self.task(planned, task).await
+    }
+
+    /// What the ranks have left.
+    fn objects(&self) -> Vec<PathBuf> {
+        let found = std::fs::read_dir(self.path("results/ranks"));
+        found.map_or_else(|_| Vec::new(), |found| found.map(|entry| entry.unwrap().path()).collect())
     }
 
     async fn summarize(&self, planned: &Run) -> Result<Summary, Error> {
         let event = SummarizeEvent {
-            execution: planned.execution.clone(),
+            owner: planned.owner.clone(),
             bucket: planned.bucket.clone(),
             result_path: planned.result_path.clone(),
             fingerprint: planned.fingerprint.clone(),
+            files: planned.files.clone(),
             start_time: "2026-01-01T00:00:00.000Z".into(),
             map: None,
             error: None,
@@ -162,10 +208,6 @@ impl Sky {
 
     fn results(&self) -> Results {
         serde_json::from_slice(&std::fs::read(self.path("results/Results.json")).unwrap()).unwrap()
-    }
-
-    fn finished_ranks(&self) -> usize {
-        std::fs::read_dir(self.path("results/ranks")).map_or(0, Iterator::count)
     }
 }
 
@@ -240,13 +282,14 @@ async fn the_same_input_again_runs_only_what_is_missing() {
     let sky = Sky::of(&[3, 4, 5, 6]);
     let planned = sky.initialize("first", json!({})).await.unwrap();
     sky.rank(&planned, 0).await.unwrap();
+    let two = sky.tasks(&planned).remove(2);
     sky.rank(&planned, 2).await.unwrap();
 
-    let again = sky.initialize("second", json!({})).await.unwrap();
+    // What the engine is by default is no other run when it is named.
+    let again = sky.initialize("second", json!({"engine": "native"})).await.unwrap();
     assert_eq!((again.pending, &again.fingerprint), (2, &planned.fingerprint));
-    let tasks: Value = serde_json::from_slice(&std::fs::read(sky.path(&again.tasks)).unwrap()).unwrap();
-    assert_eq!(tasks, json!([{"rank": 1}, {"rank": 3}]));
-    assert!(sky.rank(&again, 2).await.unwrap().skipped);
+    assert_eq!(sky.tasks(&again).iter().map(|task| task.rank).collect::<Vec<_>>(), [1, 3]);
+    assert!(sky.task(&again, two).await.unwrap().skipped);
     for rank in [1, 3] {
         assert!(!sky.rank(&again, rank).await.unwrap().skipped);
     }
@@ -256,45 +299,120 @@ async fn the_same_input_again_runs_only_what_is_missing() {
 }
 
 #[tokio::test]
+async fn data_that_changed_cost_only_the_ranks_they_are_in() {
+    let sky = Sky::of(&[3, 4, 5]);
+    std::fs::write(sky.path("data/2.pt"), b"not from torch.save").unwrap();
+    let (_, summary) = sky.execute(json!({})).await;
+    assert_eq!((summary.complete, summary.rows), (false, 8));
+
+    // The bad file is repaired, and another added.
+    sky.write_partition(2, 6, |_| 0.0);
+    sky.write_partition(4, 7, |_| 0.0);
+    let again = sky.initialize("second", json!({})).await.unwrap();
+    assert_eq!(sky.tasks(&again).iter().map(|task| task.rank).collect::<Vec<_>>(), [1, 3]);
+    for rank in [1, 3] {
+        sky.rank(&again, rank).await.unwrap();
+    }
+    assert!(sky.summarize(&again).await.unwrap().complete);
+    assert_eq!(sky.catalogue(), expected(&[3, 6, 5, 7]));
+
+    // A file that is gone is no longer in the catalogue, and what is behind it is not computed anew.
+    std::fs::remove_file(sky.path("data/1.pt")).unwrap();
+    let fewer = sky.initialize("third", json!({})).await.unwrap();
+    assert_eq!((fewer.pending, fewer.world_size), (0, 3));
+    assert!(sky.summarize(&fewer).await.unwrap().complete);
+    assert_eq!(sky.catalogue(), expected(&[3, 6, 5, 7])[3..]);
+}
+
+#[tokio::test]
 async fn another_input_does_not_get_the_result_path_unless_it_overwrites() {
     let sky = Sky::of(&[3, 4]);
     sky.execute(json!({})).await;
-    std::fs::write(sky.path("results/notes.txt"), "mine").unwrap();
-    for change in [json!({"batch_size": 5}), json!({"file_limit": 1}), json!({"world_size": 7})] {
+    let others =
+        ["results/notes.txt", "results/ranks/mine.parquet", "results/map/plan.json", "results/ranks/ranks/1.json"];
+    for name in others {
+        std::fs::create_dir_all(sky.path(name).parent().unwrap()).unwrap();
+        std::fs::write(sky.path(name), "mine").unwrap();
+    }
+    for (change, field) in [
+        (json!({"batch_size": 5}), "batch_size"),
+        (json!({"file_limit": 1}), "file_limit"),
+        (json!({"world_size": 7}), "world_size"),
+    ] {
         let refused = sky.initialize("second", change.clone()).await.unwrap_err();
         assert_eq!(refused.name(), "ResultPathTaken", "{change}: {refused}");
-        assert!(explain(&refused).contains("results"), "{refused}");
+        let said = explain(&refused);
+        assert!(said.contains("results") && said.contains("first") && said.contains(field), "{said}");
     }
     sky.initialize("third", json!({"max_concurrency": 2})).await.unwrap();
 
     let planned = sky.initialize("fourth", json!({"batch_size": 5, "overwrite": true})).await.unwrap();
-    assert_eq!((planned.pending, sky.finished_ranks()), (2, 0));
-    assert!(!sky.path("results/Results.json").exists(), "old results would vouch for the new run");
-    assert!(sky.path("results/notes.txt").exists(), "what is not a run's is nobody's to delete");
+    assert_eq!((planned.pending, sky.objects().len()), (2, 2), "what ranks had left is gone, and nothing else");
+    for name in others {
+        assert!(sky.path(name).exists(), "{name}: what is not a run's is nobody's to delete");
+    }
+    assert_eq!(sky.results().execution, "first", "the old results stay until the new ones are whole");
+    for rank in [0, 1] {
+        sky.rank(&planned, rank).await.unwrap();
+    }
+    assert!(sky.summarize(&planned).await.unwrap().complete);
+    assert_eq!(sky.results().execution, "fourth");
 }
 
 #[tokio::test]
-async fn a_task_of_a_run_that_lost_its_result_path_does_nothing() {
+async fn the_same_input_that_overwrites_computes_everything_anew_even_if_it_is_tried_twice() {
+    let sky = Sky::of(&[3, 4]);
+    sky.execute(json!({})).await;
+    let anew = sky.initialize("second", json!({"overwrite": true})).await.unwrap();
+    assert_eq!(anew.pending, 2);
+    sky.rank(&anew, 1).await.unwrap();
+    // A second attempt of the same initializer finds what its own ranks have left.
+    let retried = sky.initialize("second", json!({"overwrite": true})).await.unwrap();
+    assert_eq!(sky.tasks(&retried).iter().map(|task| task.rank).collect::<Vec<_>>(), [0]);
+    sky.rank(&retried, 0).await.unwrap();
+    assert!(sky.summarize(&retried).await.unwrap().complete);
+    assert_eq!(sky.results().throughput.resumed_rows, 0);
+}
+
+#[tokio::test]
+async fn nobody_gets_the_result_path_of_an_execution_that_still_runs() {
+    let sky = Sky::of(&[3, 4]);
+    sky.initialize("first", json!({})).await.unwrap();
+    sky.running.start("first");
+    for change in [json!({}), json!({"batch_size": 5}), json!({"batch_size": 5, "overwrite": true})] {
+        let refused = sky.initialize("second", change.clone()).await.unwrap_err();
+        assert_eq!(refused.name(), "ResultPathBusy", "{change}: {refused}");
+        assert!(explain(&refused).contains("arn:first"), "{refused}");
+    }
+    sky.initialize("first", json!({})).await.unwrap();
+    sky.running.stop("first");
+    sky.initialize("second", json!({})).await.unwrap();
+}
+
+#[tokio::test]
+async fn steps_of_a_run_that_lost_its_result_path_change_nothing_there() {
     let sky = Sky::of(&[3, 4]);
     let old = sky.initialize("old", json!({})).await.unwrap();
+    let tasks = sky.tasks(&old);
     let new = sky.initialize("new", json!({"batch_size": 3, "overwrite": true})).await.unwrap();
-    assert_eq!(sky.rank(&old, 0).await.unwrap_err().name(), "PlanMismatch");
+    assert_eq!(sky.task(&old, tasks[0].clone()).await.unwrap_err().name(), "PlanMismatch");
     assert_eq!(sky.summarize(&old).await.unwrap_err().name(), "PlanMismatch");
-    assert_eq!(sky.finished_ranks(), 0);
+    assert_eq!(sky.objects().len(), 0);
     sky.rank(&new, 0).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_part_that_is_not_what_the_rank_wrote_is_missing_and_runs_again() {
+async fn what_is_not_what_a_rank_wrote_is_missing_and_runs_again() {
     let sky = Sky::of(&[3, 4, 5]);
-    sky.execute(json!({})).await;
-    let part = sky.path("results/predictions/00001.parquet");
-    let whole = std::fs::read(&part).unwrap();
-    let other = std::fs::read(sky.path("results/predictions/00002.parquet")).unwrap();
+    let (planned, _) = sky.execute(json!({})).await;
+    let tasks = sky.tasks(&planned);
+    let path = |rank: usize| sky.path(&format!("results/ranks/{}.parquet", tasks[rank].object));
+    let whole = std::fs::read(path(1)).unwrap();
+    let other = std::fs::read(path(2)).unwrap();
     for damage in [Some(whole[..whole.len() / 2].to_vec()), Some(other), Some(Vec::new()), None] {
         match damage {
-            Some(bytes) => std::fs::write(&part, bytes).unwrap(),
-            None => std::fs::remove_file(&part).unwrap(),
+            Some(bytes) => std::fs::write(path(1), bytes).unwrap(),
+            None => std::fs::remove_file(path(1)).unwrap(),
         }
         let planned = sky.initialize("second", json!({})).await.unwrap();
         let summary = sky.summarize(&planned).await.unwrap();
@@ -306,6 +424,57 @@ async fn a_part_that_is_not_what_the_rank_wrote_is_missing_and_runs_again() {
         sky.rank(&again, 1).await.unwrap();
         assert!(sky.summarize(&again).await.unwrap().complete);
         assert_eq!(sky.catalogue(), expected(&[3, 4, 5]));
+    }
+}
+
+#[tokio::test]
+async fn one_bad_file_costs_its_own_rows_and_no_others_at_any_world_size() {
+    for world_size in [json!(null), json!(1), json!(2), json!(12)] {
+        let sky = Sky::of(&[25, 25, 25, 25, 25, 25]);
+        let whole = std::fs::read(sky.path("data/3.pt")).unwrap();
+        std::fs::write(sky.path("data/3.pt"), &whole[..whole.len() / 2]).unwrap();
+        let change = json!({"world_size": world_size, "tolerated_failure_percentage": 17});
+        let (_, summary) = sky.execute(change.clone()).await;
+        let of_others: Vec<_> = expected(&[25; 6]).into_iter().filter(|row| row.0 != "3.pt").collect();
+        assert_eq!(sky.catalogue(), of_others, "{world_size}");
+        assert!(summary.accepted && !summary.complete, "a sixth of the files is missing: {:?}", summary.reason);
+        assert!(summary.reason.unwrap().contains("data/3.pt"));
+        let missing = sky.results().missing;
+        assert_eq!((missing.len(), missing[0].files.as_slice()), (1, ["data/3.pt".to_owned()].as_slice()));
+
+        // Once it is repaired the same input makes the catalogue whole.
+        std::fs::write(sky.path("data/3.pt"), &whole).unwrap();
+        let again = sky.initialize("second", change).await.unwrap();
+        for task in sky.tasks(&again) {
+            sky.task(&again, task).await.unwrap();
+        }
+        assert!(sky.summarize(&again).await.unwrap().complete);
+        assert_eq!(sky.catalogue(), expected(&[25; 6]));
+    }
+}
+
+#[tokio::test]
+async fn a_data_set_without_rows_is_an_empty_catalogue_at_any_world_size() {
+    for world_size in [json!(null), json!(1), json!(9)] {
+        let sky = Sky::of(&[0, 0]);
+        let (_, summary) = sky.execute(json!({"world_size": world_size})).await;
+        assert_eq!((summary.complete, summary.rows), (true, 0), "{world_size}: {:?}", summary.reason);
+    }
+}
+
+#[tokio::test]
+async fn results_say_whose_they_are_and_hash_what_they_speak_of() {
+    let sky = Sky::of(&[3]);
+    sky.execute(json!({})).await;
+    let results = sky.results();
+    assert_eq!(results.execution, "first");
+    assert_eq!(
+        results.sha256.keys().collect::<Vec<_>>(),
+        ["combined_data.json", "inference.png", "predictions.parquet"]
+    );
+    for (name, expected) in &results.sha256 {
+        let bytes = std::fs::read(sky.path(&format!("results/{name}"))).unwrap();
+        assert_eq!(sha256(&bytes), *expected, "{name}");
     }
 }
 
@@ -335,8 +504,9 @@ async fn files_that_are_no_partitions_fail_their_rank_with_the_key() {
         assert_eq!(error.name(), "BadPartition", "{error}");
         assert!(explain(&error).contains(&format!("data/{}.pt", rank + 1)), "{error}");
     }
-    let shared = sky.initialize("second", json!({"world_size": 9, "result_path": "shared"})).await.unwrap_err();
-    assert_eq!(shared.name(), "BadPartition", "planning by rows reads the headers: {shared}");
+    std::fs::remove_file(sky.path("data/1.pt")).unwrap();
+    let none = sky.initialize("second", json!({"world_size": 9, "result_path": "shared"})).await.unwrap_err();
+    assert_eq!(none.name(), "BadPartition", "planning by rows reads the headers, and none can be read: {none}");
 }
 
 #[tokio::test]
@@ -347,8 +517,9 @@ async fn a_partition_that_changes_after_the_plan_is_refused() {
     let error = sky.rank(&planned, 1).await.unwrap_err();
     assert_eq!(error.name(), "BadPartition");
     assert!(explain(&error).contains("2.pt") && explain(&error).contains("changed"), "{error}");
-    let again = sky.initialize("second", json!({})).await.unwrap_err();
-    assert_eq!(again.name(), "ResultPathTaken", "other data are another run: {again}");
+    let again = sky.initialize("second", json!({})).await.unwrap();
+    assert_eq!(again.pending, 2, "nothing was finished");
+    sky.rank(&again, 1).await.unwrap();
 }
 
 #[tokio::test]

@@ -11,19 +11,24 @@ use std::{
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::{Client, config::Credentials};
 use futures::{StreamExt, stream};
-use pipeline::storage::{LocalStore, ObjectStore, S3Store, StorageError, Write, aws_config};
+use pipeline::storage::{LocalStore, Object, ObjectStore, S3Store, StorageError, Write, aws_config};
 
 /// One store, whichever it is, in a state of its own.
 async fn conforms(store: &dyn ObjectStore) {
-    assert!(store.put("a/1", "one".into(), Write::Create).await.unwrap());
-    assert!(!store.put("a/1", "other".into(), Write::Create).await.unwrap(), "the key was taken");
-    assert_eq!(store.get("a/1").await.unwrap(), "one");
+    let created = store.put("a/1", "one".into(), Write::Create).await.unwrap();
+    assert_eq!(store.put("a/1", "other".into(), Write::Create).await.unwrap(), None, "the key was taken");
+    let Object { info, bytes } = store.get("a/1").await.unwrap();
+    assert_eq!(bytes, "one");
     let first = store.head("a/1").await.unwrap();
+    assert_eq!((created.as_ref(), &info), (Some(&first), &first));
     assert_eq!((first.key.as_str(), first.size), ("a/1", 3));
     assert_eq!(store.get_range(&first, 1..3).await.unwrap(), "ne");
     assert_eq!(store.get_range(&first, 0..0).await.unwrap(), "");
 
-    assert!(store.put("a/1", "three".into(), Write::Replace).await.unwrap());
+    let third = store.put("a/1", "two..".into(), Write::Update(&first.etag)).await.unwrap().unwrap();
+    assert_eq!(store.put("a/1", "late!".into(), Write::Update(&first.etag)).await.unwrap(), None, "it has changed");
+    assert_eq!(store.put("a/0", "late!".into(), Write::Update(&first.etag)).await.unwrap(), None, "it is not there");
+    store.put("a/1", "three".into(), Write::over(Some(&third))).await.unwrap().unwrap();
     let changed = store.get_range(&first, 0..3).await.unwrap_err();
     assert!(matches!(&changed, StorageError::Changed { location } if location.contains("a/1")), "{changed}");
     let past = store.get_range(&store.head("a/1").await.unwrap(), 3..9).await;
@@ -32,7 +37,7 @@ async fn conforms(store: &dyn ObjectStore) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "two").unwrap();
     store.put_file("a/b/2", file.path()).await.unwrap();
-    assert_eq!(store.get("a/b/2").await.unwrap(), "two");
+    assert_eq!(store.get("a/b/2").await.unwrap().bytes, "two");
     store.put("ab", "no".into(), Write::Replace).await.unwrap();
     let mut keys: Vec<String> = store.list("a/").await.unwrap().into_iter().map(|object| object.key).collect();
     keys.sort();

@@ -14,7 +14,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let stores = &S3Store::client(&aws_config(None).await);
     lambda::serve(
         |event: &SummarizeEvent, id| {
-            tracing::info_span!("summarizer", requestId = id, execution = event.execution, architecture = ARCH)
+            tracing::info_span!("summarizer", requestId = id, execution = event.owner.execution, architecture = ARCH)
         },
         move |event, _| async move { summarize(stores, &event, SystemTime::now()).await },
     )

@@ -1,20 +1,13 @@
-//! `ranks/00007.json`, the record of a finished rank.
+//! What a rank leaves: one Parquet file with its rows, and in the metadata its record.
 
-use catalogue::Provenance;
+use bytes::Bytes;
+use catalogue::{CatalogueRows, CatalogueWriter, ParquetError, Provenance, read, read_metadata};
 use serde::{Deserialize, Serialize};
 
 use crate::batch_loop::Work;
 
-/// What a finished rank left, and what it says of its work.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct RankRecord {
-    /// Key of its part of the catalogue.
-    pub part: String,
-    /// SHA-256 of the part, in hexadecimal.
-    pub part_sha256: String,
-    #[serde(flatten)]
-    pub run: RankRun,
-}
+/// The metadata's key of the record.
+const RECORD: &str = "cosmic.rank";
 
 /// What a rank did. A run on one machine is one rank too.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,4 +27,31 @@ pub struct RankRun {
     pub wall_seconds: f64,
     /// The most resident memory that the process has used so far, in MB.
     pub peak_memory_mb: f64,
+}
+
+/// What a rank has left.
+#[derive(Debug, Clone)]
+pub struct RankObject {
+    pub run: RankRun,
+    pub rows: Vec<CatalogueRows>,
+}
+
+impl RankObject {
+    /// Reads the Parquet file. The error says why it is not what a rank leaves.
+    pub(super) fn parse(bytes: Bytes) -> Result<Self, String> {
+        let run =
+            read_metadata(&bytes, RECORD).map_err(|error| error.to_string())?.ok_or("it holds no record of a rank")?;
+        let run = serde_json::from_str(&run).map_err(|error| format!("its record cannot be read: {error}"))?;
+        let rows = read(bytes).and_then(Iterator::collect).map_err(|error| error.to_string())?;
+        Ok(Self { run, rows })
+    }
+}
+
+impl RankRun {
+    /// Ends a rank's Parquet file with this record.
+    pub(crate) fn finish(&self, mut part: CatalogueWriter<Vec<u8>>) -> Result<Bytes, ParquetError> {
+        let record = serde_json::to_string(self).map_err(|error| ParquetError::External(error.into()))?;
+        part.note(RECORD, record);
+        Ok(part.finish(&self.made_by)?.into())
+    }
 }

@@ -1,7 +1,10 @@
 //! `Results.json`: metrics, counts, timings, what is missing, and what made it.
 
+use std::collections::BTreeMap;
+
 use catalogue::{Metrics, Provenance};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{payload::Payload, run_files::record::RankRun};
 
@@ -20,6 +23,8 @@ pub struct Results {
     pub made_by: Provenance,
     /// Name of the execution, or `local`.
     pub execution: String,
+    /// SHA-256 of the other results, in hexadecimal, by their names.
+    pub sha256: BTreeMap<String, String>,
     /// The input, with every default filled in; absent for local inference.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub payload: Option<Payload>,
@@ -39,15 +44,15 @@ pub struct Counts {
     pub compared: u64,
 }
 
-/// A rank (or, in local inference, a file) that is not in the catalogue.
+/// Files, or parts of files, that are not in the catalogue, for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// Absent in local inference.
+    /// The rank that should have read them; absent in local inference, and for files that could not be planned.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rank: Option<u64>,
-    /// What it should have read: keys, with `[from, to)` where it owns part of a file.
+    /// Keys, with `[from, to)` where only these rows of a file are missing.
     pub files: Vec<String>,
-    /// Rows missing; null where only the rank would have counted them.
+    /// Rows missing; null where only a rank would have counted them.
     pub rows: Option<u64>,
     pub reason: String,
 }
@@ -105,4 +110,9 @@ impl Timings {
         self.model_seconds += run.model_seconds;
         self.cpu_seconds += run.work.cpu_seconds;
     }
+}
+
+/// The SHA-256 of a file's bytes, in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
 }

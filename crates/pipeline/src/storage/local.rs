@@ -1,11 +1,12 @@
 //! A folder as an object store: keys are relative paths with `/`.
 
 use std::{
-    io::{ErrorKind, Write as _},
+    fs::Metadata,
+    io::{ErrorKind, Read, Write as _},
     ops::Range,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use walkdir::WalkDir;
 
 use crate::storage::{
     error::StorageError,
-    object::{ObjectInfo, ObjectStore, Stores, Write},
+    object::{Object, ObjectInfo, ObjectStore, Stores, Write},
 };
 
 /// A folder on this machine.
@@ -54,13 +55,13 @@ impl Stores for LocalStore {
     }
 }
 
+fn info(key: String, metadata: &Metadata) -> ObjectInfo {
+    ObjectInfo { key, size: metadata.len(), etag: tag(metadata) }
+}
+
 /// Size and modification time stand in for S3's content hash: what changes a file changes one of them.
-fn info(key: String, metadata: &std::fs::Metadata) -> ObjectInfo {
-    ObjectInfo {
-        key,
-        size: metadata.len(),
-        etag: format!("{:x}-{:x}.{:x}", metadata.len(), metadata.mtime(), metadata.mtime_nsec()),
-    }
+fn tag(metadata: &Metadata) -> String {
+    format!("{:x}-{:x}.{:x}", metadata.len(), metadata.mtime(), metadata.mtime_nsec())
 }
 
 /// Every file below `folder` that has a UTF-8 name, under `prefix`.
@@ -84,20 +85,56 @@ fn walk(folder: &Path, prefix: &str) -> std::io::Result<Vec<ObjectInfo>> {
 /// Writes beside `path` and moves into place what was written, so that a reader never sees half an object.
 fn write_beside(
     path: &Path,
-    write: Write,
+    write: &Condition,
     fill: impl FnOnce(&mut NamedTempFile) -> std::io::Result<()>,
-) -> std::io::Result<bool> {
+) -> std::io::Result<Option<Metadata>> {
     let folder = path.parent().unwrap_or(Path::new(""));
     std::fs::create_dir_all(folder)?;
     let mut part = tempfile::Builder::new().permissions(readable_by_others()).tempfile_in(folder)?;
     fill(&mut part)?;
+    let metadata = part.as_file().metadata()?;
     match write {
-        Write::Replace => part.persist(path).map(|_| true).map_err(|failed| failed.error),
-        Write::Create => match part.persist_noclobber(path) {
-            Ok(_) => Ok(true),
-            Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(failed) => Err(failed.error),
+        Condition::None => {
+            part.persist(path).map_err(|failed| failed.error)?;
+        }
+        Condition::Absent => match part.persist_noclobber(path) {
+            Ok(_) => {}
+            Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => return Ok(None),
+            Err(failed) => return Err(failed.error),
         },
+        Condition::Tag(etag) => {
+            // A folder has no such operation: the lock makes it one within this process.
+            let _one_at_a_time = UPDATES.lock().unwrap_or_else(PoisonError::into_inner);
+            match std::fs::metadata(path) {
+                Ok(there) if tag(&there) == *etag => {
+                    part.persist(path).map_err(|failed| failed.error)?;
+                }
+                Ok(_) => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(Some(metadata))
+}
+
+/// Held from looking at a file to replacing it.
+static UPDATES: Mutex<()> = Mutex::new(());
+
+/// A [`Write`] that can be handed to another thread.
+enum Condition {
+    None,
+    Absent,
+    Tag(String),
+}
+
+impl From<Write<'_>> for Condition {
+    fn from(write: Write<'_>) -> Self {
+        match write {
+            Write::Replace => Self::None,
+            Write::Create => Self::Absent,
+            Write::Update(etag) => Self::Tag(etag.to_owned()),
+        }
     }
 }
 
@@ -132,9 +169,16 @@ impl ObjectStore for LocalStore {
         Ok(info(key.to_owned(), &metadata))
     }
 
-    async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
-        let bytes = self.blocking("read", key, |path| std::fs::read(path)).await?;
-        Ok(bytes.into())
+    async fn get(&self, key: &str) -> Result<Object, StorageError> {
+        let (metadata, bytes) = self
+            .blocking("read", key, |path| {
+                let mut file = std::fs::File::open(path)?;
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes)?;
+                Ok((file.metadata()?, bytes))
+            })
+            .await?;
+        Ok(Object { info: info(key.to_owned(), &metadata), bytes: bytes.into() })
     }
 
     async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes, StorageError> {
@@ -153,15 +197,18 @@ impl ObjectStore for LocalStore {
         bytes.map(Bytes::from).ok_or_else(|| StorageError::Changed { location: self.location(&object.key) })
     }
 
-    async fn put(&self, key: &str, bytes: Bytes, write: Write) -> Result<bool, StorageError> {
-        self.blocking("write", key, move |path| write_beside(path, write, |part| part.write_all(&bytes))).await
+    async fn put(&self, key: &str, bytes: Bytes, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError> {
+        let condition = Condition::from(write);
+        let write = move |path: &Path| write_beside(path, &condition, |part| part.write_all(&bytes));
+        let written = self.blocking("write", key, write).await?;
+        Ok(written.map(|metadata| info(key.to_owned(), &metadata)))
     }
 
     async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError> {
         let mut source = std::fs::File::open(file)
             .map_err(|error| StorageError::of_io("read", file.display().to_string(), error))?;
         let copy = move |path: &Path| {
-            write_beside(path, Write::Replace, |part| std::io::copy(&mut source, part).map(drop)).map(drop)
+            write_beside(path, &Condition::None, |part| std::io::copy(&mut source, part).map(drop)).map(drop)
         };
         self.blocking("write", key, copy).await
     }

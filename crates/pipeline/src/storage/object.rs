@@ -19,12 +19,29 @@ pub struct ObjectInfo {
     pub etag: String,
 }
 
-/// Whether a write may replace what is there.
+/// An object with its bytes.
+#[derive(Debug, Clone)]
+pub struct Object {
+    pub info: ObjectInfo,
+    pub bytes: Bytes,
+}
+
+/// What a write may replace. Of two writes that are not [`Replace`](Self::Replace), at the same time, one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Write {
+pub enum Write<'a> {
+    /// Whatever is there.
     Replace,
-    /// Writes only where nothing is: of two such writes at the same time, one wins.
+    /// Nothing: the key must be free.
     Create,
+    /// The object of this ETag, and no other.
+    Update(&'a str),
+}
+
+impl<'a> Write<'a> {
+    /// A write over what was seen under the key, and over nothing that came later.
+    pub fn over(seen: Option<&'a ObjectInfo>) -> Self {
+        seen.map_or(Self::Create, |seen| Self::Update(&seen.etag))
+    }
 }
 
 /// A flat set of keyed objects.
@@ -40,13 +57,14 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     async fn head(&self, key: &str) -> Result<ObjectInfo, StorageError>;
 
     /// Gets a whole object.
-    async fn get(&self, key: &str) -> Result<Bytes, StorageError>;
+    async fn get(&self, key: &str) -> Result<Object, StorageError>;
 
     /// Exactly the bytes of `range`, if the object still has this ETag; else [`StorageError::Changed`].
     async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes, StorageError>;
 
-    /// Writes a whole object. With [`Write::Create`], `false` says that the key was taken and nothing was written.
-    async fn put(&self, key: &str, bytes: Bytes, write: Write) -> Result<bool, StorageError>;
+    /// Writes a whole object, and says what is there now. `None` says that nothing was written, because what was there
+    /// is not what `write` may replace.
+    async fn put(&self, key: &str, bytes: Bytes, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError>;
 
     /// Writes a file of this machine as an object, in memory for a part of it.
     async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError>;
@@ -55,13 +73,13 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     async fn delete(&self, keys: &[String]) -> Result<(), StorageError>;
 }
 
-/// Gets an object where absence is an answer, not an error.
+/// What a read found, where absence is an answer and not an error.
 ///
 /// # Errors
-/// Those of [`ObjectStore::get`] but [`StorageError::NotFound`].
-pub async fn get_if_present(store: &dyn ObjectStore, key: &str) -> Result<Option<Bytes>, StorageError> {
-    match store.get(key).await {
-        Ok(bytes) => Ok(Some(bytes)),
+/// Those of the read but [`StorageError::NotFound`].
+pub fn if_present<T>(read: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
+    match read {
+        Ok(found) => Ok(Some(found)),
         Err(StorageError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
     }

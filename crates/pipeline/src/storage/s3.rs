@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::storage::{
     error::{BoxError, StorageError},
-    object::{ObjectInfo, ObjectStore, Stores, Write},
+    object::{Object, ObjectInfo, ObjectStore, Stores, Write},
 };
 
 /// `DeleteObjects` takes this many keys a request.
@@ -143,7 +143,7 @@ impl ObjectStore for S3Store {
         })
     }
 
-    async fn get(&self, key: &str) -> Result<Bytes, StorageError> {
+    async fn get(&self, key: &str) -> Result<Object, StorageError> {
         let object = self
             .client
             .get_object()
@@ -152,8 +152,10 @@ impl ObjectStore for S3Store {
             .send()
             .await
             .map_err(|error| self.error("read", key, error))?;
+        let etag = object.e_tag.unwrap_or_default();
         let body = object.body.collect().await.map_err(|error| self.body_error(key, error))?;
-        Ok(body.into_bytes())
+        let bytes = body.into_bytes();
+        Ok(Object { info: ObjectInfo { key: key.to_owned(), size: bytes.len() as u64, etag }, bytes })
     }
 
     async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes, StorageError> {
@@ -179,22 +181,24 @@ impl ObjectStore for S3Store {
         Ok(bytes)
     }
 
-    async fn put(&self, key: &str, bytes: Bytes, write: Write) -> Result<bool, StorageError> {
-        let request = self
-            .client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .body(ByteStream::from(bytes))
-            .set_if_none_match((write == Write::Create).then(|| "*".to_owned()));
+    async fn put(&self, key: &str, bytes: Bytes, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError> {
+        let size = bytes.len() as u64;
+        let request = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes));
+        let request = match write {
+            Write::Replace => request,
+            Write::Create => request.if_none_match("*"),
+            Write::Update(etag) => request.if_match(etag),
+        };
         match request.send().await {
-            Ok(_) => Ok(true),
-            // 412: it was there. 409: another conditional write to the key was under way, and wins.
+            Ok(put) => Ok(Some(ObjectInfo { key: key.to_owned(), size, etag: put.e_tag.unwrap_or_default() })),
+            // 412: something else is there. 404: what should be replaced is gone. 409: another conditional write to the
+            // key was under way, and wins.
             Err(error)
-                if write == Write::Create
-                    && matches!(error.raw_response().map(HttpStatus::status), Some(409 | 412)) =>
+                if write != Write::Replace
+                    && matches!(error.raw_response().map(HttpStatus::status), Some(404 | 409 | 412))
+                    && error.code() != Some("NoSuchBucket") =>
             {
-                Ok(false)
+                Ok(None)
             }
             Err(error) => Err(self.error("write", key, error)),
         }
