@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use aws_config::SdkConfig;
 use aws_sdk_sfn::{operation::describe_execution::DescribeExecutionOutput, types::ExecutionStatus};
 use bill::Cost;
 use clap::Args;
@@ -31,8 +32,8 @@ use crate::{
 #[derive(Args)]
 pub(crate) struct RunArgs {
     /// The payload, a JSON file such as payloads/demo.json.
-    #[arg(long, value_name = "FILE", env = "COSMIC_PAYLOAD")]
-    payload: PathBuf,
+    #[arg(long, value_name = "FILE", env = "COSMIC_PAYLOAD", required_unless_present = "attach")]
+    payload: Option<PathBuf>,
     /// The state machine, by name or ARN.
     #[arg(long, value_name = "NAME", default_value = "cosmic-redshift", env = "COSMIC_STATE_MACHINE")]
     state_machine: String,
@@ -49,6 +50,9 @@ pub(crate) struct RunArgs {
     /// Start it and return at once.
     #[arg(long)]
     no_wait: bool,
+    /// Start nothing: follow this execution, given by name or ARN, and show its results.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["set", "name", "no_wait"])]
+    attach: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -74,33 +78,36 @@ struct RunOutput {
 pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Result<Outcome> {
     // Tested before anything starts.
     let out = args.out.as_deref().map(ResultFolder::claim).transpose()?;
-    let name = args.name.clone().unwrap_or_else(|| execution_name(&args.payload));
-    let input = payload(&args.payload, &args.set)?;
-    let (checked, warnings) = Payload::parse(&input, &name).with_context(|| args.payload.display().to_string())?;
-    for warning in warnings {
-        eprintln!("warning: {warning}");
-    }
     let aws = aws_config(global.endpoint_url.as_deref()).await;
-    let execution = Execution::start(&aws, &args.state_machine, &name, &input).await?;
-    eprintln!("started {}", execution.arn);
+    let (execution, checked) = match (&args.attach, &args.payload) {
+        (Some(execution), _) => attach(&aws, execution, &args.state_machine).await?,
+        (None, Some(file)) => start(&aws, &args, file).await?,
+        (None, None) => bail!("neither --payload nor --attach is given"),
+    };
     if args.no_wait {
         let started = serde_json::json!({"execution": execution.name, "execution_arn": execution.arn});
-        printer.print(&started, |_| {
-            format!("its invocations and cost, once it has ended: cosmic logs --execution {}", execution.arn)
-        })?;
+        printer.print(&started, |_| format!("follow it with: cosmic run --attach {}", execution.arn))?;
         return Ok(Outcome::Done);
     }
 
     let bar = progress_bar("{bar:40} {pos}/{len} ranks, {elapsed} {msg}");
-    let ended = execution
-        .follow(|ranks| {
-            bar.set_length(ranks.total);
-            bar.set_position(ranks.done + ranks.failed);
-            if ranks.failed > 0 {
-                bar.set_message(format!("({} failed)", ranks.failed));
-            }
-        })
-        .await?;
+    let following = execution.follow(|ranks| {
+        bar.set_length(ranks.total);
+        bar.set_position(ranks.done + ranks.failed);
+        if ranks.failed > 0 {
+            bar.set_message(format!("({} failed)", ranks.failed));
+        }
+    });
+    let ended = tokio::select! {
+        ended = following => ended?,
+        _ = tokio::signal::ctrl_c() => {
+            bar.finish_and_clear();
+            bail!(
+                "interrupted: the execution goes on; follow it with `cosmic run --attach {0}`, or stop it with `aws stepfunctions stop-execution --execution-arn {0}`",
+                execution.arn
+            );
+        }
+    };
     bar.finish_and_clear();
 
     let store = S3Store::new(S3Store::client(&aws), &checked.bucket);
@@ -147,6 +154,29 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
             output.cause.as_deref().unwrap_or("nor a cause")
         ),
     }
+}
+
+/// Starts an execution with the payload of a file.
+async fn start(aws: &SdkConfig, args: &RunArgs, file: &Path) -> Result<(Execution, Payload)> {
+    let name = args.name.clone().unwrap_or_else(|| execution_name(file));
+    let input = payload(file, &args.set)?;
+    let (checked, warnings) = Payload::parse(&input, &name).with_context(|| file.display().to_string())?;
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    let execution = Execution::start(aws, &args.state_machine, &name, &input).await?;
+    eprintln!("started {}", execution.arn);
+    Ok((execution, checked))
+}
+
+/// Finds an execution, and the payload that it was started with.
+async fn attach(aws: &SdkConfig, execution: &str, machine: &str) -> Result<(Execution, Payload)> {
+    let execution = Execution::find(aws, execution, machine).await?;
+    let input = execution.describe().await?.input.unwrap_or_default();
+    let input = serde_json::from_str(&input).with_context(|| format!("the input of {} is not JSON", execution.arn))?;
+    let (checked, _) =
+        Payload::parse(&input, &execution.name).with_context(|| format!("the input of {}", execution.arn))?;
+    Ok((execution, checked))
 }
 
 /// The payload of a file with fields set over it. Values are JSON where they are that, else text.

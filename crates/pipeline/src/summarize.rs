@@ -43,9 +43,8 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
             merge.miss(None, &[Slice { file, rows: None }], reason.clone());
         }
     }
-    let shares = plan.shares(&files);
-    let mut fetched =
-        stream::iter(&shares).map(|share| fetch(&run_files, &plan, &files, &found, share)).buffered(CONCURRENT_RANKS);
+    let fetches = plan.shares(&files).into_iter().map(|share| fetch(&run_files, &plan, &files, &found, share));
+    let mut fetched = stream::iter(fetches).buffered(CONCURRENT_RANKS);
     let mut rank = 0;
     while let Some((slices, left)) = fetched.next().await.transpose()? {
         match left {
@@ -105,7 +104,7 @@ async fn fetch<'a>(
     plan: &Plan,
     files: &'a [PlannedFile],
     found: &FoundRanks,
-    share: &Share,
+    share: Share,
 ) -> Result<(Vec<Slice<'a>>, Left)> {
     let slices = share.slices(&files[share.files.clone()]);
     let hash = plan.object_name(&slices);
