@@ -532,10 +532,8 @@ impl Machine {
                     self.push_rebuilt(rebuilt)?;
                 }
                 b'P' => {
-                    return bad(
-                        "protocol 0 names its storages in a way that torch.load does not read either: save it \
-                                with torch.save's own protocol",
-                    );
+                    let rebuilt = rebuild::persistent_text(self.line_text()?);
+                    self.push_rebuilt(rebuilt)?;
                 }
                 other => {
                     return bad(format!("opcode 0x{other:02x} is not one that torch.save writes"));

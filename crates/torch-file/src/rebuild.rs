@@ -47,6 +47,8 @@ pub(crate) fn call(arena: &Arena, function: Id, arguments: Id) -> Result<Rebuilt
         {
             return call(arena, *inner, *inner_arguments);
         }
+        // (module, settings of the compiler): what torch.compile gives for a module.
+        ("torch._dynamo.eval_frame", "OptimizedModule", [module, _]) => return Ok(Rebuilt::Existing(*module)),
         ("collections", "OrderedDict", []) => Node::Dict(Vec::new()),
         ("collections", "OrderedDict", [pairs]) => {
             let pair = |pair: &Id| match arena.sequence(*pair) {
@@ -144,6 +146,28 @@ pub(crate) fn persistent(arena: &Arena, id: Id) -> Result<Rebuilt, String> {
         }
         _ => Err("a persistent id that names no storage".into()),
     }
+}
+
+/// What a persistent id of protocol 0 names, which is what Python prints of the tuple:
+/// `('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 6)`, or with `None` for a view at its end. `torch.load` does not
+/// read what `torch.save` writes there, but nothing is missing.
+pub(crate) fn persistent_text(printed: &str) -> Result<Rebuilt, String> {
+    let refused = || format!("the persistent id {}", Printable(printed));
+    let parts: Vec<&str> =
+        printed.trim_start_matches('(').trim_end_matches(')').split(',').map(str::trim).take(7).collect();
+    let [kind, class, key, _device, elements, view @ ..] = &parts[..] else {
+        return Err(refused());
+    };
+    let unquoted = |text: &str| text.trim_matches('\'').to_owned();
+    if unquoted(kind) != "storage" || !matches!(view, [] | ["None"]) {
+        return Err(refused());
+    }
+    let class = class.trim_end_matches("'>").rsplit('.').next().unwrap_or_default();
+    let dtype = DType::of_storage(class).ok_or_else(refused)?;
+    let elements = elements.parse().map_err(|_| refused())?;
+    let key = unquoted(key).into();
+    let storage = StorageRef { key, dtype, elements, first: 0, visible: elements, held: None };
+    Ok(Rebuilt::New(Node::Storage(Box::new(storage))))
 }
 
 fn tensor(arena: &Arena, storage: Id, offset: Id, shape: Id, stride: Id) -> Result<TensorRef, String> {

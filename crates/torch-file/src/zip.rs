@@ -16,8 +16,8 @@ use crate::{
 
 /// Length of the end record, without its comment.
 const END_RECORD: usize = 22;
-/// The largest directory that is read: that of 300,000 members.
-const MAX_DIRECTORY: u64 = 32 << 20;
+/// The largest directory that is read: that of 150,000 members.
+const MAX_DIRECTORY: u64 = 16 << 20;
 /// Length of a member's local header, without its name and extra fields.
 const LOCAL_HEADER: u64 = 30;
 
