@@ -3,13 +3,19 @@
 //! All but three of them follow from the shapes of the tensors. The three that do not, the [`Hyperparameters`], come
 //! from the attributes of a pickled module, from a safetensors file's metadata, or from the user.
 
+use std::collections::BTreeSet;
+
 use galaxies::{BANDS, SIDE};
 use serde::{Deserialize, Serialize};
+use torch_file::Printable;
 
 use crate::{
     error::{Error, Result},
-    weights::Weights,
+    weights::{Shapes, Weights},
 };
+
+/// No dimension of a network is larger, so that products of two of them fit a `usize`.
+const MAX_DIMENSION: usize = 1 << 24;
 
 /// The dimensions and constants that the shapes of the tensors do not give.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -67,10 +73,24 @@ impl Config {
     /// [`Error::Missing`], [`Error::Shape`] or [`Error::Unexpected`], with the tensor's name; [`Error::Config`] where
     /// the dimensions do not divide each other as they must.
     pub fn infer(weights: &Weights, hyperparameters: Hyperparameters) -> Result<Self> {
-        let size = |name: &str, dimension| weights.size(name, dimension);
+        let shapes = weights.shapes();
+        let (config, expected) = Self::of_shapes(&shapes, hyperparameters)?;
+        check_no_other(shapes.0.keys(), &expected)?;
+        Ok(config)
+    }
+
+    /// The dimensions, and the names of all tensors of such a network, which are there with their shapes. Others may be
+    /// there too.
+    pub(crate) fn of_shapes(shapes: &Shapes, hyperparameters: Hyperparameters) -> Result<(Self, BTreeSet<String>)> {
+        for (name, shape) in &shapes.0 {
+            if let Some(size) = shape.iter().find(|size| **size > MAX_DIMENSION) {
+                return Err(Error::Config { reason: format!("tensor {} has a dimension of {size}", Printable(name)) });
+            }
+        }
+        let size = |name: &str, dimension| shapes.size(name, dimension);
         let embed_dim = size("patch_embed.proj.weight", 0)?;
-        let depth = (0..).take_while(|block| weights.contains(&format!("blocks.{block}.norm1.weight"))).count();
-        let conv_branch = match weights.contains("blocks.0.PCM.0.weight") {
+        let depth = (0..).take_while(|block| shapes.contains(&format!("blocks.{block}.norm1.weight"))).count();
+        let conv_branch = match shapes.contains("blocks.0.PCM.0.weight") {
             false => None,
             true => {
                 let (dim, dim_per_group) = (size("blocks.0.PCM.0.weight", 0)?, size("blocks.0.PCM.3.weight", 1)?);
@@ -94,9 +114,10 @@ impl Config {
             hyperparameters,
         };
         config.check_divisions()?;
-        let expected = config.tensors(weights)?;
+        config.check_constants()?;
+        let expected = config.tensors(shapes)?;
         for (name, shape) in &expected {
-            let found = &weights.get(name)?.shape;
+            let found = shapes.get(name)?;
             if found != shape {
                 return Err(Error::Shape { name: name.clone(), found: found.clone(), expected: format!("{shape:?}") });
             }
@@ -104,11 +125,7 @@ impl Config {
                 return Err(Error::Config { reason: format!("tensor {name} has no values") });
             }
         }
-        let known: std::collections::BTreeSet<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
-        match weights.iter().find(|(name, _)| !known.contains(name.as_str())) {
-            Some((name, _)) => Err(Error::Unexpected { name: name.clone() }),
-            None => Ok(config),
-        }
+        Ok((config, expected.into_iter().map(|(name, _)| name).collect()))
     }
 
     /// The number of patches of an image, which is that of tokens without the class token.
@@ -134,6 +151,9 @@ impl Config {
             let divides = |groups: usize| {
                 groups > 0 && self.embed_dim.is_multiple_of(groups) && branch.dim.is_multiple_of(groups)
             };
+            if branch.kernel > SIDE {
+                return refuse(format!("its convolution branch has a kernel of {} pixels", branch.kernel));
+            }
             if branch.kernel.is_multiple_of(2) || !divides(branch.groups) || !divides(branch.groups_out) {
                 return refuse(format!(
                     "its convolution branch has {} and {} groups and a kernel of {}: groups must divide {} and {}, \
@@ -145,10 +165,21 @@ impl Config {
         Ok(())
     }
 
+    /// Refuses what no norm adds to a variance.
+    fn check_constants(&self) -> Result<()> {
+        let Hyperparameters { layer_norm_eps, batch_norm_eps, .. } = self.hyperparameters;
+        for (norm, eps) in [("layer", layer_norm_eps), ("batch", batch_norm_eps)] {
+            if !(eps > 0.0 && eps <= 1.0) {
+                return Err(Error::Config { reason: format!("the eps of its {norm} norms is {eps}") });
+            }
+        }
+        Ok(())
+    }
+
     /// Names and shapes of all tensors of such a network. The inception branch's widths are those found: any that fit
     /// each other will do.
-    fn tensors(&self, weights: &Weights) -> Result<Vec<(String, Vec<usize>)>> {
-        let mut list = Shapes(Vec::new());
+    fn tensors(&self, shapes: &Shapes) -> Result<Vec<(String, Vec<usize>)>> {
+        let mut list = ShapeList(Vec::new());
         let (width, bands) = (self.embed_dim, BANDS);
         list.add("cls_token", &[1, 1, width]);
         list.add("pos_embed", &[1, self.patches() + 1, width]);
@@ -157,8 +188,13 @@ impl Config {
         for block in 0..self.depth {
             let at = |name: &str| format!("blocks.{block}.{name}");
             list.norm(&at("norm1"), width);
-            list.add(at("attn.q_bias"), &[width]);
-            list.add(at("attn.v_bias"), &[width]);
+            // timm's blocks have one bias for queries, keys and values.
+            if shapes.contains(&at("attn.qkv.bias")) {
+                list.add(at("attn.qkv.bias"), &[3 * width]);
+            } else {
+                list.add(at("attn.q_bias"), &[width]);
+                list.add(at("attn.v_bias"), &[width]);
+            }
             list.add(at("attn.qkv.weight"), &[3 * width, width]);
             list.linear(&at("attn.proj"), width, width);
             list.norm(&at("norm2"), width);
@@ -176,14 +212,14 @@ impl Config {
         list.linear("vit_block.2", self.hidden_dim, self.hidden_dim);
 
         let first = "inception_model.vis_inception.0";
-        let mut channels = weights.size(&format!("{first}.weight"), 0)?;
+        let mut channels = shapes.size(&format!("{first}.weight"), 0)?;
         list.conv(first, &[channels, bands, 1, 1]);
         for block in INCEPTION_BLOCKS {
             let at = |name: &str| format!("inception_model.vis_inception.{block}.{name}");
             let mut out = 0;
-            for (branch, kernel) in inception_branches(weights, block) {
-                let found = weights.size(&at(&format!("{branch}.conv.weight")), 0)?;
-                let into = if kernel == 1 { channels } else { weights.size(&at(&reducing(branch)), 0)? };
+            for (branch, kernel) in inception_branches(|name| shapes.contains(name), block) {
+                let found = shapes.size(&at(&format!("{branch}.conv.weight")), 0)?;
+                let into = if kernel == 1 { channels } else { shapes.size(&at(&reducing(branch)), 0)? };
                 list.conv(&at(&format!("{branch}.conv")), &[found, into, kernel, kernel]);
                 list.batch_norm(&at(&format!("{branch}.bn")), found);
                 if !branch.ends_with(".0") {
@@ -206,13 +242,24 @@ impl Config {
     }
 }
 
+/// Refuses tensors that are not among the `expected` ones.
+pub(crate) fn check_no_other<'a>(
+    names: impl IntoIterator<Item = &'a String>,
+    expected: &BTreeSet<String>,
+) -> Result<()> {
+    match names.into_iter().find(|name| !expected.contains(*name)) {
+        Some(name) => Err(Error::Unexpected { name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
 /// Positions of the inception blocks in the sequence.
 pub(crate) const INCEPTION_BLOCKS: [usize; 5] = [2, 3, 5, 6, 8];
 
 /// The convolutions of an inception block, with their kernels. The last block has no 5×5 branch.
-pub(crate) fn inception_branches(weights: &Weights, block: usize) -> Vec<(&'static str, usize)> {
+pub(crate) fn inception_branches(contains: impl Fn(&str) -> bool, block: usize) -> Vec<(&'static str, usize)> {
     let five = [("branch3.0", 1), ("branch3.1", 5)];
-    let with_five = weights.contains(&format!("inception_model.vis_inception.{block}.branch3.0.conv.weight"));
+    let with_five = contains(&format!("inception_model.vis_inception.{block}.branch3.0.conv.weight"));
     let mut branches = vec![("branch1", 1), ("branch2.0", 1), ("branch2.1", 3)];
     branches.extend(five.into_iter().filter(|_| with_five));
     branches.push(("branch4.1", 1));
@@ -225,9 +272,9 @@ fn reducing(branch: &str) -> String {
 }
 
 /// Names and shapes of tensors, layer by layer.
-struct Shapes(Vec<(String, Vec<usize>)>);
+struct ShapeList(Vec<(String, Vec<usize>)>);
 
-impl Shapes {
+impl ShapeList {
     fn add(&mut self, name: impl Into<String>, shape: &[usize]) {
         self.0.push((name.into(), shape.to_vec()));
     }

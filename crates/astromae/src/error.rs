@@ -1,5 +1,7 @@
 //! Why a model cannot be used: one variant per cause, each with the name of the file or the tensor.
 
+use torch_file::Printable;
+
 /// Why a model cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -59,19 +61,19 @@ pub enum Error {
         reason: String,
     },
     /// A tensor that every such network has is not there.
-    #[error("this is no AstroMAE network: tensor {name} is missing")]
+    #[error("this is no AstroMAE network: tensor {} is missing", Printable(name))]
     Missing {
         /// Name of the tensor.
         name: String,
     },
     /// A tensor that no such network has.
-    #[error("this is no AstroMAE network: tensor {name} has no place in it")]
+    #[error("this is no AstroMAE network: tensor {} has no place in it", Printable(name))]
     Unexpected {
         /// Name of the tensor.
         name: String,
     },
     /// A tensor's shape or type contradicts that of the others.
-    #[error("this is no AstroMAE network: tensor {name} has shape {found:?}, expected {expected}")]
+    #[error("this is no AstroMAE network: tensor {} has shape {found:?}, expected {expected}", Printable(name))]
     Shape {
         /// Name of the tensor.
         name: String,
@@ -80,8 +82,28 @@ pub enum Error {
         /// The shape that the other tensors ask for, or the types that are read.
         expected: String,
     },
+    /// The variance that a batch norm has seen is below 0.
+    #[error("tensor {} holds a variance below 0: the file is damaged", Printable(name))]
+    NegativeVariance {
+        /// Name of the tensor.
+        name: String,
+    },
+    /// The tensors claim more bytes than the file has, as expanded ones do.
+    #[error(
+        "{file}: its tensors have {claimed} bytes, which it does not hold: save them with `.contiguous()`, as \
+         `torch.save({{name: tensor.contiguous() for name, tensor in model.state_dict().items()}}, path)`"
+    )]
+    Expanded {
+        /// Path or key of the file.
+        file: String,
+        /// Bytes of all tensors.
+        claimed: u64,
+    },
     /// A tensor holds NaN or infinity.
-    #[error("tensor {name} holds a value that is not finite: the training has diverged, or the file is damaged")]
+    #[error(
+        "tensor {} holds a value that is not finite: the training has diverged, or the file is damaged",
+        Printable(name)
+    )]
     NotFinite {
         /// Name of the tensor.
         name: String,

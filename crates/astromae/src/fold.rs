@@ -164,10 +164,16 @@ fn fold_block(config: &Config, weights: &mut Weights, block: usize) -> Result<Tr
     let at = |name: &str| format!("blocks.{block}.{name}");
     let width = config.embed_dim;
     let weight = weights.take(&at("attn.qkv.weight"))?;
-    let mut bias = weights.take(&at("attn.q_bias"))?.data;
-    // Keys have no bias.
-    bias.resize(2 * width, 0.0);
-    bias.extend(weights.take(&at("attn.v_bias"))?.data);
+    let bias = match weights.remove(&at("attn.qkv.bias")) {
+        Some(bias) => bias.data,
+        // Keys have no bias.
+        None => {
+            let mut bias = weights.take(&at("attn.q_bias"))?.data;
+            bias.resize(2 * width, 0.0);
+            bias.extend(weights.take(&at("attn.v_bias"))?.data);
+            bias
+        }
+    };
     let mut qkv = Linear::new(weight, bias).after_norm(weights, &at("norm1"))?;
     let scale = ((width / config.hyperparameters.num_heads) as f64).powf(-0.5);
     for value in qkv.weight[..width * width].iter_mut().chain(&mut qkv.bias[..width]) {
@@ -188,7 +194,8 @@ fn fold_block(config: &Config, weights: &mut Weights, block: usize) -> Result<Tr
 }
 
 fn fold_inception(config: &Config, weights: &mut Weights, block: usize) -> Result<InceptionBlock> {
-    let has_5x5 = inception_branches(weights, block).iter().any(|(branch, _)| *branch == "branch3.1");
+    let has_5x5 =
+        inception_branches(|name| weights.contains(name), block).iter().any(|(branch, _)| *branch == "branch3.1");
     let mut layer = |branch: &str| {
         let at = format!("inception_model.vis_inception.{block}.{branch}");
         conv(weights, &format!("{at}.conv"), 1)?.then_norm(config, weights, &format!("{at}.bn"))

@@ -18,4 +18,4 @@ pub mod weights;
 pub use config::{Config, Hyperparameters};
 pub use engine::{Engine, EngineError};
 pub use error::{Error, Result};
-pub use model::{MAX_MODEL, Model, Precision};
+pub use model::{MAX_MODEL, MAX_SAFETENSORS_HEADER, Model, Precision};

@@ -4,20 +4,25 @@
 //! A model is read whole, so that its SHA-256 is that of the very bytes it was made of. Fetching them is the caller's
 //! part, who knows where they are and what can go wrong there; nothing here waits for anything.
 
-use std::{collections::HashMap, convert::Infallible, fs, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+    fs,
+    path::Path,
+};
 
 use bytes::Bytes;
 use futures::FutureExt;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
-use torch_file::{Attribute, Checkpoint, FormatError, InMemory, TorchFile};
+use torch_file::{Attribute, Checkpoint, FormatError, InMemory, Printable, TorchFile, without_wrappers};
 
 use crate::{
-    config::{Config, Hyperparameters, INCEPTION_BLOCKS, inception_branches},
+    config::{Config, Hyperparameters, INCEPTION_BLOCKS, check_no_other, inception_branches},
     error::{Error, Result},
-    weights::{Tensor, Weights},
+    weights::{Shapes, Tensor, Weights},
 };
 
 /// Key of the configuration in a safetensors file's metadata.
@@ -85,16 +90,21 @@ impl Model {
         let (sha256, contents) = rayon::join(
             || hex::encode(Sha256::digest(&bytes)),
             || match is_safetensors {
-                true => read_safetensors(name, &bytes),
+                true => read_safetensors(name, &bytes, given),
                 false => read_torch(name, &bytes, given),
             },
         );
-        let Contents { mut weights, hyperparameters, metadata } = contents?;
-        remove_redundant(&mut weights)?;
+        let Contents { config, mut weights, metadata } = contents?;
+        remove_second_names(&mut weights)?;
         if let Some((name, _)) = weights.par_iter().find_first(|(_, tensor)| !are_finite(&tensor.data)) {
             return Err(Error::NotFinite { name: name.clone() });
         }
-        let config = Config::infer(&weights, hyperparameters)?;
+        let is_negative = |(name, tensor): &(&String, &Tensor)| {
+            name.ends_with(".running_var") && tensor.data.iter().any(|value| *value < 0.0)
+        };
+        if let Some((name, _)) = weights.iter().find(is_negative) {
+            return Err(Error::NegativeVariance { name: name.clone() });
+        }
         Ok(Self { config, weights, sha256, metadata })
     }
 
@@ -134,32 +144,123 @@ impl Model {
     }
 }
 
-/// What a file holds, before it is checked.
+/// What is read of a file.
 struct Contents {
+    config: Config,
     weights: Weights,
-    hyperparameters: Hyperparameters,
     metadata: HashMap<String, String>,
 }
 
-fn read_safetensors(file: &str, bytes: &Bytes) -> Result<Contents> {
+/// What a file says of a tensor before it is read.
+struct Listed<T> {
+    shape: Vec<usize>,
+    is_float: bool,
+    /// The way to the tensor.
+    tensor: T,
+}
+
+/// A tensor that every AstroMAE network has.
+const ANCHOR: &str = "patch_embed.proj.weight";
+
+/// Chooses the tensors that the network uses, by names and shapes alone: no other ones are read. The result has the names
+/// of [`SECOND_NAMES`] where they are there.
+fn used_tensors<T>(
+    mut listed: BTreeMap<String, Listed<T>>,
+    hyperparameters: Hyperparameters,
+) -> Result<(Config, BTreeMap<String, Listed<T>>)> {
+    let mut shapes = Shapes(listed.iter().map(|(name, listed)| (name.clone(), listed.shape.clone())).collect());
+    for (second, first) in SECOND_NAMES {
+        if let Some(shape) = shapes.0.remove(second)
+            && shape != *shapes.get(first)?
+        {
+            return Err(two_tensors(second, first));
+        }
+    }
+    remove_unused_branch(&mut shapes)?;
+    let (config, mut expected) = Config::of_shapes(&shapes, hyperparameters)?;
+    // Counters of training steps, and what else is no number of the network's.
+    let floats = shapes.0.keys().filter(|name| listed.get(*name).is_some_and(|listed| listed.is_float));
+    check_no_other(floats, &expected)?;
+    expected.extend(SECOND_NAMES.map(|(second, _)| second.to_owned()));
+    listed.retain(|name, _| expected.contains(name));
+    Ok((config, listed))
+}
+
+/// Finds the one network among the tensors by a name that it must have, and names them as if it were alone: training
+/// scripts keep it as `model`, say, of something larger.
+fn only_network<T>(listed: BTreeMap<String, T>) -> Result<(String, BTreeMap<String, T>)> {
+    let prefix = |name: &String| {
+        name.strip_suffix(ANCHOR).filter(|prefix| prefix.is_empty() || prefix.ends_with('.')).map(str::to_owned)
+    };
+    let mut prefixes: Vec<String> = listed.keys().filter_map(prefix).collect();
+    if let Some(own) = prefixes.iter().position(|prefix| prefix.is_empty() || prefix == "model.") {
+        prefixes = vec![prefixes.swap_remove(own)];
+    }
+    match &prefixes[..] {
+        [] => Ok((String::new(), listed)),
+        [prefix] => {
+            let below = |(name, value): (String, T)| Some((name.strip_prefix(prefix.as_str())?.to_owned(), value));
+            Ok((prefix.clone(), listed.into_iter().filter_map(below).collect()))
+        }
+        several => {
+            let names: Vec<String> = several.iter().take(5).map(|name| Printable(name).to_string()).collect();
+            let reason = format!(
+                "it holds {} networks ({}): save one of them, `torch.save(network.state_dict(), path)`",
+                several.len(),
+                names.join(", ")
+            );
+            Err(Error::Config { reason })
+        }
+    }
+}
+
+/// The longest header of a safetensors file that is read, in bytes: that of the published network has 60,000.
+pub const MAX_SAFETENSORS_HEADER: u64 = 8 << 20;
+
+fn read_safetensors(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -> Result<Contents> {
     let failed = |source| Error::Safetensors { file: file.to_owned(), source };
+    let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    if length > MAX_SAFETENSORS_HEADER {
+        return Err(failed(SafeTensorError::HeaderTooLarge));
+    }
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(failed)?;
     let mut metadata = header.metadata().clone().unwrap_or_default();
-    let missing = |reason: String| Error::Metadata { file: file.to_owned(), reason };
-    let config = metadata.remove(METADATA_KEY).ok_or_else(|| missing("there is none".into()))?;
-    let hyperparameters = serde_json::from_str(&config).map_err(|error| missing(error.to_string()))?;
-    let tensors = SafeTensors::deserialize(bytes).map_err(failed)?.tensors();
-    let tensors = tensors.into_par_iter().map(|(name, view)| {
-        let shape = view.shape().to_vec();
-        match decode(view.dtype(), view.data()) {
+    let hyperparameters = match (metadata.remove(METADATA_KEY), given) {
+        (Some(config), _) => serde_json::from_str(&config)
+            .map_err(|error| Error::Metadata { file: file.to_owned(), reason: error.to_string() })?,
+        (None, Some(given)) => given,
+        (None, None) => {
+            let what = "the number of attention heads".to_owned();
+            return Err(Error::Hyperparameters { file: file.to_owned(), what });
+        }
+    };
+    let listed = SafeTensors::deserialize(bytes).map_err(failed)?.tensors();
+    let listed = listed.into_iter().map(|(name, view)| {
+        let is_float = !matches!(
+            view.dtype(),
+            Dtype::BOOL
+                | Dtype::U8
+                | Dtype::I8
+                | Dtype::U16
+                | Dtype::I16
+                | Dtype::U32
+                | Dtype::I32
+                | Dtype::U64
+                | Dtype::I64
+        );
+        (name, Listed { shape: view.shape().to_vec(), is_float, tensor: view })
+    });
+    let (_, listed) = only_network(without_wrappers(listed.collect()))?;
+    let (config, used) = used_tensors(listed, hyperparameters)?;
+    let weights =
+        used.into_par_iter().map(|(name, Listed { shape, tensor, .. })| match decode(tensor.dtype(), tensor.data()) {
             Some(data) => Ok((name, Tensor { shape, data })),
             None => {
-                let expected = format!("values of type F16, BF16 or F32 instead of {:?}", view.dtype());
+                let expected = format!("values of type F16, BF16, F32 or F64 instead of {:?}", tensor.dtype());
                 Err(Error::Shape { name, found: shape, expected })
             }
-        }
-    });
-    Ok(Contents { weights: tensors.collect::<Result<_>>()?, hyperparameters, metadata })
+        });
+    Ok(Contents { config, weights: weights.collect::<Result<_>>()?, metadata })
 }
 
 fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
@@ -168,6 +269,7 @@ fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
         Dtype::F16 => decode_f16(two()),
         Dtype::BF16 => two().iter().map(|chunk| half::bf16::from_le_bytes(*chunk).to_f32()).collect(),
         Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
+        Dtype::F64 => bytes.as_chunks::<8>().0.iter().map(|chunk| f64::from_le_bytes(*chunk) as f32).collect(),
         _ => return None,
     })
 }
@@ -195,18 +297,31 @@ fn decode_f16(bytes: &[[u8; 2]]) -> Vec<f32> {
 
 fn read_torch(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -> Result<Contents> {
     let torch = ready(TorchFile::open(InMemory::new(file, bytes.clone())))?;
-    let checkpoint = Checkpoint::of(&torch)?;
-    let mut weights = Weights::default();
-    for (name, tensor) in &checkpoint.tensors {
-        // Counters of training steps are the one kind of tensor that is not floating-point.
-        if name.ends_with("num_batches_tracked") {
-            continue;
-        }
-        let shape = tensor.shape.iter().map(|size| *size as usize).collect();
-        weights.insert(name, shape, ready(torch.stored(tensor)?.read())?);
+    let Checkpoint { tensors, attributes, .. } = Checkpoint::of(&torch)?;
+    let listed = tensors.into_iter().map(|(name, tensor)| {
+        let shape = tensor.shape.iter().map(|size| usize::try_from(*size).unwrap_or(usize::MAX)).collect();
+        (name, Listed { shape, is_float: tensor.dtype().is_float(), tensor })
+    });
+    let (prefix, listed) = only_network(listed.collect())?;
+    let attributes = attributes.iter().filter_map(|(name, value)| Some((name.strip_prefix(&prefix)?, value)));
+    let is_batch_norm = |layer: &str| listed.contains_key(&format!("{layer}.running_mean"));
+    let hyperparameters = find_hyperparameters(file, attributes, is_batch_norm, given)?;
+    let (config, used) = used_tensors(listed, hyperparameters)?;
+    // Tensors may share a storage, and some do. What is made of a file is still not much larger than the file.
+    let sizes = used.values().map(|listed| listed.tensor.bytes());
+    let claimed = sizes.fold(0_u64, |sum, bytes| sum.saturating_add(bytes.unwrap_or(u64::MAX)));
+    if claimed > 2 * bytes.len() as u64 || used.values().any(|listed| !listed.tensor.fits_its_storage()) {
+        return Err(Error::Expanded { file: file.to_owned(), claimed });
     }
-    let hyperparameters = find_hyperparameters(file, &checkpoint, &weights, given)?;
-    Ok(Contents { weights, hyperparameters, metadata: HashMap::new() })
+    let mut weights = Weights::default();
+    for (name, Listed { shape, is_float, tensor }) in used {
+        if !is_float {
+            let expected = format!("values of a floating-point type instead of {}", tensor.dtype().name());
+            return Err(Error::Shape { name, found: shape, expected });
+        }
+        weights.insert(name, shape, ready(torch.stored(&tensor)?.read())?);
+    }
+    Ok(Contents { config, weights, metadata: HashMap::new() })
 }
 
 /// The result of reading from memory. `torch-file` waits for its reader alone, and [`InMemory`] answers at once, so
@@ -221,19 +336,19 @@ fn ready<T>(future: impl Future<Output = Result<T, torch_file::Error<Infallible>
 
 /// Takes the hyperparameters from a module's attributes, each of which must be the same in all layers, or else those
 /// that were given.
-fn find_hyperparameters(
+fn find_hyperparameters<'a>(
     file: &str,
-    checkpoint: &Checkpoint,
-    weights: &Weights,
+    attributes: impl Iterator<Item = (&'a str, &'a Attribute)>,
+    is_batch_norm: impl Fn(&str) -> bool,
     given: Option<Hyperparameters>,
 ) -> Result<Hyperparameters> {
     let mut heads = CommonValue::default();
     let (mut layer_norm, mut batch_norm) = (CommonValue::default(), CommonValue::default());
-    for (name, attribute) in &checkpoint.attributes {
+    for (name, attribute) in attributes {
         let (layer, attribute_name) = name.rsplit_once('.').unwrap_or(("", name));
         match (attribute_name, attribute) {
             ("num_heads", Attribute::Int(value)) => heads.add(name, *value as f64)?,
-            ("eps", Attribute::Float(value)) if weights.contains(&format!("{layer}.running_mean")) => {
+            ("eps", Attribute::Float(value)) if is_batch_norm(layer) => {
                 batch_norm.add(name, *value)?;
             }
             ("eps", Attribute::Float(value)) => layer_norm.add(name, *value)?,
@@ -268,29 +383,41 @@ impl CommonValue {
     }
 }
 
-/// Removes what is there twice or never used: the first inception layer's second name, and the 5×5 branch that the last
-/// inception block of the published classes makes and leaves out of its forward pass.
-fn remove_redundant(weights: &mut Weights) -> Result<()> {
-    for part in ["weight", "bias"] {
-        let second = format!("inception_model.conv2d_init.{part}");
-        let first = format!("inception_model.vis_inception.0.{part}");
-        if let Some(tensor) = weights.remove(&second)
-            && tensor != *weights.get(&first)?
+/// Second names of the first inception layer's tensors, with the first ones.
+const SECOND_NAMES: [(&str, &str); 2] = [
+    ("inception_model.conv2d_init.weight", "inception_model.vis_inception.0.weight"),
+    ("inception_model.conv2d_init.bias", "inception_model.vis_inception.0.bias"),
+];
+
+fn two_tensors(second: &str, first: &str) -> Error {
+    Error::Config { reason: format!("{second} and {first} should be one tensor and differ") }
+}
+
+/// Removes tensors that are there under another name too.
+fn remove_second_names(weights: &mut Weights) -> Result<()> {
+    for (second, first) in SECOND_NAMES {
+        if let Some(tensor) = weights.remove(second)
+            && tensor != *weights.get(first)?
         {
-            return Err(Error::Config { reason: format!("{second} and {first} should be one tensor and differ") });
+            return Err(two_tensors(second, first));
         }
     }
+    Ok(())
+}
+
+/// Removes the 5×5 branch that the last inception block of the published classes makes and leaves out of its forward pass.
+fn remove_unused_branch(shapes: &mut Shapes) -> Result<()> {
     let last = INCEPTION_BLOCKS[INCEPTION_BLOCKS.len() - 1];
-    let mut channels = 0;
-    for (branch, _) in inception_branches(weights, last) {
+    let mut channels = 0_usize;
+    for (branch, _) in inception_branches(|name| shapes.contains(name), last) {
         let name = format!("inception_model.vis_inception.{last}.{branch}.conv.weight");
         if !branch.ends_with(".0") && !branch.starts_with("branch3") {
-            channels += weights.size(&name, 0)?;
+            channels = channels.saturating_add(shapes.size(&name, 0)?);
         }
     }
-    if weights.size("inception_model.vis_inception.10.weight", 1)? == 16 * channels {
+    if Some(shapes.size("inception_model.vis_inception.10.weight", 1)?) == channels.checked_mul(16) {
         let unused = format!("inception_model.vis_inception.{last}.branch3.");
-        weights.split_off_prefix(&unused);
+        shapes.0.retain(|name, _| !name.starts_with(&unused));
     }
     Ok(())
 }

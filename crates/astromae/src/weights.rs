@@ -55,14 +55,9 @@ impl Weights {
         self.tensors.par_iter()
     }
 
-    /// The size of one dimension of a tensor.
-    pub(crate) fn size(&self, name: &str, dimension: usize) -> Result<usize> {
-        let tensor = self.get(name)?;
-        tensor.shape.get(dimension).copied().ok_or_else(|| Error::Shape {
-            name: name.to_owned(),
-            found: tensor.shape.clone(),
-            expected: format!("at least {} dimensions", dimension + 1),
-        })
+    /// The shapes of all tensors.
+    pub(crate) fn shapes(&self) -> Shapes {
+        Shapes(self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect())
     }
 
     /// Removes a tensor, which must be there, and returns it.
@@ -77,6 +72,30 @@ impl Weights {
     /// Removes all tensors whose names start with `prefix`, and returns them.
     pub(crate) fn split_off_prefix(&mut self, prefix: &str) -> Self {
         Self { tensors: self.tensors.extract_if(.., |name, _| name.starts_with(prefix)).collect() }
+    }
+}
+
+/// The shapes of a network's tensors by name, known before the tensors are read.
+#[derive(Debug, Default)]
+pub(crate) struct Shapes(pub(crate) BTreeMap<String, Vec<usize>>);
+
+impl Shapes {
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Result<&Vec<usize>> {
+        self.0.get(name).ok_or_else(|| Error::Missing { name: name.to_owned() })
+    }
+
+    /// The size of one dimension of a tensor.
+    pub(crate) fn size(&self, name: &str, dimension: usize) -> Result<usize> {
+        let shape = self.get(name)?;
+        shape.get(dimension).copied().ok_or_else(|| Error::Shape {
+            name: name.to_owned(),
+            found: shape.clone(),
+            expected: format!("at least {} dimensions", dimension + 1),
+        })
     }
 }
 

@@ -4,7 +4,12 @@
 
 use std::{collections::HashMap, fs, path::PathBuf};
 
-use astromae::{Config, Hyperparameters, Model, Precision, config::ConvBranchConfig};
+use astromae::{Config, Hyperparameters, Model, Precision, config::ConvBranchConfig, fold::FoldedNetwork};
+use safetensors::{Dtype, tensor::TensorView};
+use written::Pickle;
+
+#[path = "../../torch-file/tests/written/mod.rs"]
+mod written;
 
 const GIVEN: Hyperparameters = Hyperparameters { num_heads: 3, layer_norm_eps: 1e-6, batch_norm_eps: 1e-5 };
 
@@ -110,6 +115,226 @@ fn a_tensor_that_is_missing_empty_or_has_no_place_is_named() {
     });
     let said = from_bytes(empty).unwrap_err();
     assert!(said.contains("concat_block.0.weight has no values"), "{said}");
+}
+
+/// A tensor of a safetensors file.
+type Saved = (String, Dtype, Vec<usize>, Vec<u8>);
+
+/// The small model's tensors, as `save_file(model.state_dict(), path)` has them: in f64, with counters, without metadata.
+fn state_dict() -> Vec<Saved> {
+    let weights = open("module.pt").weights;
+    let tensors = weights.iter().map(|(name, tensor)| {
+        let bytes = tensor.data.iter().flat_map(|value| f64::from(*value).to_le_bytes()).collect();
+        (name.clone(), Dtype::F64, tensor.shape.clone(), bytes)
+    });
+    let counter = ("blocks.0.PCM.1.num_batches_tracked".to_owned(), Dtype::I64, Vec::new(), vec![0; 8]);
+    tensors.chain([counter]).collect()
+}
+
+fn save(tensors: &[Saved]) -> Vec<u8> {
+    let view = |(name, dtype, shape, bytes)| (name, TensorView::new(dtype, shape, bytes).unwrap());
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| view((name, *dtype, shape.clone(), bytes.as_slice())));
+    safetensors::serialize(views, None).unwrap()
+}
+
+fn given(bytes: Vec<u8>) -> Result<Model, String> {
+    Model::from_bytes_with("model", bytes.into(), Some(GIVEN)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn bare_safetensors_ask_for_what_they_do_not_say_and_are_read_when_it_is_given() {
+    let bare = save(&state_dict());
+    let said = from_bytes(bare.clone()).unwrap_err();
+    assert!(
+        said.contains("model does not say the number of attention heads") && said.contains("--num-heads"),
+        "{said}"
+    );
+    let (found, expected) = (given(bare).unwrap(), open("module.pt"));
+    assert_eq!((found.config, found.weights), (expected.config, expected.weights));
+}
+
+#[test]
+fn a_network_is_found_under_any_prefix_and_whatever_lies_beside_it() {
+    let expected = open("module.pt").weights;
+    for prefix in ["module.", "_orig_mod.", "module._orig_mod.", "model._orig_mod.module.", "student.encoder."] {
+        let mut tensors = state_dict();
+        tensors.iter_mut().for_each(|(name, ..)| *name = format!("{prefix}{name}"));
+        tensors.push(("n_averaged".into(), Dtype::I64, Vec::new(), vec![0; 8]));
+        if !prefix.ends_with("module.") && prefix.contains("encoder") {
+            tensors.push(("criterion.weight".into(), Dtype::F32, vec![1], vec![0; 4]));
+        }
+        assert_eq!(given(save(&tensors)).unwrap().weights, expected, "{prefix}");
+    }
+    // In the middle of names too.
+    let mut tensors = state_dict();
+    tensors.iter_mut().for_each(|(name, ..)| *name = name.replace("blocks.1.", "blocks.1._orig_mod."));
+    assert_eq!(given(save(&tensors)).unwrap().weights, expected);
+
+    let mut two = state_dict();
+    two.extend(state_dict());
+    for (index, (name, ..)) in two.iter_mut().enumerate() {
+        *name = format!("{}.{name}", if index % 2 == 0 { "student" } else { "teacher" });
+    }
+    let mut two: Vec<Saved> = two.into_iter().collect();
+    two.sort_by(|one, other| one.0.cmp(&other.0));
+    two.dedup_by(|one, other| one.0 == other.0);
+    let anchor = |prefix: &str| (format!("{prefix}.patch_embed.proj.weight"), Dtype::F32, vec![1], vec![0; 4]);
+    two.retain(|(name, ..)| !name.ends_with("patch_embed.proj.weight"));
+    two.extend([anchor("student"), anchor("teacher")]);
+    let said = given(save(&two)).unwrap_err();
+    assert!(said.contains("holds 2 networks (student., teacher.)"), "{said}");
+}
+
+#[test]
+fn blocks_of_timm_are_read() {
+    let ours = open("module.pt");
+    let width = ours.config.embed_dim;
+    let timm = changed(|model| {
+        for block in 0..model.config.depth {
+            let at = |name: &str| format!("blocks.{block}.attn.{name}");
+            let [q, v] = ["q_bias", "v_bias"].map(|name| model.weights.get(&at(name)).unwrap().data.clone());
+            let bias = [q, vec![0.0; width], v].concat();
+            model.weights.insert(at("qkv.bias"), vec![3 * width], bias);
+        }
+    });
+    // With both kinds of biases, there is one too many.
+    assert!(from_bytes(timm.clone()).unwrap_err().contains("q_bias has no place"));
+    let file = safetensors::SafeTensors::deserialize(&timm).unwrap();
+    let keep = |name: &str| !name.ends_with("attn.q_bias") && !name.ends_with("attn.v_bias");
+    let saved = |without_pcm: bool| -> Vec<Saved> {
+        let tensors = file.tensors().into_iter().filter(|(name, _)| keep(name));
+        let tensors = tensors.filter(|(name, _)| !(without_pcm && name.contains(".PCM.")));
+        tensors.map(|(name, view)| (name, view.dtype(), view.shape().to_vec(), view.data().to_vec())).collect()
+    };
+    let timm = given(save(&saved(false))).unwrap();
+    let [timm, ours] = [timm, ours].map(|model| FoldedNetwork::new(model).unwrap());
+    for (timm, ours) in timm.blocks.iter().zip(&ours.blocks) {
+        assert_eq!(timm.qkv, ours.qkv);
+    }
+    let plain = given(save(&saved(true))).unwrap();
+    assert_eq!(plain.config.conv_branch, None);
+    assert!(FoldedNetwork::new(plain).unwrap().blocks.iter().all(|block| block.conv_branch.is_none()));
+}
+
+#[test]
+fn a_checkpoint_of_few_bytes_whose_tensors_have_many_is_refused_before_they_are_made() {
+    let weights = open("module.pt").weights;
+    let network = |storage: i64, stride: fn(&[usize]) -> Vec<i64>, scale: i64| {
+        let tensors = weights.iter().fold(Pickle::new().raw(b"}("), |pickle, (name, tensor)| {
+            let shape: Vec<i64> = tensor.shape.iter().map(|size| *size as i64).collect();
+            let stride = if scale == 0 { vec![0; shape.len()] } else { stride(&tensor.shape) };
+            pickle.text(name).tensor("0", storage, &shape, &stride)
+        });
+        tensors.raw(b"u").file(&[("0", &vec![0; 4 * storage as usize])])
+    };
+    fn row_major(shape: &[usize]) -> Vec<i64> {
+        (0..shape.len()).map(|dimension| shape[dimension + 1..].iter().product::<usize>() as i64).collect()
+    }
+    let largest = weights.iter().map(|(_, tensor)| tensor.data.len() as i64).max().unwrap();
+    for file in [network(1, row_major, 0), network(largest, row_major, 1)] {
+        let said = given(file).unwrap_err();
+        assert!(said.contains("bytes, which it does not hold") && said.contains(".contiguous()"), "{said}");
+    }
+}
+
+#[test]
+fn an_integer_where_a_weight_should_be_is_named() {
+    let mut tensors = state_dict();
+    let weight = tensors.iter_mut().find(|(name, ..)| name == "head.weight").unwrap();
+    *weight = (weight.0.clone(), Dtype::I64, weight.2.clone(), weight.3.clone());
+    let said = given(save(&tensors)).unwrap_err();
+    assert!(said.contains("tensor head.weight has shape [24, 24], expected values of type"), "{said}");
+}
+
+#[test]
+fn hyperparameters_that_no_network_has_are_refused() {
+    for (changed, expected) in [
+        (Hyperparameters { num_heads: 0, ..GIVEN }, "0 attention heads"),
+        (Hyperparameters { num_heads: usize::MAX, ..GIVEN }, "attention heads do not divide"),
+        (Hyperparameters { layer_norm_eps: f64::NAN, ..GIVEN }, "the eps of its layer norms is NaN"),
+        (Hyperparameters { layer_norm_eps: 0.0, ..GIVEN }, "the eps of its layer norms is 0"),
+        (Hyperparameters { batch_norm_eps: -1e-5, ..GIVEN }, "the eps of its batch norms is -0.00001"),
+        (Hyperparameters { batch_norm_eps: 1e300, ..GIVEN }, "the eps of its batch norms is 1"),
+    ] {
+        let bytes = save(&state_dict()).into();
+        let said = Model::from_bytes_with("model", bytes, Some(changed)).unwrap_err().to_string();
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+/// A safetensors file of this header, and of nothing else.
+fn header(header: &str) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()
+}
+
+#[test]
+fn safetensors_whose_shapes_lie_are_refused() {
+    let huge = u64::MAX;
+    let tensor = |shape: &str| {
+        header(&format!(r#"{{"patch_embed.proj.weight":{{"dtype":"F32","shape":{shape},"data_offsets":[0,0]}}}}"#))
+    };
+    for shape in [
+        format!("[{huge},{huge}]"),
+        format!("[{huge},0]"),
+        format!("[0,{huge},{huge}]"),
+        "[0]".to_owned(),
+        "[0,0,0,0]".to_owned(),
+        "[0,5,8,8]".to_owned(),
+        "[0,5,0,0]".to_owned(),
+        "[]".to_owned(),
+    ] {
+        let said = given(tensor(&shape)).unwrap_err();
+        assert!(said.contains("model") || said.contains("no AstroMAE network"), "{shape}: {said}");
+    }
+    let long = [&(1_u64 << 40).to_le_bytes()[..], b"{"].concat();
+    assert!(given(long).unwrap_err().contains("not a safetensors file"));
+
+    // The dimensions of one tensor after the other.
+    let whole = state_dict();
+    for (index, tensor) in whole.iter().enumerate().step_by(11) {
+        for size in [0, 1 << 24, 1 << 62] {
+            for dimension in 0..tensor.2.len() {
+                let mut tensors = whole.clone();
+                tensors[index].2[dimension] = size;
+                let mut offset = 0;
+                let entries: Vec<String> = tensors
+                    .iter()
+                    .enumerate()
+                    .map(|(at, (name, _, shape, bytes))| {
+                        // A tensor of no values takes no bytes, and makes the file a valid one.
+                        let length = if at != index {
+                            bytes.len()
+                        } else if size == 0 {
+                            0
+                        } else {
+                            bytes.len()
+                        };
+                        offset += length;
+                        let dtype = if name.ends_with("tracked") { "I64" } else { "F64" };
+                        format!(
+                            r#""{name}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{},{offset}]}}"#,
+                            offset - length
+                        )
+                    })
+                    .collect();
+                let mut file = header(&format!("{{{}}}", entries.join(",")));
+                file.resize(file.len() + offset, 0);
+                assert!(tensor.2[dimension] == size || given(file).is_err(), "{} {dimension} {size}", tensor.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_negative_variance_is_refused() {
+    let negative = changed(|model| {
+        let name = "blocks.0.PCM.1.running_var";
+        let mut tensor = model.weights.get(name).unwrap().clone();
+        tensor.data[3] = -1.0;
+        model.weights.insert(name, tensor.shape, tensor.data);
+    });
+    let said = from_bytes(negative).unwrap_err();
+    assert!(said.contains("blocks.0.PCM.1.running_var holds a variance below 0"), "{said}");
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use astromae::{Config, MAX_MODEL, Model};
+use astromae::{Config, MAX_MODEL, MAX_SAFETENSORS_HEADER, Model};
 use clap::Args;
 use galaxies::Dataset;
 use pipeline::storage::{ObjectReader, explain};
 use serde::{Deserialize, Serialize};
-use torch_file::{Checkpoint, Format, RangeRead, TensorRef, TorchFile};
+use torch_file::{Checkpoint, Format, Printable, RangeRead, TensorRef, TorchFile, escaped};
 
 use crate::{
     global::Global,
@@ -16,9 +16,6 @@ use crate::{
     outcome::Outcome,
     output::{Printer, bytes, table},
 };
-
-/// Of safetensors files, as their own reader has it.
-const MAX_HEADER: u64 = 100_000_000;
 
 #[derive(Args)]
 pub(crate) struct InspectArgs {
@@ -42,6 +39,8 @@ enum Content {
         rows: u64,
         bytes_per_row: u64,
         tensors: Vec<TensorEntry>,
+        /// What else is in the file, and is not read.
+        unused: Vec<String>,
     },
     Network {
         class: Option<String>,
@@ -129,7 +128,7 @@ async fn safetensors_content(reader: &ObjectReader) -> Result<Content> {
     }
     let start = reader.read(0..8).await?;
     let end = start.first_chunk().map_or(0, |length| u64::from_le_bytes(*length)).saturating_add(8);
-    if end > reader.size().min(MAX_HEADER) {
+    if end > reader.size().min(MAX_SAFETENSORS_HEADER) {
         bail!("{} is not a safetensors file: its header would be {end} bytes long", reader.name());
     }
     let header: Header = serde_json::from_slice(&reader.read(8..end).await?)
@@ -138,7 +137,7 @@ async fn safetensors_content(reader: &ObjectReader) -> Result<Content> {
     let tensors: Vec<_> = header.tensors.into_iter().map(entry).collect();
     Ok(Content::Network {
         class: None,
-        parameters: tensors.iter().map(|tensor| tensor.shape.iter().product::<u64>()).sum(),
+        parameters: count(tensors.iter().map(|tensor| &tensor.shape[..])),
         tensors,
         notes: header.notes.into_iter().filter(|(key, _)| key != "astromae").collect(),
         configuration: Configuration::of(reader).await?,
@@ -151,7 +150,7 @@ async fn torch_content(file: &TorchFile<ObjectReader>, reader: &ObjectReader) ->
     {
         return Ok(Content::Network {
             class: checkpoint.class,
-            parameters: checkpoint.tensors.values().filter_map(TensorRef::elements).sum(),
+            parameters: count(checkpoint.tensors.values().map(|tensor| &tensor.shape[..])),
             tensors: checkpoint.tensors.iter().map(|(name, tensor)| TensorEntry::of(name, tensor)).collect(),
             notes: BTreeMap::new(),
             configuration: Configuration::of(reader).await?,
@@ -162,6 +161,7 @@ async fn torch_content(file: &TorchFile<ObjectReader>, reader: &ObjectReader) ->
             rows: dataset.rows(),
             bytes_per_row: dataset.bytes_per_row(),
             tensors: dataset.tensors().map(|(name, tensor)| TensorEntry::of(name, tensor)).collect(),
+            unused: dataset.unused().to_vec(),
         },
         // Something else altogether may be looked at; a data set with a fault is an error that names it.
         Err(galaxies::Error::Content { found, .. }) => Content::Other { description: found },
@@ -169,22 +169,41 @@ async fn torch_content(file: &TorchFile<ObjectReader>, reader: &ObjectReader) ->
     })
 }
 
+/// Counts the values of tensors. The shapes are what a file says, which may be anything.
+fn count<'a>(shapes: impl Iterator<Item = &'a [u64]>) -> u64 {
+    let values = shapes.map(|shape| shape.iter().fold(1_u64, |values, size| values.saturating_mul(*size)));
+    values.fold(0, u64::saturating_add)
+}
+
 fn text(output: &InspectOutput) -> String {
     let head = format!("{}: {}, {}\n", output.file, output.format, bytes(output.bytes));
     let list = |tensors: &[TensorEntry]| {
         let rows: Vec<_> = tensors
             .iter()
-            .map(|tensor| vec![tensor.name.clone(), tensor.dtype.clone(), format!("{:?}", tensor.shape)])
+            .map(|tensor| {
+                vec![
+                    Printable(&tensor.name).to_string(),
+                    Printable(&tensor.dtype).to_string(),
+                    format!("{:?}", tensor.shape),
+                ]
+            })
             .collect();
         table(&["tensor", "type", "shape"], &rows)
     };
     head + &match &output.content {
-        Content::Dataset { rows, bytes_per_row, tensors } => {
-            format!("a data set of {rows} galaxies, {bytes_per_row} bytes each\n\n{}", list(tensors))
+        Content::Dataset { rows, bytes_per_row, tensors, unused } => {
+            let unused = match unused.is_empty() {
+                true => String::new(),
+                false => format!("not read: {}\n", unused.join(", ")),
+            };
+            format!("a data set of {rows} galaxies, {bytes_per_row} bytes each\n{unused}\n{}", list(tensors))
         }
         Content::Network { class, notes, configuration, parameters, tensors } => {
-            let class = class.as_ref().map_or("tensors by name".into(), |class| format!("a module of class {class}"));
-            let notes: String = notes.iter().map(|(key, text)| format!("{key}: {text}\n")).collect();
+            let class = class
+                .as_ref()
+                .map_or("tensors by name".into(), |class| format!("a module of class {}", Printable(class)));
+            let notes: String =
+                notes.iter().map(|(key, text)| format!("{}: {}\n", escaped(key), escaped(text))).collect();
             let network = match configuration {
                 Configuration::Astromae(config) => format!(
                     "AstroMAE: depth {}, width {}, {} heads, patches of {} pixels",

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use futures::try_join;
-use torch_file::{RangeRead, StoredTensor, TensorRef, TorchFile, Value};
+use torch_file::{Printable, RangeRead, StoredTensor, TensorRef, TorchFile, Value};
 
 use crate::{
     error::Error,
@@ -16,6 +16,7 @@ pub struct Dataset<R> {
     magnitudes: StoredTensor<R>,
     redshifts: Option<StoredTensor<R>>,
     rows: u64,
+    unused: Vec<String>,
 }
 
 /// Consecutive galaxies of a data set, row-major.
@@ -56,8 +57,8 @@ impl<R: RangeRead> Dataset<R> {
     /// [`Error::Content`] and [`Error::Shape`] where the file holds something else;
     /// [`torch_file::FormatError::Tensor`] where a tensor is not wholly in the file.
     pub fn of(file: &TorchFile<R>) -> Result<Self, Error<R::Error>> {
-        let [images, magnitudes, redshifts] = find_tensors(file.root())
-            .ok_or_else(|| Error::Content { file: file.name().to_owned(), found: file.root().describe() })?;
+        let content = |found: String| Error::Content { file: file.name().to_owned(), found };
+        let Found { images, magnitudes, redshifts, unused } = find_tensors(file.root()).map_err(content)?;
         let tensor = |name, value: Option<Value<'_>>, wanted: &str| match value.and_then(Value::as_tensor) {
             Some(tensor) => Ok(tensor.clone()),
             None => Err(Error::Shape {
@@ -69,6 +70,7 @@ impl<R: RangeRead> Dataset<R> {
         };
         let images = tensor("images", images, "a tensor of float32 [N, 5, 32, 32]")?;
         let magnitudes = tensor("magnitudes", magnitudes, "a tensor of float64 [N, 5]")?;
+        let redshifts = redshifts.filter(|value| !value.is_none());
         let redshifts =
             redshifts.map(|value| tensor("redshifts", Some(value), "a tensor of float32 [N]")).transpose()?;
 
@@ -81,7 +83,11 @@ impl<R: RangeRead> Dataset<R> {
                 file: file.name().to_owned(),
                 tensor: name,
                 found: tensor.describe(),
-                expected: format!("a floating-point type and shape {:?}", shapes[0]),
+                expected: format!(
+                    "a floating-point type and shape {:?}{}",
+                    shapes[0],
+                    if tensor.dtype().is_float() { "" } else { ": save them with `.float()`" }
+                ),
             })
         };
         let (bands, side) = (BANDS as u64, SIDE as u64);
@@ -90,12 +96,29 @@ impl<R: RangeRead> Dataset<R> {
         if let Some(redshifts) = &redshifts {
             check_shape("redshifts", redshifts, &[&[rows], &[rows, 1]])?;
         }
+        // Every image has bytes of its own, or a small file could promise any number of rows. Magnitudes and redshifts of
+        // many rows may lie in one place.
+        if !images.fits_its_storage() {
+            return Err(Error::Shape {
+                file: file.name().to_owned(),
+                tensor: "images",
+                found: format!("{}, of which many lie in one place", images.describe()),
+                expected: "images with bytes of their own: save them with `.contiguous()`".to_owned(),
+            });
+        }
         Ok(Self {
             images: file.stored(&images)?,
             magnitudes: file.stored(&magnitudes)?,
             redshifts: redshifts.map(|tensor| file.stored(&tensor)).transpose()?,
             rows,
+            unused,
         })
+    }
+
+    /// What the file holds beside images, magnitudes and redshifts, and what is not read: keys of a dictionary, and tensors
+    /// of a tuple by their place. At most 20 are named.
+    pub fn unused(&self) -> &[String] {
+        &self.unused
     }
 
     /// Number of galaxies.
@@ -122,7 +145,12 @@ impl<R: RangeRead> Dataset<R> {
 
     /// Reads consecutive galaxies; needs memory for these and no others.
     ///
+    /// Who reads all rows in order, from 0 on and each range behind the last one, has the file's bytes checked against
+    /// the checksums of its archive by the read that ends with the last row. What earlier reads gave is not to be believed
+    /// before that. Starting again with row 0 starts the check again.
+    ///
     /// # Errors
+    /// [`torch_file::FormatError::Checksum`] for the last row where any byte was not the right one,
     /// [`torch_file::FormatError::Rows`] where the rows are not there, [`torch_file::Error::Read`] where they cannot be
     /// read.
     pub async fn read(&self, rows: Range<u64>) -> Result<Galaxies, Error<R::Error>> {
@@ -151,17 +179,60 @@ impl<R: RangeRead> Dataset<R> {
     }
 }
 
-/// Images, magnitudes and redshifts, where the object is of a form that has them.
-fn find_tensors(root: Value<'_>) -> Option<[Option<Value<'_>>; 3]> {
+/// What an object has that may be a data set.
+struct Found<'a> {
+    images: Option<Value<'a>>,
+    magnitudes: Option<Value<'a>>,
+    redshifts: Option<Value<'a>>,
+    /// See [`Dataset::unused`].
+    unused: Vec<String>,
+}
+
+/// The most names that are listed.
+const MAX_NAMES: usize = 20;
+
+/// Images, magnitudes and redshifts, where the object is of a form that has them. The error says what it is instead, and how a
+/// data set is made of it.
+fn find_tensors(root: Value<'_>) -> Result<Found<'_>, String> {
     let holder = match root.class() {
-        Some((_, "TensorDataset")) => root.state()?.get("tensors")?,
+        Some((_, "TensorDataset")) => root.state().and_then(|state| state.get("tensors")).unwrap_or(root),
         _ => root,
     };
-    if let Some(elements) = holder.elements() {
-        let mut elements = elements.fuse();
-        return Some([elements.next(), elements.next(), elements.next()]);
+    if let Some(mut elements) = holder.elements() {
+        if let Some(samples) = holder.describe_samples() {
+            return Err(samples);
+        }
+        let (images, magnitudes, redshifts) = (elements.next(), elements.next(), elements.next());
+        let unused =
+            elements.zip(3..).take(MAX_NAMES).map(|(value, place)| format!("[{place}] ({})", value.describe()));
+        return Ok(Found { images, magnitudes, redshifts, unused: unused.collect() });
     }
-    let either = |plural: &str, singular: &str| holder.get(plural).or_else(|| holder.get(singular));
-    let images = either("images", "image")?;
-    Some([Some(images), either("magnitudes", "magnitude"), either("redshifts", "redshift")])
+    let Some(entries) = holder.entries() else {
+        return Err(match root.class() {
+            Some((_, "ndarray")) | None => root.describe(),
+            Some(_) => format!(
+                "{}: save its tensors, `torch.save(TensorDataset(images, magnitudes, redshifts), path)`",
+                root.describe()
+            ),
+        });
+    };
+    let names = [["images", "image"], ["magnitudes", "magnitude"], ["redshifts", "redshift"]];
+    let [images, magnitudes, redshifts] = names.map(|names| names.into_iter().find_map(|name| holder.get(name)));
+    let keys = |entries: &mut dyn Iterator<Item = (Value<'_>, Value<'_>)>| {
+        let name = |(key, _): (Value<'_>, _)| match key.as_str() {
+            Some(text) => Printable(text).to_string(),
+            None => key.describe(),
+        };
+        entries.take(MAX_NAMES).map(name).collect::<Vec<_>>()
+    };
+    if images.is_none() {
+        return Err(format!(
+            "{} with the keys {}: save it with the keys images, magnitudes and redshifts",
+            holder.describe(),
+            keys(&mut entries.into_iter()).join(", ")
+        ));
+    }
+    let is_unused =
+        |(key, _): &(Value<'_>, Value<'_>)| !key.as_str().is_some_and(|key| names.as_flattened().contains(&key));
+    Ok(Found { images, magnitudes, redshifts, unused: keys(&mut entries.filter(is_unused)) })
 }

@@ -4,10 +4,10 @@
 //! | --- | --- | --- |
 //! | images | `[n, 5, 32, 32]` | flux in the bands u, g, r, i, z of SDSS, in the pixel scaling that the network was trained with |
 //! | magnitudes | `[n, 5]` | of the same bands |
-//! | redshifts | `[n]` or `[n, 1]` | spectroscopic, and optional: NaN or infinite where the redshift of a galaxy is not known |
+//! | redshifts | `[n]` or `[n, 1]` | spectroscopic, and optional, or `None`: NaN or infinite where the redshift of a galaxy is not known |
 //!
 //! The tensors come as a `TensorDataset`, tuple or list in this order, or as a dictionary under these names. Each may be of
-//! any floating-point type. What a file is, as bytes, is the business of [`torch_file`].
+//! any floating-point type, and a NumPy array instead. What a file is, as bytes, is the business of [`torch_file`].
 #![warn(missing_docs)]
 
 mod dataset;

@@ -12,6 +12,10 @@ use std::{
 use bytes::Bytes;
 use galaxies::{Dataset, DatasetWriter, Error, Galaxies, Redshifts};
 use torch_file::{FormatError, InMemory, LocalFile, RangeRead};
+use written::Pickle;
+
+#[path = "../../torch-file/tests/written/mod.rs"]
+mod written;
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../torch-file/tests/fixtures").join(name)
@@ -91,10 +95,118 @@ fn wrong_contents_say_what_was_found_and_what_was_wanted() {
     assert!(integers.contains("images are int64 [1, 5, 32, 32]") && integers.contains("floating-point"), "{integers}");
     let bands = said("four-bands.pt");
     assert!(bands.contains("[1, 4, 32, 32]") && bands.contains("[1, 5, 32, 32]"), "{bands}");
+    assert!(integers.contains(".float()"), "{integers}");
     assert!(said("no-tensors.pt").contains("the integer 1"));
     assert!(said("state-dict.pt").contains("a dictionary of"));
     assert!(said("compressed.pt").contains("compressed member"));
     assert!(said("make.py").contains("is not a torch.save file"));
+}
+
+/// The data set in a file of these bytes.
+fn in_memory(bytes: Vec<u8>) -> Result<Dataset<InMemory>, String> {
+    run(Dataset::open(InMemory::new("sky.pt", bytes))).map_err(|error| error.to_string())
+}
+
+/// A dictionary of these entries, made of storages 0 (one image) and 1 (the magnitudes of one galaxy).
+fn dictionary(entries: impl FnOnce(Pickle) -> Pickle) -> Vec<u8> {
+    let pickle = entries(Pickle::new().raw(b"}(")).raw(b"u");
+    pickle.file(&[("0", &[0; 4 * 5120]), ("1", &[0; 20])])
+}
+
+#[test]
+fn arrays_of_numpy_are_read_and_redshifts_may_be_none() {
+    let dataset = dataset("numpy.pt").unwrap();
+    let expected = galaxies(0..2);
+    let read = run(dataset.read(0..2)).unwrap();
+    assert!((read.images, read.magnitudes) == (expected.images, expected.magnitudes));
+    assert_eq!(read.redshifts, None);
+    assert_eq!(dataset.unused(), ["object_id"]);
+}
+
+#[test]
+fn keys_that_are_not_read_are_named_and_so_are_those_of_a_dictionary_without_images() {
+    let with = |pickle: Pickle| {
+        let pickle = pickle.text("image").whole("0", &[1, 5, 32, 32]).text("magnitudes").whole("1", &[1, 5]);
+        pickle.text("ra\u{1b}").int(1).int(3).int(1)
+    };
+    assert_eq!(in_memory(dictionary(with)).unwrap().unused(), ["ra\\u{1b}", "the integer 3"]);
+    let other = |pickle: Pickle| pickle.text("X").whole("0", &[1, 5, 32, 32]).text("mags").whole("1", &[1, 5]);
+    let said = in_memory(dictionary(other)).err().unwrap();
+    assert!(said.contains("keys X, mags: save it with the keys images, magnitudes and redshifts"), "{said}");
+    let five = Pickle::new().raw(b"(").whole("0", &[1, 5, 32, 32]).whole("1", &[1, 5]).raw(b"N").int(7).text("x");
+    let five = in_memory(five.raw(b"t").file(&[("0", &[0; 4 * 5120]), ("1", &[0; 20])])).unwrap();
+    assert!(!five.has_redshifts());
+    assert_eq!(five.unused(), ["[3] (the integer 7)", "[4] (the text \"x\")"]);
+}
+
+#[test]
+fn a_list_of_samples_is_named_with_the_way_to_stack_it() {
+    let error = dataset("samples.pt").err().unwrap().to_string();
+    assert!(error.contains("a list of 40 samples, each a tuple of 3 (a tensor of float32 [5, 32, 32], "), "{error}");
+    assert!(error.contains("torch.stack"), "{error}");
+
+    // So many that they are not all read, in the batches of Python's pickler.
+    let sample = Pickle::default().tensor("0", 5120, &[5, 32, 32], &[1024, 32, 1]).tensor("1", 5, &[5], &[1]);
+    let batch = Pickle::default().raw(b"(").times(1_000, &sample.clone().raw(b"G\0\0\0\0\0\0\0\0\x87").0).raw(b"e");
+    let many = Pickle::new().raw(b"]").times(60, &batch.0);
+    let said = in_memory(many.file(&[])).err().unwrap();
+    assert!(said.contains(" samples, each a tuple of 3 (a tensor of float32 [5, 32, 32], "), "{said}");
+    assert!(said.contains("torch.stack"), "{said}");
+}
+
+#[test]
+fn images_in_one_place_are_refused_and_magnitudes_in_one_place_are_not() {
+    let expanded = |rows: i64| {
+        let images = Pickle::default().tensor("0", 5120, &[rows, 5, 32, 32], &[0, 1024, 32, 1]);
+        let magnitudes = Pickle::default().tensor("1", 5, &[rows, 5], &[0, 1]);
+        dictionary(|pickle| pickle.text("images").raw(&images.0).text("magnitudes").raw(&magnitudes.0))
+    };
+    let said = in_memory(expanded(3_000_000_000_000_000)).err().unwrap();
+    assert!(said.contains("the images are float32 [3000000000000000, 5, 32, 32]"), "{said}");
+    assert!(said.contains(".contiguous()"), "{said}");
+    assert!(in_memory(expanded(2)).is_err());
+    assert_eq!(in_memory(expanded(1)).unwrap().rows(), 1);
+
+    let magnitudes = Pickle::default().tensor("1", 5, &[2, 5], &[0, 1]);
+    let pickle = Pickle::new().raw(b"(").whole("0", &[2, 5, 32, 32]).raw(&magnitudes.0).raw(b"t");
+    let dataset = in_memory(pickle.file(&[("0", &[0; 8 * 5120]), ("1", &[0; 20])])).unwrap();
+    assert_eq!(run(dataset.read(0..2)).unwrap().magnitudes, [0.0; 10]);
+}
+
+/// Reads all galaxies in ranges that end at these rows, and says with which of them it failed.
+fn read_in_steps(dataset: &Dataset<InMemory>, ends: &[u64]) -> Vec<Option<String>> {
+    let starts = [0].into_iter().chain(ends.iter().copied());
+    let read = |(from, to): (u64, &u64)| run(dataset.read(from..*to)).err().map(|error| error.to_string());
+    starts.zip(ends).map(read).collect()
+}
+
+#[test]
+fn the_read_that_ends_with_the_last_row_knows_of_a_flipped_bit_in_any() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sky.pt");
+    let rows = 30;
+    let mut writer = DatasetWriter::create(&path, rows, Redshifts::F32).unwrap();
+    for row in 0..rows {
+        writer.write(&[row as f32; 5120], &[0.5; 5], Some(&[0.1])).unwrap();
+    }
+    writer.finish().unwrap();
+    let whole = std::fs::read(path).unwrap();
+    let open = |bytes: Vec<u8>| in_memory(bytes).unwrap();
+    assert_eq!(read_in_steps(&open(whole.clone()), &[7, 8, 30]), [None, None, None]);
+
+    let mut flipped = whole;
+    flipped[200_000] ^= 1;
+    let flipped = open(flipped);
+    let damaged = |read: &Option<String>| {
+        read.as_ref().is_some_and(|said| said.contains("sky.pt is damaged") && said.contains("sky/data/0"))
+    };
+    // Twice, since what was found is to be found again.
+    for _ in 0..2 {
+        let read = read_in_steps(&flipped, &[7, 8, 30]);
+        assert!(matches!(&read[..], [None, None, last] if damaged(last)), "{read:?}");
+    }
+    // Of parts, nothing can be said.
+    assert!(run(flipped.read(8..30)).is_ok());
 }
 
 #[test]

@@ -1,13 +1,44 @@
 //! Checkpoints: the tensors and attributes of a whole pickled module or of a state dict, by flat names.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::{error::FormatError, file::TorchFile, range::RangeRead, tensor::TensorRef, value::Value};
+use crate::{
+    error::FormatError, file::TorchFile, printable::Printable, range::RangeRead, tensor::TensorRef, value::Id,
+    value::Value,
+};
 
 /// Modules are nested at most so deep.
 const MAX_DEPTH: usize = 64;
-/// A network has at most this many modules.
-const MAX_MODULES: usize = 100_000;
+/// Dictionaries around a network are nested at most so deep.
+const MAX_DICTIONARIES: usize = 3;
+/// What the names and tensors of a network may take, in bytes. The same module may stand under many names, each of which is
+/// one more, so this also bounds the time it takes to collect them.
+const MAX_HELD: usize = 64 << 20;
+/// What a tensor or an attribute takes beside its name.
+const ENTRY: usize = 256;
+/// What looking at an entry counts as.
+const VISIT: usize = 16;
+/// A dictionary in which a tensor is met among the first entries is taken for a state dict.
+const FIRST_ENTRIES: usize = 16;
+
+/// What PyTorch's own wrappers call the module they wrap: `DataParallel`, `DistributedDataParallel` and
+/// `AveragedModel`; `torch.compile`; FSDP; activation checkpointing; Lightning's Fabric.
+const WRAPPED: [&str; 5] =
+    ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"];
+/// Keys under which training scripts keep the network in a dictionary of other things, the first one first.
+const NETWORK_KEYS: [&str; 11] = [
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "module",
+    "net",
+    "network",
+    "weights",
+    "ema_state_dict",
+    "model_ema",
+    "state_dict_ema",
+    "ema",
+];
 
 /// A plain attribute of a module.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +58,7 @@ pub enum Attribute {
 /// A network as it was saved.
 #[derive(Debug, Default)]
 pub struct Checkpoint {
-    /// Class of the outermost module that is not `DataParallel`; `None` for a state dict.
+    /// Class of the outermost module that is no wrapper of PyTorch's; `None` for a state dict.
     pub class: Option<String>,
     /// Parameters and buffers, by name: `blocks.0.attn.qkv.weight`.
     pub tensors: BTreeMap<String, TensorRef>,
@@ -35,9 +66,25 @@ pub struct Checkpoint {
     pub attributes: BTreeMap<String, Attribute>,
 }
 
+/// Tensors or attributes under their names without what PyTorch's wrappers put into them, at any depth:
+/// `blocks.0.norm1.weight` instead of `module._orig_mod.blocks.0.norm1.weight`.
+///
+/// All keep their names where two would get the same one: then a part that is called like a wrapper's is none.
+pub fn without_wrappers<T>(named: BTreeMap<String, T>) -> BTreeMap<String, T> {
+    let short = |name: &String| {
+        let parts: Vec<&str> = name.split('.').filter(|part| !WRAPPED.contains(part)).collect();
+        parts.join(".")
+    };
+    let names: BTreeSet<String> = named.keys().map(short).collect();
+    if names.len() < named.len() {
+        return named;
+    }
+    named.into_iter().map(|(name, value)| (short(&name), value)).collect()
+}
+
 impl Checkpoint {
-    /// The network in an open file: a module (bare or in `DataParallel`), or a state dict, with or without the
-    /// `module.` before its names, alone or under the key `state_dict`, `model_state_dict` or `model`.
+    /// The network in an open file: a module or a state dict, wrapped or not, alone or in a dictionary under one of the keys
+    /// that training scripts use.
     ///
     /// # Errors
     /// [`FormatError::Content`] where the file holds something else.
@@ -48,65 +95,141 @@ impl Checkpoint {
             expected: "a network (a module or a state dict)",
             found,
         };
-        let mut checkpoint = Self::default();
-        let inner = ["state_dict", "model_state_dict", "model"]
-            .iter()
-            .find_map(|key| root.get(key).filter(|value| value.entries().is_some() || is_module(*value)));
-        let network = inner.filter(|_| !is_module(root)).unwrap_or(root);
-        if is_module(network) {
-            let module = unwrap_parallel(network);
-            checkpoint.class = module.class().map(|(_, name)| name.to_owned());
-            checkpoint.walk(module).map_err(content)?;
+        let mut collector = Collector::default();
+        let network = collector.find_network(root, 0).ok_or_else(|| content(describe(root)))?;
+        let class = if collector.is_module(network) {
+            let module = collector.unwrapped(network);
+            collector.walk(module).map_err(content)?;
+            module.class().map(|(_, name)| name.to_owned())
         } else {
-            for (name, value) in network.entries().ok_or_else(|| content(root.describe()))? {
-                let (Some(name), Some(tensor)) = (name.as_str(), value.as_tensor()) else {
-                    continue;
-                };
-                let name = name.strip_prefix("module.").unwrap_or(name);
-                checkpoint.tensors.insert(name.to_owned(), tensor.clone());
+            for (name, value) in network.entries().into_iter().flatten() {
+                if let (Some(name), Some(tensor)) = (name.as_str(), value.as_tensor()) {
+                    collector.add_tensor(name.to_owned(), tensor).map_err(content)?;
+                }
             }
-        }
-        if checkpoint.tensors.is_empty() {
+            None
+        };
+        let Collector { tensors, attributes, .. } = collector;
+        if tensors.is_empty() {
             return Err(content(format!("{} without any tensor", root.describe())));
         }
-        Ok(checkpoint)
+        Ok(Self { class, tensors: without_wrappers(tensors), attributes: without_wrappers(attributes) })
+    }
+}
+
+/// What is there instead of a network, with the keys of a dictionary.
+fn describe(root: Value<'_>) -> String {
+    let keys: Vec<String> = root.entries().into_iter().flatten().take(20).map(|(key, _)| key.describe()).collect();
+    if keys.is_empty() { root.describe() } else { format!("{} with {}", root.describe(), keys.join(", ")) }
+}
+
+/// Collects the tensors and attributes of a network, and counts what they take.
+#[derive(Default)]
+struct Collector {
+    tensors: BTreeMap<String, TensorRef>,
+    attributes: BTreeMap<String, Attribute>,
+    held: usize,
+    /// The dictionaries in which a network was looked for.
+    dictionaries: HashSet<Id>,
+    /// The states that were looked at, and whether they are those of modules.
+    states: HashMap<Id, bool>,
+}
+
+impl Collector {
+    fn charge(&mut self, bytes: usize) -> Result<(), String> {
+        self.held = self.held.saturating_add(bytes);
+        match self.held {
+            ..=MAX_HELD => Ok(()),
+            _ => Err(format!("a network whose names take more than {} MB", MAX_HELD >> 20)),
+        }
+    }
+
+    fn add_tensor(&mut self, name: String, tensor: &TensorRef) -> Result<(), String> {
+        self.charge(ENTRY + name.len())?;
+        self.tensors.insert(name, tensor.clone());
+        Ok(())
+    }
+
+    /// The value that is a network: the root, or one that it holds under a key of training scripts, or the only one.
+    fn find_network<'a>(&mut self, root: Value<'a>, depth: usize) -> Option<Value<'a>> {
+        if self.is_module(root) {
+            return Some(root);
+        }
+        // A dictionary may hold itself.
+        if depth > MAX_DICTIONARIES || !self.dictionaries.insert(root.id) {
+            return None;
+        }
+        let by_name = NETWORK_KEYS.iter().find_map(|key| self.find_network(root.get(key)?, depth + 1));
+        if by_name.is_some() || is_state_dict(root) {
+            return by_name.or(Some(root));
+        }
+        let mut networks = root
+            .entries()?
+            .take(FIRST_ENTRIES)
+            .map(|(_, value)| value)
+            .filter(|value| self.is_module(*value) || is_state_dict(*value));
+        let only = networks.next();
+        only.filter(|_| networks.next().is_none())
+    }
+
+    /// Any object whose state has what every `torch.nn.Module` has.
+    fn is_module(&mut self, value: Value<'_>) -> bool {
+        let Some(state) = value.state() else {
+            return false;
+        };
+        let has_both = || state.get("_modules").is_some() && state.get("_parameters").is_some();
+        *self.states.entry(state.id).or_insert_with(has_both)
+    }
+
+    /// The module inside PyTorch's wrappers.
+    fn unwrapped<'a>(&mut self, mut module: Value<'a>) -> Value<'a> {
+        for _ in 0..MAX_DEPTH {
+            let Some((_, "DataParallel" | "DistributedDataParallel" | "OptimizedModule" | "AveragedModel")) =
+                module.class()
+            else {
+                break;
+            };
+            let modules = module.state().and_then(|state| state.get("_modules"));
+            let inner = modules.and_then(|modules| WRAPPED.iter().find_map(|name| modules.get(name)));
+            match inner.filter(|inner| self.is_module(*inner)) {
+                Some(inner) => module = inner,
+                None => break,
+            }
+        }
+        module
     }
 
     /// Collects a module and its submodules. The error says what is odd about them.
     fn walk(&mut self, root: Value<'_>) -> Result<(), String> {
         let mut todo = vec![(String::new(), root, 0)];
-        // The same module may occur under several names, but never inside itself.
-        let mut open = HashSet::new();
         while let Some((path, module, depth)) = todo.pop() {
             if depth > MAX_DEPTH || (depth > 0 && module.id == root.id) {
-                return Err(format!("a module that is nested without end, at {path}"));
-            }
-            if !open.insert((path.clone(), module.id)) {
-                return Err(format!("two modules under one name, {path}"));
-            }
-            if open.len() > MAX_MODULES {
-                return Err(format!("more than {MAX_MODULES} modules"));
+                return Err(format!("a module that is nested without end, at {}", Printable(&path)));
             }
             let Some(state) = module.state() else {
                 continue;
             };
+            let full = |inner: &str| {
+                if path.is_empty() { inner.to_owned() } else { format!("{path}.{inner}") }
+            };
             for (name, value) in state.entries().into_iter().flatten() {
                 let Some(name) = name.as_str() else { continue };
-                let full = |inner: &str| {
-                    if path.is_empty() { inner.to_owned() } else { format!("{path}.{inner}") }
-                };
+                self.charge(VISIT + name.len())?;
                 let members = value.entries().into_iter().flatten();
                 match name {
                     "_parameters" | "_buffers" => {
                         for (name, value) in members {
+                            self.charge(VISIT)?;
                             if let (Some(name), Some(tensor)) = (name.as_str(), value.as_tensor()) {
-                                self.tensors.insert(full(name), tensor.clone());
+                                self.add_tensor(full(name), tensor)?;
                             }
                         }
                     }
                     "_modules" => {
                         for (name, value) in members {
-                            if let Some(name) = name.as_str().filter(|_| is_module(value)) {
+                            self.charge(VISIT)?;
+                            if let Some(name) = name.as_str().filter(|_| self.is_module(value)) {
+                                self.charge(ENTRY + path.len() + name.len())?;
                                 todo.push((full(name), value, depth + 1));
                             }
                         }
@@ -114,6 +237,8 @@ impl Checkpoint {
                     hidden if hidden.starts_with('_') => {}
                     _ => {
                         if let Some(attribute) = attribute(value) {
+                            let text = if let Attribute::Text(text) = &attribute { text.len() } else { 0 };
+                            self.charge(ENTRY + path.len() + name.len() + text)?;
                             self.attributes.insert(full(name), attribute);
                         }
                     }
@@ -124,19 +249,10 @@ impl Checkpoint {
     }
 }
 
-/// Any object whose state has what every `torch.nn.Module` has.
-fn is_module(value: Value<'_>) -> bool {
-    value.state().is_some_and(|state| state.get("_modules").is_some() && state.get("_parameters").is_some())
-}
-
-fn unwrap_parallel(module: Value<'_>) -> Value<'_> {
-    match module.class() {
-        Some((_, "DataParallel" | "DistributedDataParallel")) => {
-            let inner = module.state().and_then(|state| state.get("_modules")?.get("module"));
-            inner.unwrap_or(module)
-        }
-        _ => module,
-    }
+/// Whether a dictionary holds tensors by name.
+fn is_state_dict(value: Value<'_>) -> bool {
+    let named_tensor = |(name, value): (Value<'_>, Value<'_>)| name.as_str().is_some() && value.as_tensor().is_some();
+    value.entries().is_some_and(|mut entries| entries.by_ref().take(FIRST_ENTRIES).any(named_tensor))
 }
 
 fn attribute(value: Value<'_>) -> Option<Attribute> {

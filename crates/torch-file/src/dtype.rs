@@ -38,6 +38,22 @@ impl DType {
         })
     }
 
+    /// Finds the type by the name that NumPy's arrays carry.
+    pub(crate) fn of_numpy(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"f8" => Self::F64,
+            b"f4" => Self::F32,
+            b"f2" => Self::F16,
+            b"i8" => Self::I64,
+            b"i4" => Self::I32,
+            b"i2" => Self::I16,
+            b"i1" => Self::I8,
+            b"u1" => Self::U8,
+            b"b1" => Self::Bool,
+            _ => return None,
+        })
+    }
+
     /// The name of torch's storage class.
     pub(crate) fn storage_class(self) -> &'static str {
         match self {
@@ -92,7 +108,7 @@ impl DType {
 }
 
 /// A number type that tensors of any floating-point type are read as.
-pub trait Element: Copy + Default + Send + 'static {
+pub trait Element: Copy + Default + Send + std::ops::Neg<Output = Self> + 'static {
     /// Decodes little-endian elements of a floating-point type, and answers `None` for any other type.
     fn decode(dtype: DType, bytes: &[u8]) -> Option<Vec<Self>>;
 }

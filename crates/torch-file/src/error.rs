@@ -1,5 +1,7 @@
 //! What can be wrong with a file: one variant per malformation, each with the file's name and the member it is in.
 
+use crate::printable::Printable;
+
 /// Why something could not be read from a file.
 ///
 /// `E` is the reader's own error ([`RangeRead::Error`](crate::RangeRead::Error)), which is kept as it is: a caller that
@@ -31,7 +33,8 @@ pub enum Error<E: std::error::Error + 'static> {
     Format(#[from] FormatError),
 }
 
-/// What is wrong with the contents of a file. `file` is its path or key in each variant.
+/// What is wrong with the contents of a file. `file` is its path or key in each variant. Names and texts that come from the
+/// file itself are printed as [`Printable`] has them.
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -43,19 +46,29 @@ pub enum FormatError {
     #[error("{file}: {what} is not supported: {instead}")]
     Unsupported { file: String, what: String, instead: &'static str },
     /// The file ends before what it promises.
-    #[error("{file} is truncated: {member} ends at byte {expected}, the file at {size}")]
+    #[error("{file} is truncated: {} ends at byte {expected}, the file at {size}", Printable(member))]
     Truncated { file: String, member: String, expected: u64, size: u64 },
     /// The zip structure contradicts itself.
-    #[error("{file}: the zip entry {member} is malformed: {reason}")]
+    #[error("{file}: the zip entry {} is malformed: {reason}", Printable(member))]
     Zip { file: String, member: String, reason: String },
+    /// A member's bytes are not those that the archive's checksum was computed of.
+    #[error(
+        "{file} is damaged: the bytes of {} do not have the checksum that the archive gives them; if they were changed \
+         on purpose, save the file again with torch.save",
+        Printable(member)
+    )]
+    Checksum { file: String, member: String },
     /// The pickle contradicts itself, or asks for something that no saved tensor needs. `at` is the opcode's offset.
-    #[error("{file}: {member} is not a pickle this reader accepts: {reason} at byte {at}")]
+    #[error("{file}: {} is not a pickle this reader accepts: {reason}; this is at byte {at}", Printable(member))]
     Pickle { file: String, member: String, reason: String, at: usize },
     /// A size beyond what any real file needs.
     #[error("{file}: {what} is {found}, at most {limit} is read")]
     TooLarge { file: String, what: String, found: u64, limit: u64 },
+    /// A pickle that is too large because what it holds does not belong into one.
+    #[error("{file}: {} has {found} bytes, at most {limit} are read: it holds {building}", Printable(member))]
+    TooLargePickle { file: String, member: String, found: u64, limit: u64, building: String },
     /// A tensor reaches outside its storage, or names one that is not there.
-    #[error("{file}: tensor {tensor}: {reason}")]
+    #[error("{file}: tensor {}: {reason}", Printable(tensor))]
     Tensor { file: String, tensor: String, reason: String },
     /// The file holds something else than was asked for.
     #[error("{file} does not hold {expected}: found {found}")]

@@ -2,15 +2,16 @@
 
 use std::{
     collections::HashMap,
-    ops::Range,
     sync::{Arc, OnceLock},
 };
 
 use crate::{
+    checksum::RunningChecksum,
     edges::Edges,
     error::{Error, FormatError},
     legacy::{self, Legacy},
-    pickle::{MAX_PICKLE, parse_whole},
+    pickle::{MAX_PICKLE, Stop, parse, parse_whole},
+    printable::Printable,
     range::RangeRead,
     stored::{Place, StoredTensor},
     tensor::TensorRef,
@@ -29,7 +30,7 @@ pub enum Format {
 
 enum Storages {
     Zip(Directory),
-    Legacy(HashMap<String, Range<u64>>),
+    Legacy(HashMap<Arc<str>, legacy::Storage>),
 }
 
 /// An open torch.save file. Opening reads its description, never its tensors.
@@ -54,7 +55,7 @@ impl<R: RangeRead> TorchFile<R> {
             let (pickle, directory) = open_zip(&*reader, &edges).await?;
             return Ok(Self { reader, edges, pickle, storages: Storages::Zip(directory) });
         }
-        if head.starts_with(&legacy::MAGIC) {
+        if legacy::is_legacy(head) {
             let Legacy { pickle, storages } = legacy::open(&*reader, &edges).await?;
             return Ok(Self { reader, edges, pickle, storages: Storages::Legacy(storages) });
         }
@@ -96,28 +97,40 @@ impl<R: RangeRead> TorchFile<R> {
         let storage = &tensor.storage;
         let fail = |reason| FormatError::Tensor { file: self.name().to_owned(), tensor: tensor.describe(), reason };
         tensor.check().map_err(fail)?;
-        let missing = || fail(format!("its storage {} is not in the file", storage.key));
-        let (bytes, place) = match &self.storages {
-            Storages::Legacy(storages) => {
-                let range = storages.get(&storage.key).ok_or_else(missing)?;
-                (range.end - range.start, Place::Known(range.clone()))
+        let missing = || fail(format!("its storage {} is not in the file", Printable(&storage.key)));
+        let mut checksum = None;
+        let (bytes, place) = match (&storage.held, &self.storages) {
+            (Some(held), _) => (held.len() as u64, Place::Held(held.clone())),
+            (None, Storages::Legacy(storages)) => {
+                let legacy::Storage { elements, count, size } = storages.get(&storage.key).ok_or_else(missing)?;
+                let place = Place::BehindCount { count: count.clone(), elements: *elements, checked: OnceLock::new() };
+                (*size, place)
             }
-            Storages::Zip(directory) => {
+            (None, Storages::Zip(directory)) => {
                 let member = directory.member(&format!("data/{}", storage.key)).ok_or_else(missing)?;
+                let size = member.size();
+                checksum = RunningChecksum::of(&member);
                 let place = match member.payload_in(self.name(), &self.edges)? {
-                    Some(payload) => Place::Known(payload),
-                    None => Place::Behind(member.clone(), OnceLock::new()),
+                    Some(payload) => {
+                        // All of a small member has been read already.
+                        if let Some(bytes) = self.edges.get(&payload) {
+                            member.check(self.name(), &bytes)?;
+                        }
+                        Place::Known(payload.start)
+                    }
+                    None => Place::BehindHeader(member, OnceLock::new()),
                 };
-                (member.size(), place)
+                (size, place)
             }
         };
         if storage.elements.checked_mul(storage.dtype.size()) != Some(bytes) {
             return Err(fail(format!(
                 "its storage {} should have {} elements, the file has {bytes} bytes of it",
-                storage.key, storage.elements,
+                Printable(&storage.key),
+                storage.elements,
             )));
         }
-        Ok(StoredTensor::new(Arc::clone(&self.reader), tensor.clone(), place))
+        Ok(StoredTensor::new(Arc::clone(&self.reader), tensor.clone(), place, checksum))
     }
 }
 
@@ -136,15 +149,6 @@ async fn open_zip<R: RangeRead>(reader: &R, edges: &Edges) -> Result<(Pickle, Di
         }
         .into());
     }
-    if member.size() > MAX_PICKLE {
-        return Err(FormatError::TooLarge {
-            file: file.to_owned(),
-            what: member.name().to_owned(),
-            found: member.size(),
-            limit: MAX_PICKLE,
-        }
-        .into());
-    }
     if let Some(byte_order) = directory.member("byteorder") {
         let range = match byte_order.payload_in(file, edges)? {
             Some(range) => range,
@@ -159,7 +163,24 @@ async fn open_zip<R: RangeRead>(reader: &R, edges: &Edges) -> Result<(Pickle, Di
         Some(range) => range,
         None => member.payload(reader).await?,
     };
+    if member.size() > MAX_PICKLE {
+        // What it holds shows at its start.
+        let start = edges.get_or_read(reader, "data.pkl", range.start..range.start + (1 << 20)).await?;
+        let building = match parse(&start) {
+            Err(Stop::Short { building }) => building,
+            _ => None,
+        };
+        return Err(FormatError::TooLargePickle {
+            file: file.to_owned(),
+            member: member.name().to_owned(),
+            found: member.size(),
+            limit: MAX_PICKLE,
+            building: building.unwrap_or_else(|| "much else than tensors".to_owned()),
+        }
+        .into());
+    }
     let bytes = edges.get_or_read(reader, "data.pkl", range).await?;
+    member.check(file, &bytes)?;
     let pickle = parse_whole(file, member.name(), &bytes)?;
     Ok((pickle, directory))
 }
@@ -174,7 +195,7 @@ fn looks_like(head: &[u8]) -> String {
         (b"PAR1", "a Parquet file"),
         (b"PK\x05\x06", "an empty zip file"),
         (b"<", "a web page or XML"),
-        (b"\x80", "a plain pickle"),
+        (b"\x80", "a plain pickle, which is no file of torch.save"),
     ];
     match known.iter().find(|(magic, _)| head.starts_with(magic)) {
         Some((_, what)) => format!("it looks like {what}"),

@@ -1,9 +1,8 @@
 //! The legacy form (PyTorch 0.1.10 to 1.5): five pickles in a row, then the storages one after the other.
 
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     dtype::DType,
@@ -14,21 +13,33 @@ use crate::{
     value::{Node, Pickle},
 };
 
-/// The first pickle of a legacy file: `LONG1` of ten bytes, torch's magic number.
-pub(crate) const MAGIC: [u8; 14] = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+/// torch's magic number, the integer that the first pickle of a legacy file holds: 0x1950a86a20f9469cfc6c, in the bytes of
+/// protocol 2 and later, and in the digits of protocols 0 and 1.
+const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+const MAGIC_DIGITS: &[u8] = b"L119547037146038801333356L\n.";
 const PROTOCOL: i64 = 1001;
 /// A file has at most this many storages.
 const MAX_STORAGES: usize = 100_000;
 /// Bytes in front of a storage: its number of elements.
 const COUNT: u64 = 8;
-/// Counts that are read at the same time.
-const CONCURRENT_READS: usize = 16;
 
 /// A legacy file's object, and where its storages lie.
 #[derive(Debug)]
 pub(crate) struct Legacy {
     pub(crate) pickle: Pickle,
-    pub(crate) storages: HashMap<String, Range<u64>>,
+    pub(crate) storages: HashMap<Arc<str>, Storage>,
+}
+
+/// Whether a file starts with torch's magic number, pickled by any protocol.
+pub(crate) fn is_legacy(head: &[u8]) -> bool {
+    let opcodes = match head {
+        // A frame, which protocols 4 and 5 put around longer values.
+        [0x80, 4 | 5, 0x95, rest @ ..] => rest.get(8..),
+        [0x80, 2..=5, rest @ ..] => Some(rest),
+        _ => None,
+    };
+    let number = opcodes.and_then(|opcodes| opcodes.strip_prefix(&[0x8a, MAGIC.len() as u8]));
+    number.is_some_and(|number| number.starts_with(&MAGIC)) || head.starts_with(MAGIC_DIGITS)
 }
 
 /// Reads the pickles, and checks the sizes of the storages behind them.
@@ -52,28 +63,17 @@ pub(crate) async fn open<R: RangeRead>(reader: &R, edges: &Edges) -> Result<Lega
     }
     let pickle = source.pickle("the object").await?;
     let keys = source.pickle("the storage keys").await?;
-    let placed = place(file, reader.size(), &pickle, &keys, source.at)?;
-    let check = async |(key, storage): &(String, Storage)| {
-        let member = format!("storage {key}");
-        let count = edges.get_or_read(reader, &member, storage.count.clone()).await?;
-        let found = i64::from_le_bytes(count.as_ref().try_into().unwrap_or_default());
-        if u64::try_from(found) != Ok(storage.elements) {
-            let reason = format!("it has {found} elements, its tensors were promised {}", storage.elements);
-            return Err(Error::from(FormatError::Tensor { file: file.to_owned(), tensor: member, reason }));
-        }
-        Ok(())
-    };
-    stream::iter(&placed).map(check).buffered(CONCURRENT_READS).try_collect::<()>().await?;
-    let storages = placed.into_iter().map(|(key, storage)| (key, storage.bytes)).collect();
+    let storages = place(file, reader.size(), &pickle, &keys, source.at)?;
     Ok(Legacy { pickle, storages })
 }
 
-/// Where a storage lies, and how many elements it should have.
-struct Storage {
-    elements: u64,
-    /// Its number of elements as the file has it.
-    count: Range<u64>,
-    bytes: Range<u64>,
+/// Where a storage lies, and how many elements its tensors say it has.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    pub(crate) elements: u64,
+    /// Its number of elements as the file has it, in front of its bytes.
+    pub(crate) count: Range<u64>,
+    pub(crate) size: u64,
 }
 
 /// Lays the storages out one after the other from `at`, by the sizes that the object's tensors name.
@@ -83,7 +83,7 @@ fn place(
     pickle: &Pickle,
     keys: &Pickle,
     mut at: u64,
-) -> Result<Vec<(String, Storage)>, FormatError> {
+) -> Result<HashMap<Arc<str>, Storage>, FormatError> {
     let not_keys = || FormatError::Pickle {
         file: file.to_owned(),
         member: "the storage keys".to_owned(),
@@ -100,25 +100,27 @@ fn place(
         });
     }
     let declared = declared_storages(pickle);
-    let mut placed = Vec::with_capacity(keys.len());
+    let mut placed = HashMap::with_capacity(keys.len());
     for key in keys {
-        let key = key.as_str().map(str::to_owned).or_else(|| key.as_int().map(|key| key.to_string()));
-        let key = key.ok_or_else(not_keys)?;
-        let member = format!("storage {key}");
-        let (dtype, elements) = declared.get(&key).copied().ok_or_else(|| FormatError::Tensor {
+        let number = key.as_int().map(|key| key.to_string());
+        let key = number.as_deref().or_else(|| key.as_str()).ok_or_else(not_keys)?;
+        let (key, (dtype, elements)) = declared.get_key_value(key).ok_or_else(|| FormatError::Tensor {
             file: file.to_owned(),
-            tensor: member.clone(),
+            tensor: format!("storage {key}"),
             reason: "no tensor uses it, so its type is not known".into(),
         })?;
         let start = at.saturating_add(COUNT);
         let end = elements.checked_mul(dtype.size()).and_then(|bytes| start.checked_add(bytes));
         let end = end.filter(|end| *end <= size).ok_or_else(|| FormatError::Truncated {
             file: file.to_owned(),
-            member,
+            member: format!("storage {key}"),
             expected: end.unwrap_or(u64::MAX),
             size,
         })?;
-        placed.push((key, Storage { elements, count: at..start, bytes: start..end }));
+        let storage = Storage { elements: *elements, count: at..start, size: end - start };
+        if placed.insert(Arc::clone(key), storage).is_some() {
+            return Err(not_keys());
+        }
         at = end;
     }
     Ok(placed)
@@ -134,12 +136,13 @@ pub(crate) fn big_endian(file: &str) -> FormatError {
 }
 
 /// Type and size of the storages that the object's tensors name.
-fn declared_storages(pickle: &Pickle) -> HashMap<String, (DType, u64)> {
+fn declared_storages(pickle: &Pickle) -> HashMap<Arc<str>, (DType, u64)> {
     pickle
+        .arena
         .nodes
         .iter()
         .filter_map(|node| match node {
-            Node::Storage(storage) => Some((storage.key.clone(), (storage.dtype, storage.elements))),
+            Node::Storage(storage) => Some((Arc::clone(&storage.key), (storage.dtype, storage.elements))),
             _ => None,
         })
         .collect()
@@ -156,22 +159,24 @@ impl<R: RangeRead> Source<'_, R> {
     /// Reads the next pickle, and twice as much of the file for as long as the pickle is not whole.
     async fn pickle(&mut self, member: &str) -> Result<Pickle, Error<R::Error>> {
         loop {
-            match parse(&self.bytes[self.at as usize..]) {
+            match parse(&self.bytes.slice(self.at as usize..)) {
                 Ok(Parsed { pickle, length }) => {
                     self.at += length as u64;
                     return Ok(pickle);
                 }
-                Err(Stop::Short) if (self.bytes.len() as u64) < self.reader.size() => {
-                    let wanted = (2 * self.bytes.len() as u64).min(self.reader.size());
-                    if wanted > 2 * MAX_PICKLE {
-                        return Err(FormatError::TooLarge {
+                Err(Stop::Short { building }) if (self.bytes.len() as u64) < self.reader.size() => {
+                    let read_to = self.bytes.len() as u64;
+                    if read_to >= MAX_PICKLE {
+                        return Err(FormatError::TooLargePickle {
                             file: self.reader.name().to_owned(),
-                            what: member.to_owned(),
-                            found: wanted,
+                            member: member.to_owned(),
+                            found: self.reader.size(),
                             limit: MAX_PICKLE,
+                            building: building.unwrap_or_else(|| "no tensors in the way of torch.save".to_owned()),
                         }
                         .into());
                     }
+                    let wanted = (2 * read_to).min(self.reader.size()).min(MAX_PICKLE);
                     self.bytes = read(self.reader, member, 0..wanted).await?;
                 }
                 Err(stop) => {

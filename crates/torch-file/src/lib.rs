@@ -3,8 +3,9 @@
 //! A pickle is a program, and `torch.load` runs it: whoever can put a file into a bucket can run code in every
 //! function that loads it. This reader is a machine for the opcodes that `torch.save` writes; it builds inert
 //! [`Value`]s and calls nothing. Files are hostile until proved otherwise: a member, storage or tensor must lie within
-//! the file before its bytes are read, a pickle may build a limited number of values, and each malformation is a
-//! [`FormatError`] of its own.
+//! the file before its bytes are read, what a pickle builds may take a limited number of bytes, a tensor's bytes are
+//! checked against the archive's checksum where all of them are read, and each malformation is a [`FormatError`] of its
+//! own.
 //!
 //! The crate reads byte ranges ([`RangeRead`]), so a few rows of a file of gigabytes in S3 cost a few small requests, and
 //! memory for those rows.
@@ -16,13 +17,16 @@
 #![warn(missing_docs)]
 
 mod checkpoint;
+mod checksum;
 mod dtype;
 mod edges;
 mod error;
 mod file;
 mod legacy;
+mod numpy;
 mod pickle;
 mod pickler;
+mod printable;
 mod range;
 mod rebuild;
 mod stored;
@@ -33,10 +37,11 @@ mod writer;
 mod zip;
 mod zip_writer;
 
-pub use checkpoint::{Attribute, Checkpoint};
+pub use checkpoint::{Attribute, Checkpoint, without_wrappers};
 pub use dtype::{DType, Element};
 pub use error::{Error, FormatError, WriteError};
 pub use file::{Format, TorchFile};
+pub use printable::{Printable, escaped};
 pub use range::{InMemory, LocalFile, RangeRead};
 pub use stored::StoredTensor;
 pub use tensor::{StorageRef, TensorRef};

@@ -3,21 +3,34 @@
 //! Python's pickle is a program: `REDUCE` calls whatever function the file names. Here a call becomes an
 //! [`Node::Object`] with the function's name in it. Only the few functions of which every saved tensor is made are
 //! understood, as data: see [`rebuild`].
+//!
+//! A small pickle can ask for much memory, by copying what it has built again and again. So everything that is built is
+//! counted in bytes, and not more of it than [`MAX_HELD`]; and since nothing is done that is not counted or does not use
+//! up bytes of the pickle, time is bounded with it.
 
-use std::collections::HashMap;
+use bytes::Bytes;
 
 use crate::{
     error::FormatError,
+    printable::Printable,
     rebuild::{self, Rebuilt},
-    value::{Id, Node, Pickle},
+    tensor::TensorRef,
+    value::{Arena, Id, Node, Pickle, Span, Value},
 };
 
-/// The largest pickle that is read. That of a network of 10,000 tensors has 3 MB.
-pub(crate) const MAX_PICKLE: u64 = 16 << 20;
-/// A pickle builds at most this many values.
-const MAX_NODES: usize = 2_000_000;
+/// The largest pickle that is read. That of a network of 10,000 tensors has 3 MB; one with NumPy arrays holds all their
+/// bytes.
+pub(crate) const MAX_PICKLE: u64 = 64 << 20;
+/// The bytes that the values of a pickle may take: a million tensors or five million numbers.
+const MAX_HELD: usize = 160 << 20;
 /// At most this many marks are open at a time.
 const MAX_MARKS: usize = 10_000;
+/// What an allocation takes beside its contents.
+const ALLOCATION: usize = 32;
+/// What an index takes in a list that grows.
+const INDEX: usize = 2 * size_of::<Id>();
+/// A place of the memo that was never set.
+const UNSET: Id = Id::MAX;
 
 /// A pickle that was read, and where it ended.
 #[derive(Debug)]
@@ -31,28 +44,41 @@ pub(crate) struct Parsed {
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// The bytes ended first: more of them may help.
-    Short,
+    Short {
+        /// What the pickle was about to build, where that can be told.
+        building: Option<String>,
+    },
     /// No number of further bytes would help.
     Bad { reason: String, at: usize },
 }
 
 /// Reads one pickle from the start of `bytes`.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, Stop> {
+pub(crate) fn parse(bytes: &Bytes) -> Result<Parsed, Stop> {
     let mut machine = Machine {
-        bytes,
         at: 0,
         opcode_at: 0,
-        nodes: Vec::new(),
+        arena: Arena { bytes: bytes.clone(), nodes: Vec::new() },
         stack: Vec::new(),
+        highest: 0,
         marks: Vec::new(),
-        memo: HashMap::new(),
+        memo: Vec::new(),
+        memo_entries: 0,
+        held: 0,
     };
-    let root = machine.run()?;
-    Ok(Parsed { length: machine.at, pickle: Pickle { nodes: machine.nodes, root } })
+    match machine.run() {
+        Ok(root) => Ok(Parsed { length: machine.at, pickle: Pickle { arena: machine.arena, root } }),
+        Err(Halt::Short) => Err(Stop::Short { building: machine.building() }),
+        Err(Halt::TooMuch) => {
+            let building = machine.building().map(|what| format!(", and was to be {what}")).unwrap_or_default();
+            let reason = format!("its values take more than {} MB{building}", MAX_HELD >> 20);
+            Err(Stop::Bad { reason, at: machine.opcode_at })
+        }
+        Err(Halt::Bad(reason)) => Err(Stop::Bad { reason, at: machine.opcode_at }),
+    }
 }
 
 /// Reads one pickle. What lies behind it is not looked at, as Python does not.
-pub(crate) fn parse_whole(file: &str, member: &str, bytes: &[u8]) -> Result<Pickle, FormatError> {
+pub(crate) fn parse_whole(file: &str, member: &str, bytes: &Bytes) -> Result<Pickle, FormatError> {
     match parse(bytes) {
         Ok(parsed) => Ok(parsed.pickle),
         Err(stop) => Err(stop.into_error(file, member, bytes.len())),
@@ -62,43 +88,55 @@ pub(crate) fn parse_whole(file: &str, member: &str, bytes: &[u8]) -> Result<Pick
 impl Stop {
     pub(crate) fn into_error(self, file: &str, member: &str, length: usize) -> FormatError {
         let (reason, at) = match self {
-            Self::Short => ("it ends in the middle".to_owned(), length),
+            Self::Short { .. } => ("it ends in the middle".to_owned(), length),
             Self::Bad { reason, at } => (reason, at),
         };
         FormatError::Pickle { file: file.to_owned(), member: member.to_owned(), reason, at }
     }
 }
 
-struct Machine<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    opcode_at: usize,
-    nodes: Vec<Node>,
-    stack: Vec<Id>,
-    /// Heights of the stack at the open marks.
-    marks: Vec<usize>,
-    memo: HashMap<u32, Id>,
+/// Why the machine stopped.
+enum Halt {
+    Short,
+    TooMuch,
+    Bad(String),
 }
 
-type Step<T> = Result<T, Stop>;
+struct Machine {
+    at: usize,
+    opcode_at: usize,
+    arena: Arena,
+    stack: Vec<Id>,
+    /// The greatest height of the stack so far.
+    highest: usize,
+    /// Heights of the stack at the open marks.
+    marks: Vec<usize>,
+    memo: Vec<Id>,
+    memo_entries: usize,
+    /// Bytes that the values take.
+    held: usize,
+}
 
-impl<'a> Machine<'a> {
-    fn bad<T>(&self, reason: impl Into<String>) -> Step<T> {
-        Err(Stop::Bad { reason: reason.into(), at: self.opcode_at })
-    }
+type Step<T> = Result<T, Halt>;
 
-    fn take(&mut self, count: usize) -> Step<&'a [u8]> {
-        let rest = &self.bytes[self.at..];
-        if count > rest.len() {
-            return Err(Stop::Short);
+fn bad<T>(reason: impl Into<String>) -> Step<T> {
+    Err(Halt::Bad(reason.into()))
+}
+
+impl Machine {
+    /// The next bytes, as their place in the pickle.
+    fn take(&mut self, count: usize) -> Step<std::ops::Range<usize>> {
+        if count > self.arena.bytes.len() - self.at {
+            return Err(Halt::Short);
         }
         self.at += count;
-        Ok(&rest[..count])
+        Ok(self.at - count..self.at)
     }
 
     fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
+        let range = self.take(N)?;
         let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
+        array.copy_from_slice(&self.arena.bytes[range]);
         Ok(array)
     }
 
@@ -112,35 +150,55 @@ impl<'a> Machine<'a> {
         wide[..N].copy_from_slice(&self.array::<N>()?);
         match u64::from_le_bytes(wide) {
             length if length <= MAX_PICKLE => Ok(length as usize),
-            length => self.bad(format!("a value of {length} bytes")),
+            length => bad(format!("a value of {length} bytes")),
         }
     }
 
     /// A line of the text opcodes, without its end.
-    fn line(&mut self) -> Step<&'a str> {
-        let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|byte| *byte == b'\n').ok_or(Stop::Short)?;
+    fn line(&mut self) -> Step<std::ops::Range<usize>> {
+        let start = self.at;
+        let end = self.arena.bytes[start..].iter().position(|byte| *byte == b'\n').ok_or(Halt::Short)?;
         self.at += end + 1;
-        std::str::from_utf8(&rest[..end]).or_else(|_| self.bad("a name that is not UTF-8"))
+        Ok(start..start + end)
     }
 
-    fn text(&mut self, length: usize) -> Step<String> {
-        let bytes = self.take(length)?;
-        // Python writes lone surrogates in its own way; in a name they do not matter.
-        Ok(String::from_utf8_lossy(bytes).into_owned())
+    fn line_text(&mut self) -> Step<&str> {
+        let range = self.line()?;
+        std::str::from_utf8(&self.arena.bytes[range]).or_else(|_| bad("a line that is not UTF-8"))
+    }
+
+    /// A line that is a name.
+    fn name(&mut self) -> Step<Span> {
+        let range = self.line()?;
+        match std::str::from_utf8(&self.arena.bytes[range.clone()]) {
+            Ok(_) => Ok(Span::new(range)),
+            Err(_) => bad("a name that is not UTF-8"),
+        }
+    }
+
+    /// Counts what the values take.
+    fn charge(&mut self, bytes: usize) -> Step<()> {
+        self.held = self.held.saturating_add(bytes);
+        if self.held > MAX_HELD { Err(Halt::TooMuch) } else { Ok(()) }
     }
 
     fn node(&mut self, node: Node) -> Step<Id> {
-        if self.nodes.len() >= MAX_NODES {
-            return self.bad(format!("more than {MAX_NODES} values"));
-        }
-        self.nodes.push(node);
-        Ok((self.nodes.len() - 1) as Id)
+        self.charge(size_of::<Node>() + behind(&node))?;
+        self.arena.nodes.push(node);
+        Ok((self.arena.nodes.len() - 1) as Id)
     }
 
     fn push(&mut self, node: Node) -> Step<()> {
         let id = self.node(node)?;
+        self.push_id(id)
+    }
+
+    fn push_id(&mut self, id: Id) -> Step<()> {
         self.stack.push(id);
+        if self.stack.len() > self.highest {
+            self.highest = self.stack.len();
+            self.charge(INDEX)?;
+        }
         Ok(())
     }
 
@@ -148,7 +206,7 @@ impl<'a> Machine<'a> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.pop() {
             Some(id) if self.stack.len() >= floor => Ok(id),
-            _ => self.bad("the stack is empty"),
+            _ => bad("the stack is empty"),
         }
     }
 
@@ -156,14 +214,14 @@ impl<'a> Machine<'a> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.last() {
             Some(id) if self.stack.len() > floor => Ok(*id),
-            _ => self.bad("the stack is empty"),
+            _ => bad("the stack is empty"),
         }
     }
 
     fn pop_mark(&mut self) -> Step<Vec<Id>> {
         match self.marks.pop() {
             Some(height) => Ok(self.stack.split_off(height)),
-            None => self.bad("no mark is open"),
+            None => bad("no mark is open"),
         }
     }
 
@@ -176,21 +234,44 @@ impl<'a> Machine<'a> {
         self.push(Node::Tuple(ids))
     }
 
-    fn remember(&mut self, index: u32) -> Step<()> {
-        // Bounded by the pickle's own length: every entry takes an opcode.
+    fn remember(&mut self, index: usize) -> Step<()> {
         let top = self.top()?;
-        self.memo.insert(index, top);
+        if index >= self.memo.len() {
+            // Python numbers the memo from 0 or 1 on.
+            if index > self.at {
+                return bad(format!("memo {index}, of a number that no pickler gives"));
+            }
+            self.charge(INDEX * (index + 1 - self.memo.len()))?;
+            self.memo.resize(index + 1, UNSET);
+        }
+        self.memo_entries += usize::from(self.memo[index] == UNSET);
+        self.memo[index] = top;
         Ok(())
     }
 
-    fn recall(&mut self, index: u32) -> Step<()> {
-        match self.memo.get(&index) {
-            Some(id) => {
-                self.stack.push(*id);
-                Ok(())
-            }
-            None => self.bad(format!("memo {index} was never set")),
+    fn recall(&mut self, index: usize) -> Step<()> {
+        match self.memo.get(index) {
+            Some(id) if *id != UNSET => self.push_id(*id),
+            _ => bad(format!("memo {index} was never set")),
         }
+    }
+
+    /// The number of a memo entry as the text opcodes write it.
+    fn memo_index(&mut self) -> Step<usize> {
+        self.line_text()?.parse().or_else(|_| bad("a memo entry without a number"))
+    }
+
+    /// What was being built, for a message.
+    fn building(&self) -> Option<String> {
+        if self.arena.names_numpy() {
+            return Some(
+                "NumPy arrays, which torch saves within the pickle: save tensors, made of them by \
+                         `torch.from_numpy`"
+                    .to_owned(),
+            );
+        }
+        let outermost = Value { arena: &self.arena, id: *self.stack.first()? };
+        outermost.describe_samples()
     }
 
     /// Runs to STOP, and returns the one value left.
@@ -202,25 +283,36 @@ impl<'a> Machine<'a> {
                 b'.' => {
                     let root = self.pop()?;
                     if !self.stack.is_empty() || !self.marks.is_empty() {
-                        return self.bad("values are left over at the end");
+                        return bad("values are left over at the end");
                     }
                     return Ok(root);
                 }
                 0x80 => {
                     let protocol = self.u8()?;
-                    if !(2..=5).contains(&protocol) {
-                        return self.bad(format!("protocol {protocol}"));
+                    if protocol > 5 {
+                        return bad(format!("protocol {protocol}"));
                     }
                 }
                 0x95 => drop(self.array::<8>()?),
                 b'(' => {
                     if self.marks.len() >= MAX_MARKS {
-                        return self.bad(format!("more than {MAX_MARKS} open marks"));
+                        return bad(format!("more than {MAX_MARKS} open marks"));
                     }
                     self.marks.push(self.stack.len());
                 }
-                b'0' => drop(self.pop()?),
+                b'0' => {
+                    // As in Python, a mark that is on top is what is dropped.
+                    if self.marks.last() == Some(&self.stack.len()) {
+                        self.marks.pop();
+                    } else {
+                        self.pop()?;
+                    }
+                }
                 b'1' => drop(self.pop_mark()?),
+                b'2' => {
+                    let id = self.top()?;
+                    self.push_id(id)?;
+                }
 
                 // Constants.
                 b'N' => self.push(Node::None)?,
@@ -250,6 +342,22 @@ impl<'a> Machine<'a> {
                     let value = f64::from_be_bytes(self.array()?);
                     self.push(Node::Float(value))?;
                 }
+                b'I' => {
+                    let node = match self.line_text()? {
+                        "00" => Node::Bool(false),
+                        "01" => Node::Bool(true),
+                        digits => decimal(digits)?,
+                    };
+                    self.push(node)?;
+                }
+                b'L' => {
+                    let node = decimal(self.line_text()?.trim_end_matches('L'))?;
+                    self.push(node)?;
+                }
+                b'F' => match self.line_text()?.parse() {
+                    Ok(value) => self.push(Node::Float(value))?,
+                    Err(_) => return bad("a number that is none"),
+                },
                 b'X' => {
                     let length = self.length::<4>()?;
                     self.push_text(length)?;
@@ -262,6 +370,10 @@ impl<'a> Machine<'a> {
                     let length = self.length::<8>()?;
                     self.push_text(length)?;
                 }
+                b'V' => {
+                    let line = self.line()?;
+                    self.push_raw_unicode(line)?;
+                }
                 // Byte strings of Python 2 hold text where we meet them.
                 b'U' => {
                     let length = self.u8()?;
@@ -271,6 +383,17 @@ impl<'a> Machine<'a> {
                     let length = self.length::<4>()?;
                     self.push_text(length)?;
                 }
+                b'S' => {
+                    let line = self.line()?;
+                    let quoted = &self.arena.bytes[line.clone()];
+                    match quoted {
+                        [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
+                            let node = self.text(line.start + 1..line.end - 1);
+                            self.push(node)?;
+                        }
+                        _ => return bad("a string with escapes, as Python 2 wrote them"),
+                    }
+                }
                 b'C' => {
                     let length = self.u8()?;
                     self.push_bytes(length)?;
@@ -279,30 +402,38 @@ impl<'a> Machine<'a> {
                     let length = self.length::<4>()?;
                     self.push_bytes(length)?;
                 }
-                0x8e => {
+                // BINBYTES8, and BYTEARRAY8 of protocol 5.
+                0x8e | 0x96 => {
                     let length = self.length::<8>()?;
                     self.push_bytes(length)?;
                 }
+                // READONLY_BUFFER: bytes are not changed here anyway.
+                0x98 => drop(self.top()?),
 
                 // The memo.
                 b'q' => {
-                    let index = self.array::<1>()?[0];
-                    self.remember(index.into())?;
+                    let index = self.u8()?;
+                    self.remember(index)?;
                 }
                 b'r' => {
                     let index = u32::from_le_bytes(self.array()?);
+                    self.remember(index as usize)?;
+                }
+                b'p' => {
+                    let index = self.memo_index()?;
                     self.remember(index)?;
                 }
-                0x94 => {
-                    let index = self.memo.len() as u32;
-                    self.remember(index)?;
-                }
+                0x94 => self.remember(self.memo_entries)?,
                 b'h' => {
-                    let index = self.array::<1>()?[0];
-                    self.recall(index.into())?;
+                    let index = self.u8()?;
+                    self.recall(index)?;
                 }
                 b'j' => {
                     let index = u32::from_le_bytes(self.array()?);
+                    self.recall(index as usize)?;
+                }
+                b'g' => {
+                    let index = self.memo_index()?;
                     self.recall(index)?;
                 }
 
@@ -315,6 +446,15 @@ impl<'a> Machine<'a> {
                     let ids = self.pop_mark()?;
                     self.push(Node::Tuple(ids))?;
                 }
+                b'l' => {
+                    let ids = self.pop_mark()?;
+                    self.push(Node::List(ids))?;
+                }
+                b'd' => {
+                    let ids = self.pop_mark()?;
+                    self.push(Node::Dict(Vec::new()))?;
+                    self.set_items(&ids)?;
+                }
                 0x85 => self.tuple(1)?,
                 0x86 => self.tuple(2)?,
                 0x87 => self.tuple(3)?,
@@ -324,11 +464,11 @@ impl<'a> Machine<'a> {
                 }
                 b'a' => {
                     let id = self.pop()?;
-                    self.extend(vec![id])?;
+                    self.extend(&[id])?;
                 }
                 b'e' | 0x90 => {
                     let ids = self.pop_mark()?;
-                    self.extend(ids)?;
+                    self.extend(&ids)?;
                 }
                 b's' => {
                     let value = self.pop()?;
@@ -342,44 +482,61 @@ impl<'a> Machine<'a> {
 
                 // Classes, calls and objects, as data.
                 b'c' => {
-                    let (module, name) = (self.line()?.to_owned(), self.line()?.to_owned());
+                    let (module, name) = (self.name()?, self.name()?);
                     self.push(Node::Global { module, name })?;
                 }
                 0x93 => {
                     let (name, module) = (self.pop()?, self.pop()?);
-                    let names = (rebuild::text(&self.nodes, module), rebuild::text(&self.nodes, name));
-                    let (Some(module), Some(name)) = names else {
-                        return self.bad("a class whose name is not text");
+                    let (&Node::Str(module), &Node::Str(name)) = (self.arena.node(module), self.arena.node(name))
+                    else {
+                        return bad("a class whose name is not text");
                     };
-                    let (module, name) = (module.to_owned(), name.to_owned());
                     self.push(Node::Global { module, name })?;
                 }
                 b'R' => {
                     let (arguments, function) = (self.pop()?, self.pop()?);
-                    self.push_rebuilt(rebuild::call(&self.nodes, function, arguments))?;
+                    let rebuilt = rebuild::call(&self.arena, function, arguments);
+                    self.push_rebuilt(rebuilt)?;
                 }
                 0x81 => {
                     let (_arguments, class) = (self.pop()?, self.pop()?);
-                    self.push(rebuild::object(&self.nodes, class))?;
+                    self.push(rebuild::object(&self.arena, class))?;
                 }
                 0x92 => {
                     let (_keywords, _arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
-                    self.push(rebuild::object(&self.nodes, class))?;
+                    self.push(rebuild::object(&self.arena, class))?;
                 }
+                // INST and OBJ: a class with its arguments since the mark.
+                b'i' => {
+                    let (module, name) = (self.name()?, self.name()?);
+                    self.pop_mark()?;
+                    let class = self.node(Node::Global { module, name })?;
+                    self.push(rebuild::object(&self.arena, class))?;
+                }
+                b'o' => match self.pop_mark()?.first() {
+                    Some(class) => self.push(rebuild::object(&self.arena, *class))?,
+                    None => return bad("an object without a class"),
+                },
                 b'b' => {
                     let given = self.pop()?;
                     let object = self.top()?;
                     // State of anything but an object (the metadata of a state dict, say) is of no use to a reader.
-                    if let Node::Object { state, .. } = &mut self.nodes[object as usize] {
-                        *state = Some(given);
+                    if let Some(node) = rebuild::with_state(&self.arena, object, given).or_else(bad)? {
+                        self.charge(behind(&node))?;
+                        self.arena.nodes[object as usize] = node;
                     }
                 }
                 b'Q' => {
                     let id = self.pop()?;
-                    self.push_rebuilt(rebuild::persistent(&self.nodes, id))?;
+                    let rebuilt = rebuild::persistent(&self.arena, id);
+                    self.push_rebuilt(rebuilt)?;
+                }
+                b'P' => {
+                    let rebuilt = rebuild::persistent_text(self.line_text()?);
+                    self.push_rebuilt(rebuilt)?;
                 }
                 other => {
-                    return self.bad(format!("opcode 0x{other:02x} is not one that torch.save writes"));
+                    return bad(format!("opcode 0x{other:02x} is not one that torch.save writes"));
                 }
             }
         }
@@ -388,62 +545,137 @@ impl<'a> Machine<'a> {
     fn push_rebuilt(&mut self, rebuilt: Result<Rebuilt, String>) -> Step<()> {
         match rebuilt {
             Ok(Rebuilt::New(node)) => self.push(node),
-            Ok(Rebuilt::Existing(id)) => {
-                self.stack.push(id);
-                Ok(())
-            }
-            Err(reason) => self.bad(reason),
+            Ok(Rebuilt::Existing(id)) => self.push_id(id),
+            Err(reason) => bad(reason),
+        }
+    }
+
+    fn text(&self, range: std::ops::Range<usize>) -> Node {
+        match String::from_utf8_lossy(&self.arena.bytes[range.clone()]) {
+            std::borrow::Cow::Borrowed(_) => Node::Str(Span::new(range)),
+            // Python writes lone surrogates in its own way; in a name they do not matter.
+            std::borrow::Cow::Owned(text) => Node::DecodedStr(text.into()),
         }
     }
 
     fn push_text(&mut self, length: usize) -> Step<()> {
-        let text = self.text(length)?;
-        self.push(Node::Str(text))
+        let range = self.take(length)?;
+        let node = self.text(range);
+        self.push(node)
+    }
+
+    /// Text of protocol 0: Latin-1, with what is beyond it as `\u0394` or `\U0001f30c`.
+    fn push_raw_unicode(&mut self, range: std::ops::Range<usize>) -> Step<()> {
+        let line = &self.arena.bytes[range.clone()];
+        if line.is_ascii() && !line.contains(&b'\\') {
+            return self.push(Node::Str(Span::new(range)));
+        }
+        let mut text = String::with_capacity(2 * line.len());
+        let mut rest = line;
+        while let Some((first, behind)) = rest.split_first() {
+            rest = behind;
+            let digits = match (first, rest.first()) {
+                (b'\\', Some(b'u')) => 4,
+                (b'\\', Some(b'U')) => 8,
+                _ => 0,
+            };
+            let code = rest.get(1..1 + digits).and_then(|digits| std::str::from_utf8(digits).ok());
+            match code.filter(|_| digits > 0).and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
+                Some(code) => {
+                    text.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+                    rest = &rest[1 + digits..];
+                }
+                None => text.push(char::from(*first)),
+            }
+        }
+        self.push(Node::DecodedStr(text.into()))
     }
 
     fn push_bytes(&mut self, length: usize) -> Step<()> {
-        let bytes = self.take(length)?.to_vec();
-        self.push(Node::Bytes(bytes))
+        let range = self.take(length)?;
+        self.push(Node::Bytes(Span::new(range)))
     }
 
     fn long(&mut self, length: usize) -> Step<()> {
-        let bytes = self.take(length)?;
+        let range = self.take(length)?;
+        let bytes = &self.arena.bytes[range];
         let node = if length <= 8 {
             let sign = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) { 0xff } else { 0 };
             let mut wide = [sign; 8];
             wide[..length].copy_from_slice(bytes);
             Node::Int(i64::from_le_bytes(wide))
         } else {
-            Node::Long(bytes.to_vec())
+            Node::Long
         };
         self.push(node)
     }
 
-    fn extend(&mut self, ids: Vec<Id>) -> Step<()> {
+    fn extend(&mut self, ids: &[Id]) -> Step<()> {
         let top = self.top()?;
-        match &mut self.nodes[top as usize] {
+        self.charge(INDEX * ids.len())?;
+        match &mut self.arena.nodes[top as usize] {
             Node::List(elements) | Node::Set(elements) => {
                 elements.extend(ids);
                 Ok(())
             }
             // What a subclass of list holds is of no use to a reader.
             Node::Object { .. } => Ok(()),
-            _ => self.bad("elements for something that is no list"),
+            _ => bad("elements for something that is no list"),
         }
     }
 
     fn set_items(&mut self, ids: &[Id]) -> Step<()> {
         if !ids.len().is_multiple_of(2) {
-            return self.bad("a key without a value");
+            return bad("a key without a value");
         }
         let top = self.top()?;
-        match &mut self.nodes[top as usize] {
+        self.charge(INDEX * ids.len())?;
+        match &mut self.arena.nodes[top as usize] {
             Node::Dict(entries) => {
                 entries.extend(ids.chunks_exact(2).map(|pair| (pair[0], pair[1])));
                 Ok(())
             }
             Node::Object { .. } => Ok(()),
-            _ => self.bad("entries for something that is no dictionary"),
+            _ => bad("entries for something that is no dictionary"),
         }
+    }
+}
+
+/// An integer in decimal digits.
+fn decimal(digits: &str) -> Step<Node> {
+    match digits.parse() {
+        Ok(value) => Ok(Node::Int(value)),
+        Err(error) => match error.kind() {
+            std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => Ok(Node::Long),
+            _ => bad(format!("the integer \"{}\"", Printable(digits))),
+        },
+    }
+}
+
+/// Bytes that a value takes behind its pointers.
+fn behind(node: &Node) -> usize {
+    match node {
+        Node::List(ids) | Node::Tuple(ids) | Node::Set(ids) => {
+            if ids.is_empty() {
+                0
+            } else {
+                ALLOCATION + ids.len() * size_of::<Id>()
+            }
+        }
+        Node::Dict(entries) => {
+            if entries.is_empty() {
+                0
+            } else {
+                ALLOCATION + entries.len() * size_of::<(Id, Id)>()
+            }
+        }
+        Node::DecodedStr(text) => ALLOCATION + text.len(),
+        Node::DecodedBytes(bytes) => 2 * ALLOCATION + bytes.len(),
+        Node::Storage(storage) => 3 * ALLOCATION + size_of_val(&**storage) + storage.key.len(),
+        Node::Tensor(tensor) => {
+            let held = tensor.storage.held.as_ref().map_or(0, Bytes::len);
+            3 * ALLOCATION + size_of::<TensorRef>() + 16 * tensor.shape.len() + held
+        }
+        _ => 0,
     }
 }

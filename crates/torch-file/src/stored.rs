@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use bytes::Bytes;
+
 use crate::{
+    checksum::RunningChecksum,
     dtype::Element,
     error::{Error, FormatError},
     range::{RangeRead, read},
@@ -18,12 +21,16 @@ const MAX_RESULT: u64 = 16 << 30;
 /// The largest number of reads that one range of rows may take.
 const MAX_PIECES: usize = 100_000;
 
-/// Where a storage lies in the file.
+/// Where a storage lies.
 pub(crate) enum Place {
-    /// At these bytes.
-    Known(Range<u64>),
+    /// In the file, from this byte on.
+    Known(u64),
     /// Behind a local header that is still to be read.
-    Behind(Member, OnceLock<Range<u64>>),
+    BehindHeader(Member, OnceLock<u64>),
+    /// Behind its number of elements, which is still to be read, and should be this one.
+    BehindCount { count: Range<u64>, elements: u64, checked: OnceLock<()> },
+    /// In the pickle, which has been read.
+    Held(Bytes),
 }
 
 /// A tensor of a file, known to lie within its storage.
@@ -31,11 +38,13 @@ pub struct StoredTensor<R> {
     reader: Arc<R>,
     tensor: TensorRef,
     storage: Place,
+    /// Of what was read of the storage so far, where the archive says what it should be.
+    checksum: Option<RunningChecksum>,
 }
 
 impl<R: RangeRead> StoredTensor<R> {
-    pub(crate) fn new(reader: Arc<R>, tensor: TensorRef, storage: Place) -> Self {
-        Self { reader, tensor, storage }
+    pub(crate) fn new(reader: Arc<R>, tensor: TensorRef, storage: Place, checksum: Option<RunningChecksum>) -> Self {
+        Self { reader, tensor, storage, checksum }
     }
 
     /// Type, shape and strides.
@@ -62,7 +71,12 @@ impl<R: RangeRead> StoredTensor<R> {
     /// Reads rows (indices of the first dimension), row-major, converted from whichever floating-point type the tensor
     /// has. Reads and holds no more than about twice those rows.
     ///
+    /// Who reads all rows in order, in ranges one after the other, has the whole storage's bytes checked against the
+    /// archive's checksum by the read of the last range; bytes that no row has, in front of the tensor or behind it,
+    /// leave it unchecked.
+    ///
     /// # Errors
+    /// [`FormatError::Checksum`] for the last of all rows where any of the bytes was not the right one,
     /// [`FormatError::Rows`] where the rows are not there, [`FormatError::Tensor`] where the tensor is not of a
     /// floating-point type or is spread too far, [`Error::Read`] where the reader fails.
     pub async fn read_rows<T: Element>(&self, rows: Range<u64>) -> Result<Vec<T>, Error<R::Error>> {
@@ -95,14 +109,16 @@ impl<R: RangeRead> StoredTensor<R> {
             .pieces(MAX_PIECES)
             .ok_or_else(|| fail("its elements lie too far apart: save it with `.contiguous()`".into()))?;
         let size = tensor.dtype().size();
-        let first = self.storage_start().await? + tensor.storage.first * size;
-        let member = format!("storage {}", tensor.storage.key);
+        let first = tensor.storage.first * size;
         let mut result: Vec<T> = Vec::new();
         for piece in pieces {
             let span = piece.span().unwrap_or_default();
-            let bytes = read(&*self.reader, &member, first + span.start * size..first + span.end * size).await?;
-            let elements =
+            let bytes = self.storage_bytes(first + span.start * size..first + span.end * size).await?;
+            let mut elements =
                 T::decode(tensor.dtype(), &bytes).ok_or_else(|| fail("it is not of a floating-point type".into()))?;
+            if tensor.negated {
+                elements.iter_mut().for_each(|value| *value = -*value);
+            }
             if elements.len() as u64 == count && piece.is_row_major() {
                 return Ok(elements);
             }
@@ -114,17 +130,48 @@ impl<R: RangeRead> StoredTensor<R> {
         Ok(result)
     }
 
+    /// Reads a range of the storage's bytes.
+    async fn storage_bytes(&self, range: Range<u64>) -> Result<Bytes, Error<R::Error>> {
+        if let Place::Held(bytes) = &self.storage {
+            // The tensor lies within its storage, which has these bytes.
+            return Ok(bytes.slice(range.start as usize..range.end as usize));
+        }
+        let start = self.storage_start().await?;
+        let member = format!("storage {}", self.tensor.storage.key);
+        let bytes = read(&*self.reader, &member, start + range.start..start + range.end).await?;
+        if let Some(checksum) = &self.checksum {
+            checksum.saw(self.reader.name(), range.start, &bytes)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Where the storage's first byte lies in the file.
     async fn storage_start(&self) -> Result<u64, Error<R::Error>> {
         match &self.storage {
-            Place::Known(range) => Ok(range.start),
-            Place::Behind(member, known) => match known.get() {
-                Some(payload) => Ok(payload.start),
+            Place::Held(_) => Ok(0),
+            Place::Known(start) => Ok(*start),
+            Place::BehindHeader(member, known) => match known.get() {
+                Some(start) => Ok(*start),
                 // Two reads at the same time may both come here, and find the same.
                 None => {
                     let payload = member.payload(&*self.reader).await?;
-                    Ok(known.get_or_init(|| payload).start)
+                    Ok(*known.get_or_init(|| payload.start))
                 }
             },
+            Place::BehindCount { count, elements, checked } => {
+                if checked.get().is_none() {
+                    let member = format!("storage {}", self.tensor.storage.key);
+                    let bytes = read(&*self.reader, &member, count.clone()).await?;
+                    let found = i64::from_le_bytes(bytes.as_ref().try_into().unwrap_or_default());
+                    if u64::try_from(found) != Ok(*elements) {
+                        let reason = format!("it has {found} elements, its tensors were promised {elements}");
+                        let file = self.reader.name().to_owned();
+                        return Err(FormatError::Tensor { file, tensor: member, reason }.into());
+                    }
+                    checked.get_or_init(|| ());
+                }
+                Ok(count.end)
+            }
         }
     }
 }

@@ -1,7 +1,12 @@
 //! Tensors as a file describes them: a shape and strides over a storage.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+
 use crate::{
     dtype::DType,
+    printable::Printable,
     strides::{self, StridedBox},
 };
 
@@ -12,7 +17,7 @@ const MAX_DIMENSIONS: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageRef {
     /// The key: in the zip form, the name of a member of the folder `data`.
-    pub key: String,
+    pub key: Arc<str>,
     /// Type of the elements.
     pub dtype: DType,
     /// Number of elements, as the pickle says.
@@ -21,6 +26,8 @@ pub struct StorageRef {
     pub(crate) first: u64,
     /// Number of elements that a tensor of it sees.
     pub(crate) visible: u64,
+    /// The bytes, where they lie in the pickle: those of a NumPy array.
+    pub(crate) held: Option<Bytes>,
 }
 
 /// A tensor: a strided view of a storage. Counts are in elements.
@@ -34,6 +41,8 @@ pub struct TensorRef {
     pub offset: u64,
     /// The storage that holds the elements.
     pub storage: StorageRef,
+    /// Whether the values are the opposite of those in the storage.
+    pub(crate) negated: bool,
 }
 
 impl TensorRef {
@@ -43,9 +52,7 @@ impl TensorRef {
     /// A sentence on what no tensor can have: a negative number, strides that are not one for each dimension, more than
     /// 16 dimensions.
     pub(crate) fn new(storage: StorageRef, offset: i64, shape: &[i64], stride: &[i64]) -> Result<Self, String> {
-        if shape.len() > MAX_DIMENSIONS || stride.len() > MAX_DIMENSIONS {
-            return Err(format!("a tensor of more than {MAX_DIMENSIONS} dimensions"));
-        }
+        Self::check_dimensions(shape.len().max(stride.len()))?;
         if shape.len() != stride.len() {
             return Err("a tensor's size and stride differ in length".into());
         }
@@ -57,7 +64,13 @@ impl TensorRef {
             stride: strides::checked(stride)?,
             offset: not_negative(offset, "offset")?,
             storage,
+            negated: false,
         })
+    }
+
+    /// Refuses a number of dimensions that no tensor has.
+    pub(crate) fn check_dimensions(count: usize) -> Result<(), String> {
+        if count > MAX_DIMENSIONS { Err(format!("a tensor of more than {MAX_DIMENSIONS} dimensions")) } else { Ok(()) }
     }
 
     /// Type of the elements.
@@ -75,13 +88,24 @@ impl TensorRef {
         self.shape.iter().try_fold(1_u64, |product, size| product.checked_mul(*size))
     }
 
+    /// Whether it has no more elements than its storage: an expanded tensor, whose rows all lie in one place, has more.
+    pub fn fits_its_storage(&self) -> bool {
+        self.elements().is_some_and(|elements| elements <= self.storage.visible)
+    }
+
+    /// The bytes of the elements, each counted as often as the tensor has it; `None` where they overflow 64 bits.
+    pub fn bytes(&self) -> Option<u64> {
+        self.elements()?.checked_mul(self.dtype().size())
+    }
+
     /// Checks that no element lies outside the storage. The error says what does.
     pub(crate) fn check(&self) -> Result<(), String> {
         let storage = &self.storage;
         if storage.first.checked_add(storage.visible).is_none_or(|end| end > storage.elements) {
             return Err(format!(
                 "its storage {} is a view beyond the storage's {} elements",
-                storage.key, storage.elements
+                Printable(&storage.key),
+                storage.elements
             ));
         }
         if self.elements().is_none() {
@@ -89,9 +113,12 @@ impl TensorRef {
         }
         match self.elements_in_storage().span() {
             Some(span) if span.is_empty() || span.end <= storage.visible => Ok(()),
-            Some(span) => {
-                Err(format!("it reaches to element {}, its storage {} has {}", span.end, storage.key, storage.visible))
-            }
+            Some(span) => Err(format!(
+                "it reaches to element {}, its storage {} has {}",
+                span.end,
+                Printable(&storage.key),
+                storage.visible
+            )),
             None => Err(format!("its size {:?} and stride {:?} overflow", self.shape, self.stride)),
         }
     }

@@ -1,57 +1,166 @@
 //! What a pickle holds, as inert data.
 //!
 //! The values live in one flat arena and point at each other by index. So shared and even cyclic objects cost
-//! nothing, and dropping a value nested a million deep needs no stack.
+//! nothing, and dropping a value nested a million deep needs no stack. Texts and byte strings stay where they are in
+//! the pickle.
 
-use crate::tensor::{StorageRef, TensorRef};
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::{
+    printable::Printable,
+    tensor::{StorageRef, TensorRef},
+};
 
 /// Index of a value in the arena of its pickle.
 pub(crate) type Id = u32;
 
-/// One value of the arena.
+/// A part of the pickle's own bytes, which are fewer than 2³².
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    pub(crate) fn new(range: Range<usize>) -> Self {
+        Self { start: range.start as u32, end: range.end as u32 }
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// One value of the arena. A pickle may hold millions: what is large lies behind a pointer.
 #[derive(Debug)]
 pub(crate) enum Node {
     None,
     Bool(bool),
     Int(i64),
-    /// An integer of more than 64 bits: two's complement, little-endian.
-    Long(Vec<u8>),
+    /// An integer of more than 64 bits, which no reader wants to know.
+    Long,
     Float(f64),
-    Str(String),
-    Bytes(Vec<u8>),
+    /// Text, which is known to be UTF-8.
+    Str(Span),
+    /// Text that was not UTF-8, with what was not replaced.
+    DecodedStr(Box<str>),
+    Bytes(Span),
+    /// Bytes that the pickle holds in another form.
+    DecodedBytes(Box<Bytes>),
     List(Vec<Id>),
     Tuple(Vec<Id>),
     Set(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global {
-        module: String,
-        name: String,
+        module: Span,
+        name: Span,
     },
-    Storage(StorageRef),
-    Tensor(TensorRef),
+    Storage(Box<StorageRef>),
+    Tensor(Box<TensorRef>),
+    /// NumPy's element type, by the name it gives it: `f4`.
+    NumpyType {
+        name: Span,
+        big_endian: bool,
+    },
     Object {
         class: Id,
         state: Option<Id>,
     },
 }
 
+/// The values of a pickle, and the bytes that they are parts of.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    pub(crate) bytes: Bytes,
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Arena {
+    pub(crate) fn node(&self, id: Id) -> &Node {
+        &self.nodes[id as usize]
+    }
+
+    pub(crate) fn span_bytes(&self, span: Span) -> &[u8] {
+        &self.bytes[span.range()]
+    }
+
+    fn span_text(&self, span: Span) -> Option<&str> {
+        std::str::from_utf8(self.span_bytes(span)).ok()
+    }
+
+    pub(crate) fn text(&self, id: Id) -> Option<&str> {
+        match self.node(id) {
+            Node::Str(span) => self.span_text(*span),
+            Node::DecodedStr(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether a value is this text. Unlike [`text`](Self::text), it does not look at all of a long one.
+    pub(crate) fn is_text(&self, id: Id, expected: &str) -> bool {
+        match self.node(id) {
+            Node::Str(span) => self.span_bytes(*span) == expected.as_bytes(),
+            Node::DecodedStr(text) => **text == *expected,
+            _ => false,
+        }
+    }
+
+    /// A byte string's bytes, which are not copied.
+    pub(crate) fn byte_string(&self, id: Id) -> Option<Bytes> {
+        match self.node(id) {
+            Node::Bytes(span) => Some(self.bytes.slice(span.range())),
+            Node::DecodedBytes(bytes) => Some(Bytes::clone(bytes)),
+            _ => None,
+        }
+    }
+
+    /// The elements of a list or tuple.
+    pub(crate) fn sequence(&self, id: Id) -> Option<&[Id]> {
+        match self.node(id) {
+            Node::Tuple(ids) | Node::List(ids) => Some(ids),
+            _ => None,
+        }
+    }
+
+    /// The module and the name of a class or function.
+    pub(crate) fn global(&self, id: Id) -> Option<(&str, &str)> {
+        match self.node(id) {
+            Node::Global { module, name } => self.span_text(*module).zip(self.span_text(*name)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_global(&self, id: Id, expected_module: &str, expected_name: &str) -> bool {
+        matches!(self.node(id), Node::Global { module, name }
+            if self.span_bytes(*module) == expected_module.as_bytes() && self.span_bytes(*name) == expected_name.as_bytes())
+    }
+
+    /// Whether anything of NumPy is named.
+    pub(crate) fn names_numpy(&self) -> bool {
+        let is_numpy = |module: &[u8]| module == b"numpy" || module.starts_with(b"numpy.");
+        self.nodes.iter().any(|node| matches!(node, Node::Global { module, .. } if is_numpy(self.span_bytes(*module))))
+    }
+}
+
 /// The values of a pickle.
 #[derive(Debug)]
 pub(crate) struct Pickle {
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) arena: Arena,
     pub(crate) root: Id,
 }
 
 impl Pickle {
     pub(crate) fn root(&self) -> Value<'_> {
-        Value { pickle: self, id: self.root }
+        Value { arena: &self.arena, id: self.root }
     }
 }
 
 /// One value of a pickle.
 #[derive(Clone, Copy)]
 pub struct Value<'a> {
-    pickle: &'a Pickle,
+    pub(crate) arena: &'a Arena,
     pub(crate) id: Id,
 }
 
@@ -63,19 +172,21 @@ impl std::fmt::Debug for Value<'_> {
 
 impl<'a> Value<'a> {
     fn node(self) -> &'a Node {
-        &self.pickle.nodes[self.id as usize]
+        self.arena.node(self.id)
     }
 
     fn at(self, id: Id) -> Self {
-        Self { pickle: self.pickle, id }
+        Self { arena: self.arena, id }
+    }
+
+    /// Whether the value is Python's `None`.
+    pub fn is_none(self) -> bool {
+        matches!(self.node(), Node::None)
     }
 
     /// The text, if the value is a `str`.
     pub fn as_str(self) -> Option<&'a str> {
-        match self.node() {
-            Node::Str(text) => Some(text),
-            _ => None,
-        }
+        self.arena.text(self.id)
     }
 
     /// The integer, if the value is one of at most 64 bits.
@@ -103,7 +214,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The tensor, if the value is one.
+    /// The tensor, if the value is one. A NumPy array of numbers is one too.
     pub fn as_tensor(self) -> Option<&'a TensorRef> {
         match self.node() {
             Node::Tensor(tensor) => Some(tensor),
@@ -129,29 +240,26 @@ impl<'a> Value<'a> {
 
     /// A dictionary's value for a text key: the last one, as in Python, where the key is there twice.
     pub fn get(self, key: &str) -> Option<Value<'a>> {
-        let mut found = None;
-        for (name, value) in self.entries()? {
-            if name.as_str() == Some(key) {
-                found = Some(value);
+        match self.node() {
+            Node::Dict(entries) => {
+                let found = entries.iter().rev().find(|(name, _)| self.arena.is_text(*name, key));
+                found.map(|(_, value)| self.at(*value))
             }
+            _ => None,
         }
-        found
     }
 
     /// The module and the name of an object's class.
     pub fn class(self) -> Option<(&'a str, &'a str)> {
         match self.node() {
-            Node::Object { class, .. } => self.at(*class).global(),
+            Node::Object { class, .. } => self.arena.global(*class),
             _ => None,
         }
     }
 
     /// The module and the name of a class or function.
     pub fn global(self) -> Option<(&'a str, &'a str)> {
-        match self.node() {
-            Node::Global { module, name } => Some((module, name)),
-            _ => None,
-        }
+        self.arena.global(self.id)
     }
 
     /// What an object was restored with: usually the dictionary of its attributes.
@@ -162,27 +270,60 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// What the value is, in a few words, for errors and listings.
+    /// What the value is, in a few words, for errors and listings. Nothing in it can move a terminal's cursor.
     pub fn describe(self) -> String {
         match self.node() {
             Node::None => "None".into(),
             Node::Bool(value) => format!("the boolean {value}"),
             Node::Int(value) => format!("the integer {value}"),
-            Node::Long(bytes) => format!("an integer of {} bytes", bytes.len()),
+            Node::Long => "an integer of more than 64 bits".into(),
             Node::Float(value) => format!("the number {value}"),
-            Node::Str(text) => format!("the text {:?}", text.chars().take(40).collect::<String>()),
-            Node::Bytes(bytes) => format!("{} bytes", bytes.len()),
+            Node::Str(_) | Node::DecodedStr(_) => {
+                format!("the text \"{}\"", Printable(self.as_str().unwrap_or_default()))
+            }
+            Node::Bytes(span) => format!("{} bytes", span.range().len()),
+            Node::DecodedBytes(bytes) => format!("{} bytes", bytes.len()),
             Node::List(ids) => format!("a list of {}", ids.len()),
             Node::Tuple(ids) => format!("a tuple of {}", ids.len()),
             Node::Set(ids) => format!("a set of {}", ids.len()),
             Node::Dict(entries) => format!("a dictionary of {}", entries.len()),
-            Node::Global { module, name } => format!("the name {module}.{name}"),
-            Node::Storage(storage) => format!("the storage {}", storage.key),
+            Node::Global { .. } => match self.global() {
+                Some((module, name)) => format!("the name {}.{}", Printable(module), Printable(name)),
+                None => "a name".into(),
+            },
+            Node::Storage(storage) => format!("the storage {}", Printable(&storage.key)),
             Node::Tensor(tensor) => format!("a tensor of {}", tensor.describe()),
-            Node::Object { class, .. } => match self.at(*class).global() {
-                Some((module, name)) => format!("an object of class {module}.{name}"),
+            Node::NumpyType { .. } => "an element type of NumPy".into(),
+            Node::Object { .. } => match self.class() {
+                Some((_, "_reconstruct" | "_frombuffer")) => "a NumPy array of a type that torch does not have".into(),
+                Some((module, name)) => format!("an object of class {}.{}", Printable(module), Printable(name)),
                 None => "an object".into(),
             },
         }
+    }
+
+    /// Says of a list of samples, one tuple, list or dictionary for each, what it is and how one tensor is made of all
+    /// of them; `None` for anything else.
+    pub fn describe_samples(self) -> Option<String> {
+        let samples = self.elements()?;
+        let count = samples.len();
+        let first = self.elements()?.next()?;
+        let parts: Vec<String> = match (first.elements(), first.entries()) {
+            (Some(parts), _) => parts.take(5).map(Value::describe).collect(),
+            (None, Some(parts)) => {
+                parts.take(5).map(|(key, part)| format!("{}: {}", key.describe(), part.describe())).collect()
+            }
+            (None, None) => return None,
+        };
+        let columns = match first.entries() {
+            Some(_) => "zip(*(sample.values() for sample in samples))",
+            None => "zip(*samples)",
+        };
+        Some(format!(
+            "a list of {count} samples, each {} ({}): stack them, `torch.save(TensorDataset(*(torch.stack([\
+             torch.as_tensor(value) for value in column]) for column in {columns})), path)`",
+            first.describe(),
+            parts.join(", ")
+        ))
     }
 }

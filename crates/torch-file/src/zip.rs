@@ -10,33 +10,43 @@ use bytes::Bytes;
 use crate::{
     edges::Edges,
     error::{Error, FormatError},
+    printable::Printable,
     range::{RangeRead, read},
 };
 
 /// Length of the end record, without its comment.
 const END_RECORD: usize = 22;
-/// The largest directory that is read: that of a million members.
-const MAX_DIRECTORY: u64 = 128 << 20;
+/// The largest directory that is read: that of 150,000 members.
+const MAX_DIRECTORY: u64 = 16 << 20;
 /// Length of a member's local header, without its name and extra fields.
 const LOCAL_HEADER: u64 = 30;
 
-/// A member, as the directory has it.
-#[derive(Debug, Clone)]
-pub(crate) struct Member {
-    /// Name in the file, with its folder.
-    name: String,
+/// What the directory says of a member.
+#[derive(Debug, Clone, Copy)]
+struct Listed {
     /// Offset of the local header.
     header: u64,
     /// Size of the payload in bytes.
     size: u64,
+    /// The payload's CRC-32; 0 where none was computed, which PyTorch can be told.
+    crc: u32,
     /// Where the next member's local header, or the directory, starts.
     limit: u64,
 }
 
-/// The members below the one folder that a torch.save file has.
+/// A member of a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    /// Name in the file, with its folder.
+    name: String,
+    listed: Listed,
+}
+
+/// The members below the one folder that a torch.save file has, by their names there.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    members: HashMap<String, Member>,
+    folder: String,
+    members: HashMap<String, Listed>,
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u64> {
@@ -115,35 +125,40 @@ impl Directory {
 
     /// Refuses members that lie over each other or outside the file, and strips the common folder.
     fn checked(file: &str, mut entries: Vec<Entry>, directory: u64) -> Result<Self, FormatError> {
-        entries.sort_by_key(|entry| entry.header);
+        entries.sort_by_key(|entry| entry.listed.header);
         let mut members = HashMap::with_capacity(entries.len());
-        let mut stem: Option<&str> = None;
-        for (index, entry) in entries.iter().enumerate() {
-            let limit = entries.get(index + 1).map_or(directory, |next| next.header);
-            let least = entry
+        let mut common: Option<String> = None;
+        let starts: Vec<u64> = entries.iter().map(|entry| entry.listed.header).skip(1).chain([directory]).collect();
+        for (Entry { mut name, mut listed }, limit) in entries.into_iter().zip(starts) {
+            listed.limit = limit;
+            let least = listed
                 .header
-                .checked_add(LOCAL_HEADER + entry.name.len() as u64)
-                .and_then(|payload| payload.checked_add(entry.size));
+                .checked_add(LOCAL_HEADER + name.len() as u64)
+                .and_then(|payload| payload.checked_add(listed.size));
             if least.is_none_or(|end| end > limit) || limit > directory {
-                return Err(malformed(file, &entry.name, "it lies over another member or outside the file"));
+                return Err(malformed(file, &name, "it lies over another member or outside the file"));
             }
-            let Some((folder, name)) = entry.name.split_once('/') else {
-                return Err(malformed(file, &entry.name, "it lies outside the folder that torch.save makes"));
+            let Some(slash) = name.find('/') else {
+                return Err(malformed(file, &name, "it lies outside the folder that torch.save makes"));
             };
-            if *stem.get_or_insert(folder) != folder {
-                return Err(malformed(file, &entry.name, "it lies in a second folder"));
+            let below = name.split_off(slash + 1);
+            name.pop();
+            let folder = common.get_or_insert_with(|| name.clone());
+            if *folder != name {
+                return Err(malformed(file, &format!("{name}/{below}"), "it lies in a second folder"));
             }
-            let member = Member { name: entry.name.clone(), header: entry.header, size: entry.size, limit };
-            if members.insert(name.to_owned(), member).is_some() {
-                return Err(malformed(file, &entry.name, "its name is there twice"));
+            if let Some(twice) = members.insert(below, listed) {
+                let reason = format!("of the members at {} and {} both have its name", twice.header, listed.header);
+                return Err(malformed(file, "the directory", reason));
             }
         }
-        Ok(Self { members })
+        Ok(Self { folder: common.unwrap_or_default(), members })
     }
 
     /// A member by its name below the folder.
-    pub(crate) fn member(&self, name: &str) -> Option<&Member> {
-        self.members.get(name)
+    pub(crate) fn member(&self, name: &str) -> Option<Member> {
+        let listed = self.members.get(name)?;
+        Some(Member { name: format!("{}/{name}", self.folder), listed: *listed })
     }
 }
 
@@ -155,13 +170,28 @@ impl Member {
 
     /// Size of the payload in bytes.
     pub(crate) fn size(&self) -> u64 {
-        self.size
+        self.listed.size
+    }
+
+    /// The checksum of the payload, where the archive carries one.
+    pub(crate) fn crc(&self) -> Option<u32> {
+        Some(self.listed.crc).filter(|crc| *crc != 0)
+    }
+
+    /// Checks the bytes of the whole payload against the checksum that the archive carries.
+    pub(crate) fn check(&self, file: &str, payload: &[u8]) -> Result<(), FormatError> {
+        match self.crc() {
+            Some(crc) if crc != crc32fast::hash(payload) => {
+                Err(FormatError::Checksum { file: file.to_owned(), member: self.name.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where the fixed part of the local header lies, whose lengths say where the payload starts: the padding that aligns
     /// the payload is in it, and in no other place.
     fn local_header(&self) -> Range<u64> {
-        self.header..self.header + LOCAL_HEADER
+        self.listed.header..self.listed.header + LOCAL_HEADER
     }
 
     /// Where the payload lies, if the local header is among the bytes that were read already.
@@ -180,8 +210,8 @@ impl Member {
         let Some((name_length, extra_length)) = lengths.filter(|_| header.starts_with(b"PK\x03\x04")) else {
             return Err(malformed(file, &self.name, "there is no local header where the directory says"));
         };
-        let start = self.header + LOCAL_HEADER + name_length + extra_length;
-        match start.checked_add(self.size).filter(|end| *end <= self.limit) {
+        let start = self.listed.header + LOCAL_HEADER + name_length + extra_length;
+        match start.checked_add(self.listed.size).filter(|end| *end <= self.listed.limit) {
             Some(end) => Ok(start..end),
             None => Err(malformed(file, &self.name, "its local header leaves no room for its payload")),
         }
@@ -191,8 +221,7 @@ impl Member {
 /// An entry of the directory, before it is checked against the others.
 struct Entry {
     name: String,
-    header: u64,
-    size: u64,
+    listed: Listed,
 }
 
 fn parse_entries(file: &str, bytes: &[u8], count: u64) -> Result<Vec<Entry>, FormatError> {
@@ -215,14 +244,14 @@ fn parse_entries(file: &str, bytes: &[u8], count: u64) -> Result<Vec<Entry>, For
         if method != 0 {
             return Err(FormatError::Unsupported {
                 file: file.to_owned(),
-                what: format!("a compressed member ({name})"),
+                what: format!("a compressed member ({})", Printable(&name)),
                 instead: "torch.save does not compress: unpack the file and save it again with torch.save",
             });
         }
         if flags & 1 != 0 {
             return Err(FormatError::Unsupported {
                 file: file.to_owned(),
-                what: format!("an encrypted member ({name})"),
+                what: format!("an encrypted member ({})", Printable(&name)),
                 instead: "save it again with torch.save",
             });
         }
@@ -233,7 +262,8 @@ fn parse_entries(file: &str, bytes: &[u8], count: u64) -> Result<Vec<Entry>, For
         if compressed != size {
             return Err(malformed(file, &name, "its two sizes differ, though it is not compressed"));
         }
-        entries.push(Entry { name, header: header_at, size });
+        let crc = u32_at(header, 16).ok_or_else(cut)? as u32;
+        entries.push(Entry { name, listed: Listed { header: header_at, size, crc, limit: 0 } });
         at += 46 + name_length + extra_length + comment_length;
     }
     Ok(entries)

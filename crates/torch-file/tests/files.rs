@@ -6,6 +6,9 @@
 use std::path::PathBuf;
 
 use torch_file::{Attribute, Checkpoint, Format, InMemory, LocalFile, TorchFile};
+use written::Pickle;
+
+mod written;
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -48,6 +51,112 @@ fn a_module_and_its_state_dict_have_the_same_tensors() {
         assert_eq!(other.tensors.keys().collect::<Vec<_>>(), module.tensors.keys().collect::<Vec<_>>(), "{name}");
         assert_eq!(other_bias, bias, "{name}");
     }
+}
+
+/// The keys of the tensors that make.py saves, each of which has the values 0 to 5 in two rows.
+const ASSORTED: [&str; 13] = [
+    "plain",
+    "float64",
+    "half",
+    "bfloat16",
+    "permuted",
+    "stepped",
+    "expanded",
+    "parameter",
+    "negative",
+    "numpy",
+    "numpy float64, big-endian",
+    "numpy, in columns",
+    "numpy half",
+];
+
+#[test]
+fn every_protocol_gives_the_same_values_in_both_forms() {
+    for protocol in 0..=5 {
+        for (form, format) in [("", Format::Zip), ("-legacy", Format::Legacy)] {
+            let name = format!("protocol-{protocol}{form}.pt");
+            let file = open(&name);
+            assert_eq!(file.format(), format, "{name}");
+            for key in ASSORTED {
+                let tensor = file.root().get(key).unwrap().as_tensor();
+                let tensor = tensor.unwrap_or_else(|| panic!("{name}: {key} is no tensor"));
+                assert_eq!(tensor.shape, [2, 3], "{name}: {key}");
+                let stored = file.stored(tensor).unwrap();
+                assert_eq!(run(stored.read::<f64>()).unwrap(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], "{name}: {key}");
+                assert_eq!(run(stored.read_rows::<f32>(1..2)).unwrap(), [3.0, 4.0, 5.0], "{name}: {key}");
+            }
+            let others = file.root().get("others").unwrap();
+            let others: Vec<String> = others.elements().unwrap().map(|value| value.describe()).collect();
+            let expected = [
+                "None",
+                "the boolean true",
+                "the number 2.5",
+                "the integer -1099511627776",
+                "the text \"Δé\\u\"",
+                "2 bytes",
+                "a list of 1",
+                "a dictionary of 1",
+                "a set of 1",
+            ];
+            assert_eq!(others, expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn networks_in_pytorchs_wrappers_have_the_names_of_the_bare_one() {
+    let names = |name: &str| {
+        let checkpoint = Checkpoint::of(&open(name)).unwrap();
+        (checkpoint.class, checkpoint.tensors.into_keys().collect::<Vec<_>>())
+    };
+    let (class, bare) = names("module.pt");
+    assert_eq!(names("averaged.pt").0, class);
+    assert_eq!(names("averaged.pt").1, bare);
+    assert_eq!(names("compiled-state-dict.pt").1, bare);
+    // Beside the counter of averaged models.
+    let averaged = [&["n_averaged".to_owned()], &bare[..]].concat();
+    let mut found = names("averaged-state-dict.pt").1;
+    found.sort_by_key(|name| name != "n_averaged");
+    assert_eq!(found, averaged);
+}
+
+#[test]
+fn a_compiled_module_is_what_was_compiled() {
+    // The module alone, as the fixture has it, in a call with the compiler's settings.
+    let pickle = Pickle::new().global("torch._dynamo.eval_frame", "OptimizedModule").raw(b"(");
+    let pickle = pickle.global("m", "Tiny").raw(b")\x81}(").text("_parameters").raw(b"}").text("w").whole("0", &[1]);
+    let pickle = pickle.raw(b"s").text("_modules").raw(b"}").text("num_heads").int(3).raw(b"ubNtR");
+    let file = run(TorchFile::open(InMemory::new("compiled.pt", pickle.file(&[("0", &[0; 4])])))).unwrap();
+    let checkpoint = Checkpoint::of(&file).unwrap();
+    assert_eq!(checkpoint.class.as_deref(), Some("Tiny"));
+    assert_eq!(checkpoint.tensors["w"].shape, [1]);
+    assert_eq!(checkpoint.attributes["num_heads"], Attribute::Int(3));
+}
+
+/// One byte of each member's payload, in the fixture whose members are small.
+#[test]
+fn a_flipped_bit_in_any_member_that_is_read_is_found() {
+    let whole = std::fs::read(fixture("protocol-2.pt")).unwrap();
+    let mut found = 0;
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        let read = run(async {
+            let file = TorchFile::open(InMemory::new("flipped.pt", bytes)).await?;
+            let mut values = Vec::new();
+            for key in ASSORTED {
+                let tensor = file.root().get(key).and_then(|value| value.as_tensor()).unwrap();
+                values.extend(file.stored(tensor)?.read::<f64>().await?);
+            }
+            Ok::<_, torch_file::Error<std::convert::Infallible>>(values)
+        });
+        match read {
+            // Headers' times and padding mean nothing.
+            Ok(values) => assert_eq!(values, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0].repeat(ASSORTED.len()), "byte {at}"),
+            Err(error) => found += usize::from(error.to_string().contains("flipped.pt is damaged")),
+        }
+    }
+    assert!(found > 1_000, "{found}");
 }
 
 #[test]

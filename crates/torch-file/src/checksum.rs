@@ -1,0 +1,53 @@
+//! The checksum of a member that is read range by range.
+
+use std::sync::{Mutex, PoisonError};
+
+use crc32fast::Hasher;
+
+use crate::{error::FormatError, zip::Member};
+
+/// Sees the ranges of a member as they are read, and knows at its end whether all of them together have the checksum that
+/// the archive gives it.
+///
+/// It follows the ranges that lie one behind the other from the member's first byte. A reader of some rows in the middle
+/// never comes to the end, and one that starts again starts it again: so it needs to be told nothing.
+pub(crate) struct RunningChecksum {
+    member: Member,
+    expected: u32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    hasher: Hasher,
+    /// Where the bytes seen so far end.
+    end: u64,
+}
+
+impl RunningChecksum {
+    /// Of a member for which the archive has a checksum.
+    pub(crate) fn of(member: &Member) -> Option<Self> {
+        let expected = member.crc()?;
+        Some(Self { member: member.clone(), expected, state: Mutex::default() })
+    }
+
+    /// Takes in the bytes that were read from `start` of the member on.
+    ///
+    /// # Errors
+    /// [`FormatError::Checksum`] where they were the last ones and the whole is not right.
+    pub(crate) fn saw(&self, file: &str, start: u64, bytes: &[u8]) -> Result<(), FormatError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if start == 0 {
+            *state = State::default();
+        }
+        if start != state.end {
+            return Ok(());
+        }
+        state.hasher.update(bytes);
+        state.end += bytes.len() as u64;
+        if state.end == self.member.size() && state.hasher.clone().finalize() != self.expected {
+            return Err(FormatError::Checksum { file: file.to_owned(), member: self.member.name().to_owned() });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! NumPy's arrays in a pickle, as tensors.
+//!
+//! An array is a call of `_reconstruct`, whose state is `(version, shape, type, is in Fortran's order, bytes)`; one of
+//! protocol 5 is a call of `_frombuffer` with bytes, type, shape and order. Its bytes lie in the pickle.
+
+use bytes::Bytes;
+
+use crate::{
+    dtype::DType,
+    rebuild::integers,
+    tensor::{StorageRef, TensorRef},
+    value::{Arena, Id, Node},
+};
+
+/// Whether a function of this module may make arrays. NumPy 2 has renamed `core`.
+pub(crate) fn is_module(module: &str) -> bool {
+    matches!(module, "numpy.core.multiarray" | "numpy._core.multiarray" | "numpy.core.numeric" | "numpy._core.numeric")
+}
+
+/// The type that `numpy.dtype` makes of a name.
+pub(crate) fn element_type(arena: &Arena, name: Id) -> Node {
+    match arena.node(name) {
+        Node::Str(name) => Node::NumpyType { name: *name, big_endian: false },
+        // Not a name that a type of numbers has.
+        _ => Node::None,
+    }
+}
+
+/// A type with its state, `(version, byte order, …)`.
+pub(crate) fn with_byte_order(arena: &Arena, name: crate::value::Span, state: Id) -> Option<Node> {
+    let order = *arena.sequence(state)?.get(1)?;
+    Some(Node::NumpyType { name, big_endian: arena.is_text(order, ">") })
+}
+
+/// The tensor that an array is; `None` where its elements are none of torch's. The error says what contradicts itself.
+pub(crate) fn array(
+    arena: &Arena,
+    shape: Id,
+    dtype: Id,
+    fortran: bool,
+    bytes: Id,
+) -> Result<Option<TensorRef>, String> {
+    let Node::NumpyType { name, big_endian } = arena.node(dtype) else {
+        return Ok(None);
+    };
+    let (Some(dtype), Some(mut bytes)) = (DType::of_numpy(arena.span_bytes(*name)), arena.byte_string(bytes)) else {
+        return Ok(None);
+    };
+    let shape = integers(arena, shape, "size")?;
+    let mut stride = vec![1_i64; shape.len()];
+    let mut elements = 1_i64;
+    let overflow = || format!("a NumPy array of size {shape:?}");
+    let order: Vec<usize> = if fortran { (0..shape.len()).collect() } else { (0..shape.len()).rev().collect() };
+    for dimension in order {
+        stride[dimension] = elements;
+        elements = elements.checked_mul(shape[dimension]).filter(|count| *count >= 0).ok_or_else(overflow)?;
+    }
+    let elements = elements as u64;
+    if elements.checked_mul(dtype.size()) != Some(bytes.len() as u64) {
+        return Err(format!("a NumPy array of {elements} values of {} in {} bytes", dtype.name(), bytes.len()));
+    }
+    if *big_endian && dtype.size() > 1 {
+        let mut swapped = bytes.to_vec();
+        swapped.chunks_exact_mut(dtype.size() as usize).for_each(<[u8]>::reverse);
+        bytes = Bytes::from(swapped);
+    }
+    let storage =
+        StorageRef { key: "of a NumPy array".into(), dtype, elements, first: 0, visible: elements, held: Some(bytes) };
+    TensorRef::new(storage, 0, &shape, &stride).map(Some)
+}
