@@ -73,7 +73,8 @@ class Session:
         documents = [backend.get_role_policy(name, policy)[1] for policy in backend.list_role_policies(name)]
         attached, _ = backend.list_attached_role_policies(name)
         documents += [next(v.document for v in policy.versions if v.is_default) for policy in attached]
-        return [json.loads(document) for document in documents]
+        # CloudFormation's are not text.
+        return [json.loads(document) if isinstance(document, str) else document for document in documents]
 
     def allows(self, action: str, resource: str) -> bool:
         allowed = decision(self.policies(), action, resource, SECURE) == "Allow"
@@ -253,10 +254,15 @@ def body_of(environ: dict) -> bytes:
 def refusal(environ: dict, start_response, service: str, code: str, message: str) -> list[bytes]:
     if service == "s3":
         text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
-        start_response("403 Forbidden", [("Content-Type", "application/xml")])
+        headers = [("Content-Type", "application/xml"), ("x-amz-request-id", uuid.uuid4().hex)]
+        start_response("403 Forbidden", headers)
     else:
         text = json.dumps({"__type": f"{code}Exception", "Type": "User", "message": message})
-        headers = [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-ErrorType", f"{code}Exception")]
+        headers = [
+            ("Content-Type", "application/x-amz-json-1.0"),
+            ("x-amzn-ErrorType", f"{code}Exception"),
+            ("x-amzn-RequestId", str(uuid.uuid4())),
+        ]
         start_response("403 Forbidden" if service == "lambda" else "400 Bad Request", headers)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [text.encode()]
 

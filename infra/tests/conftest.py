@@ -45,14 +45,14 @@ class Stack:
             "PATH": os.environ["PATH"],
         }
 
-    def client(self, service: str):
+    def client(self, service: str, **config):
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
             region_name="us-east-1",
             aws_access_key_id="test",
             aws_secret_access_key="test",
-            config=boto3.session.Config(retries={"total_max_attempts": 1}, read_timeout=300),
+            config=boto3.session.Config(retries={"total_max_attempts": 1}, read_timeout=300, **config),
         )
 
     def run(self, *command, check: bool = True) -> subprocess.CompletedProcess:
@@ -83,7 +83,7 @@ class Stack:
 
 @pytest.fixture(scope="session")
 def stack():
-    with Stack() as stack:
+    with Stack("--enforce-roles", "--limit-memory") as stack:
         yield stack
 
 
