@@ -73,8 +73,7 @@ class Session:
         documents = [backend.get_role_policy(name, policy)[1] for policy in backend.list_role_policies(name)]
         attached, _ = backend.list_attached_role_policies(name)
         documents += [next(v.document for v in policy.versions if v.is_default) for policy in attached]
-        # CloudFormation's are not text.
-        return [json.loads(document) if isinstance(document, str) else document for document in documents]
+        return [json.loads(document) for document in documents]
 
     def allows(self, action: str, resource: str) -> bool:
         allowed = decision(self.policies(), action, resource, SECURE) == "Allow"

@@ -14,6 +14,7 @@ from moto.cloudformation.models import Change, ChangeSet, CloudFormationBackend,
 from moto.cloudformation.parsing import resource_class_from_type
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.common_models import CloudFormationModel
+from moto.iam.models import Role
 from moto.s3.models import s3_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from samtranslator.model.exceptions import InvalidDocumentException
@@ -59,6 +60,7 @@ def install() -> None:
     CloudFormationResponse._validate_different_update = lambda *_: None
     install_state_machines()
     install_architectures()
+    install_policies()
 
 
 def expand(template: dict) -> dict:
@@ -134,6 +136,16 @@ def install_architectures() -> None:
 
     LambdaFunction.create_from_cloudformation_json = with_architectures(LambdaFunction.create_from_cloudformation_json)
     LambdaFunction.update_from_cloudformation_json = with_architectures(LambdaFunction.update_from_cloudformation_json)
+
+
+def install_policies() -> None:
+    """Keeps roles' policies as text; moto keeps those of a template as objects, and then answers what is not JSON."""
+    put_plain = Role.put_policy
+
+    def put(role: Role, name: str, document: str | dict) -> None:
+        put_plain(role, name, document if isinstance(document, str) else json.dumps(document))
+
+    Role.put_policy = put
 
 
 class BucketPolicy(CloudFormationModel):

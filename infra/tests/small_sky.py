@@ -53,9 +53,7 @@ def catalogue(cosmic: Cosmic, result_path: str) -> dict[str, list | bytes]:
     """The columns of predictions.parquet, the numbers bit for bit."""
     table = pandas.read_parquet(io.BytesIO(cosmic.read(f"{result_path}/predictions.parquet")))
     return {
-        name: list(column)
-        if column.dtype == object or column.dtype.name.startswith("str")
-        else column.to_numpy().tobytes()
+        name: column.to_numpy().tobytes() if pandas.api.types.is_numeric_dtype(column) else list(column)
         for name, column in table.items()
     }
 
@@ -64,9 +62,7 @@ def check_complete(sky: SimpleNamespace, result_path: str) -> dict:
     """Fails unless the folder has the whole catalogue, equal to the undisturbed run's; gives Results.json."""
     found = results(sky.cosmic, result_path)
     assert found["complete"] and found["missing"] == [] and found["counts"]["predicted"] == GALAXIES, found
-    columns = catalogue(sky.cosmic, result_path)
-    differing = [
-        name for name in sky.undisturbed.keys() | columns.keys() if columns.get(name) != sky.undisturbed.get(name)
-    ]
+    columns, wanted = catalogue(sky.cosmic, result_path), sky.undisturbed
+    differing = [name for name in wanted.keys() | columns.keys() if columns.get(name) != wanted.get(name)]
     assert not differing, f"{result_path} differs from the undisturbed run in {differing}"
     return found

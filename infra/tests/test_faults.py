@@ -11,14 +11,15 @@ import small_sky
 from conftest import Stack
 from options import FAULTS
 
-# Each kind strikes so many of the functions' requests. No answer costs seconds, and conditional writes are few.
-SHARES = {"hang": 0.03, "409": 0.5}
+# Each kind strikes so many of the functions' requests. A request without an answer costs seconds, answers that carry a
+# body are about half of all, and conditional writes are few.
+SHARES = {"hang": 0.05, "409": 0.5, "cut": 0.2, "short": 0.2, "flip": 0.2}
 SHARE = 0.12
 
 
 @pytest.fixture(scope="module")
 def sky(tmp_path_factory):
-    with Stack("--options", f'{{"retry_pace": {small_sky.RETRY_PACE}}}') as stack:
+    with Stack("--enforce-roles", "--options", f'{{"retry_pace": {small_sky.RETRY_PACE}}}') as stack:
         yield small_sky.deployed(stack, tmp_path_factory.mktemp("small-sky"))
 
 
@@ -30,11 +31,11 @@ def undisturbed_afterwards(sky):
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_of_storage_costs_no_galaxy_and_changes_no_number(sky, kind):
-    sky.stack.options(faults={kind: SHARES.get(kind, SHARE)}, hang_seconds=120, seed=7)
+    sky.stack.options(faults={kind: SHARES.get(kind, SHARE)}, hang_seconds=300, seed=7)
     started = time.monotonic()
     ended = small_sky.run(sky.cosmic, f"fault-{kind}")
     assert ended["status"] == "SUCCEEDED", ended
-    assert time.monotonic() - started < 60, "a request without an answer costs seconds"
+    assert time.monotonic() - started < 120, "a request without an answer must not cost a function's whole time"
     assert sky.stack.options()["happened"].get(kind, 0) > 0, "nothing was put to the test"
     small_sky.check_complete(sky, f"fault-{kind}")
 
@@ -54,7 +55,8 @@ def test_ranks_that_are_throttled_wait_and_none_fails(sky):
 
 
 def test_a_function_above_its_memory_is_named_and_more_memory_mends_the_run(sky):
-    client = sky.stack.client("lambda")
+    # Less than the 128 MB that Lambda has at least, which would be enough.
+    client = sky.stack.client("lambda", parameter_validation=False)
     sky.stack.options(limit_memory=True)
     memory = client.get_function_configuration(FunctionName="cosmic-inference")["MemorySize"]
     client.update_function_configuration(FunctionName="cosmic-inference", MemorySize=64)
