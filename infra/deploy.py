@@ -113,7 +113,9 @@ class Account:
         }
         self.cloudformation = session.client("cloudformation", **options)
         self.s3 = session.client("s3", **options)
-        self.id = session.client("sts", **options).get_caller_identity()["Account"]
+        caller = session.client("sts", **options).get_caller_identity()
+        self.id = caller["Account"]
+        self.partition = caller["Arn"].split(":")[1]
         self.is_aws = ".amazonaws.com" in (urlparse(self.s3.meta.endpoint_url).hostname or "")
         self.poll_seconds = POLL_SECONDS if self.is_aws else LOCAL_POLL_SECONDS
 
@@ -180,8 +182,34 @@ def upload(account: Account, stack: str, template: dict, log: Log) -> None:
 
 
 def ensure_artifacts_bucket(account: Account, bucket: str, log: Log) -> None:
-    if account.has_bucket(bucket):
-        return
+    if not account.has_bucket(bucket):
+        make_artifacts_bucket(account, bucket, log)
+    # Earlier versions made the bucket without a policy.
+    try:
+        account.s3.get_bucket_policy(Bucket=bucket, ExpectedBucketOwner=account.id)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchBucketPolicy":
+            raise
+        account.s3.put_bucket_policy(
+            Bucket=bucket, Policy=json.dumps(tls_only(account.partition, bucket)), ExpectedBucketOwner=account.id
+        )
+
+
+def tls_only(partition: str, bucket: str) -> dict:
+    """A policy that refuses everyone who does not use TLS."""
+    arn = f"arn:{partition}:s3:::{bucket}"
+    statement = {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [arn, f"{arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def make_artifacts_bucket(account: Account, bucket: str, log: Log) -> None:
     log(f"making the bucket {bucket}, for the zips")
     # S3 takes the name of every region but us-east-1, which it takes where none is given.
     place = (

@@ -1,17 +1,20 @@
 """Distributed Maps as on AWS, where moto's interpreter differs: tolerated failures are counted, the ResultWriter writes
 its result files, the item counts are true from the start, and no more children run at once than this machine has room
-for. https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
+for, unless it is to throttle as Lambda does. https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
 """
 
 import json
 import threading
+import time
 import uuid
 from datetime import datetime, timezone
+from types import SimpleNamespace
 
 from moto.stepfunctions.parser.api import HistoryEventType, MapRunFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.distributed_iteration_component import (
     DistributedIterationComponent,
 )
@@ -28,17 +31,23 @@ from moto.stepfunctions.parser.asl.eval.program_state import ProgramError, Progr
 from moto.stepfunctions.parser.asl.eval.states import ItemData, MapData
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 
+from options import Options
 
-def install(concurrency: int) -> None:
+# Children, which are threads here, that run at once where functions are throttled.
+CHILDREN = 100
+
+
+def install(options: Options) -> None:
     """Puts this module's parts into moto's interpreter."""
 
     def map_run(component, env, eval_input) -> None:
-        run_map(component, env, eval_input, concurrency)
+        run_map(component, env, eval_input, CHILDREN if options.throttle else options.concurrency)
 
     DistributedIterationComponent._map_run = map_run
     DistributedItemProcessorWorker.eval = work
     ResultWriter._eval_body = evaluate_result_writer
     ResourceEvalS3._handle_put_object = staticmethod(write_results)
+    retrier_decl.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds * options.retry_pace))
 
 
 def run_map(component, env, eval_input, concurrency: int) -> None:

@@ -8,6 +8,7 @@ when the stack stops.
 """
 
 import argparse
+import json
 import logging
 import os
 import shutil
@@ -28,6 +29,9 @@ from werkzeug.serving import make_server
 import distributed_map
 import functions
 import stacks
+from options import PATH as OPTIONS_PATH
+from options import Options
+from permissions import Permissions
 
 HOST = "127.0.0.1"
 
@@ -42,10 +46,34 @@ def main() -> None:
         metavar="N",
         help="functions that run at once; more wait (default: the number of cores)",
     )
+    parser.add_argument(
+        "--throttle", action="store_true", help="refuse functions above --concurrency, as Lambda does, rather than wait"
+    )
+    parser.add_argument("--limit-memory", action="store_true", help="kill functions above their memory size")
+    parser.add_argument(
+        "--enforce-roles", action="store_true", help="let functions and state machines do only what their roles allow"
+    )
+    parser.add_argument(
+        "--options",
+        type=json.loads,
+        default={},
+        metavar="JSON",
+        help='more of what can go wrong, such as {"faults": {"503": 0.1}, "kill": 0.1}: see infra/local/README.md',
+    )
     parser.add_argument("--verbose", action="store_true", help="log each request on standard error")
     arguments = parser.parse_args()
-    if arguments.concurrency < 1:
-        parser.error("--concurrency must be at least 1")
+    try:
+        options = Options(
+            **{
+                "concurrency": arguments.concurrency,
+                "throttle": arguments.throttle,
+                "limit_memory": arguments.limit_memory,
+                "enforce_roles": arguments.enforce_roles,
+                **arguments.options,
+            }
+        )
+    except (TypeError, ValueError) as error:
+        parser.error(str(error))
 
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.ERROR, format="%(name)s: %(message)s")
     if not arguments.verbose:
@@ -57,11 +85,17 @@ def main() -> None:
 
     folder = Path(tempfile.mkdtemp(prefix="cosmic-stack-"))
     signal.signal(signal.SIGTERM, stop)
+    permissions = Permissions(DomainDispatcherApplication(create_backend_app), options)
+
+    def application(environ: dict, start_response):
+        answers = options.answer if environ["PATH_INFO"] == OPTIONS_PATH else permissions
+        return answers(environ, start_response)
+
     try:
         server = make_server(
             HOST,
             arguments.port,
-            DomainDispatcherApplication(create_backend_app),
+            application,
             threaded=True,
             request_handler=MotoRequestHandler,
         )
@@ -71,10 +105,11 @@ def main() -> None:
         sys.exit(f"failed to start the local stack: port {arguments.port} is taken; choose another with --port")
     address = f"http://{HOST}:{server.port}"
     os.environ["MOTO_PORT"] = str(server.port)
-    pool = functions.Pool(folder, address, arguments.concurrency)
+    pool = functions.Pool(folder, address, options, permissions)
     try:
         functions.install(pool)
-        distributed_map.install(arguments.concurrency)
+        permissions.install(address)
+        distributed_map.install(options)
         stacks.install()
         print(f"ready {address}", flush=True)
         server.serve_forever()

@@ -13,6 +13,8 @@ from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import Change, ChangeSet, CloudFormationBackend, Stack
 from moto.cloudformation.parsing import resource_class_from_type
 from moto.cloudformation.responses import CloudFormationResponse
+from moto.core.common_models import CloudFormationModel
+from moto.iam.models import Role
 from moto.s3.models import s3_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from samtranslator.model.exceptions import InvalidDocumentException
@@ -58,6 +60,7 @@ def install() -> None:
     CloudFormationResponse._validate_different_update = lambda *_: None
     install_state_machines()
     install_architectures()
+    install_policies()
 
 
 def expand(template: dict) -> dict:
@@ -133,6 +136,53 @@ def install_architectures() -> None:
 
     LambdaFunction.create_from_cloudformation_json = with_architectures(LambdaFunction.create_from_cloudformation_json)
     LambdaFunction.update_from_cloudformation_json = with_architectures(LambdaFunction.update_from_cloudformation_json)
+
+
+def install_policies() -> None:
+    """Keeps roles' policies as text; moto keeps those of a template as objects, and then answers what is not JSON."""
+    put_plain = Role.put_policy
+
+    def put(role: Role, name: str, document: str | dict) -> None:
+        put_plain(role, name, document if isinstance(document, str) else json.dumps(document))
+
+    Role.put_policy = put
+
+
+class BucketPolicy(CloudFormationModel):
+    """AWS::S3::BucketPolicy, which moto leaves out."""
+
+    # moto takes the service from it.
+    __module__ = "moto.s3.models"
+
+    def __init__(self, bucket: str):
+        self.physical_resource_id = bucket
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        return "Bucket"
+
+    @staticmethod
+    def cloudformation_type() -> str:
+        return "AWS::S3::BucketPolicy"
+
+    @classmethod
+    def has_cfn_attr(cls, _: str) -> bool:
+        return False
+
+    @classmethod
+    def create_from_cloudformation_json(cls, resource_name, cloudformation_json, account_id, region_name, **_):
+        properties = cloudformation_json["Properties"]
+        policy = json.dumps(properties["PolicyDocument"]).encode()
+        s3_backends[account_id]["aws"].put_bucket_policy(properties["Bucket"], policy)
+        return cls(properties["Bucket"])
+
+    @classmethod
+    def update_from_cloudformation_json(cls, original_resource, new_resource_name, cloudformation_json, *account):
+        return cls.create_from_cloudformation_json(new_resource_name, cloudformation_json, *account)
+
+    @classmethod
+    def delete_from_cloudformation_json(cls, resource_name, cloudformation_json, account_id, region_name):
+        s3_backends[account_id]["aws"].delete_bucket_policy(resource_name)
 
 
 def install_state_machines() -> None:

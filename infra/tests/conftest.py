@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,20 +45,30 @@ class Stack:
             "PATH": os.environ["PATH"],
         }
 
-    def client(self, service: str):
+    def client(self, service: str, **config):
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
             region_name="us-east-1",
             aws_access_key_id="test",
             aws_secret_access_key="test",
-            config=boto3.session.Config(retries={"total_max_attempts": 1}, read_timeout=300),
+            config=boto3.session.Config(retries={"total_max_attempts": 1}, read_timeout=300, **config),
         )
 
     def run(self, *command, check: bool = True) -> subprocess.CompletedProcess:
         done = subprocess.run(list(map(str, command)), cwd=ROOT, env=self.environment, capture_output=True, text=True)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
+
+    def options(self, **changes) -> dict:
+        """Changes the stack's options, and gives all of them with the counts of what happened since the last change."""
+        request = urllib.request.Request(
+            f"{self.endpoint}/local-stack/options",
+            data=json.dumps(changes).encode() if changes else None,
+            method="PUT" if changes else "GET",
+        )
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
 
     def cosmic(self, *arguments, check: bool = True) -> subprocess.CompletedProcess:
         return self.run(COSMIC, *arguments, check=check)
@@ -72,7 +83,7 @@ class Stack:
 
 @pytest.fixture(scope="session")
 def stack():
-    with Stack() as stack:
+    with Stack("--enforce-roles", "--limit-memory") as stack:
         yield stack
 
 
@@ -88,13 +99,18 @@ def demo_sky(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def cosmic(stack, demo_sky):
     """Cosmic deployed, with its demo's galaxies and model uploaded."""
-    assert (ROOT / "target/lambda/package.json").is_file(), "run scripts/test.sh, which packages first"
-    deploy = [sys.executable, ROOT / "infra/deploy.py", "--json"]
-    deployed = json.loads(stack.run(*deploy, "--parameter", "DataBucketName=cosmic-demo").stdout)
+    cosmic = deploy(stack)
     upload = [sys.executable, ROOT / "scripts/lib/upload.py"]
     stack.run(*upload, demo_sky, "s3://cosmic-demo/demo/partitions")
     stack.run(*upload, MODEL.parent, "s3://cosmic-demo/demo")
-    return Cosmic(stack, deploy, deployed)
+    return cosmic
+
+
+def deploy(stack: Stack) -> "Cosmic":
+    assert (ROOT / "target/lambda/package.json").is_file(), "run scripts/test.sh, which packages first"
+    command = [sys.executable, ROOT / "infra/deploy.py", "--json"]
+    deployed = json.loads(stack.run(*command, "--parameter", "DataBucketName=cosmic-demo").stdout)
+    return Cosmic(stack, command, deployed)
 
 
 class Cosmic(SimpleNamespace):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import uuid
 import zipfile
 from pathlib import Path
@@ -16,8 +17,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import Stack
-
-ROLE = "arn:aws:iam::123456789012:role/any"
 
 # The loop of a custom runtime; `handle(event, headers)` comes before it.
 RUNTIME = """#!{python}
@@ -46,6 +45,7 @@ def handle(event, headers):
     time.sleep(event.get("sleep", 0))
     if "exit" in event: os._exit(event["exit"])
     if "fail" in event: raise ValueError(event["fail"])
+    if "use" in event: return len(bytes(event["use"] << 20).replace(b"\\0", b"1"))
     if "megabytes" in event: return "x" * (event["megabytes"] << 20)
     left = int(headers["Lambda-Runtime-Deadline-Ms"]) / 1000 - time.time()
     return {"pid": os.getpid(), "left": left, "memory": os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"],
@@ -59,7 +59,7 @@ class Function:
     def __init__(self, stack: Stack, code: str | bytes = HANDLER, timeout: int = 20, **configuration):
         self.client, self.logs = stack.client("lambda"), stack.client("logs")
         self.name = f"function-{uuid.uuid4().hex[:8]}"
-        role = stack.client("iam").create_role(RoleName=self.name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        role = make_role(stack, self.name, "lambda")
         self.arn = self.client.create_function(
             FunctionName=self.name,
             Role=role,
@@ -99,6 +99,24 @@ def zipped(code: str | bytes) -> bytes:
 @pytest.fixture(scope="module")
 def function(stack):
     return Function(stack, Environment={"Variables": {"GREETING": "hello"}})
+
+
+def policy(statements: list[dict]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def make_role(stack: Stack, name: str, service: str, **allowed) -> str:
+    """A role of a service, with what is allowed as lists of resources by action; gives its ARN."""
+    trust = [{"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}]
+    iam = stack.client("iam")
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))["Role"]["Arn"]
+    if allowed:
+        statements = [
+            {"Effect": "Allow", "Action": action.replace("_", ":"), "Resource": resources}
+            for action, resources in allowed.items()
+        ]
+        iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy(statements))
+    return arn
 
 
 def milliseconds(report: dict[str, str], field: str) -> float:
@@ -147,6 +165,50 @@ def test_a_function_that_takes_too_long_is_killed(stack):
     assert failed and error["errorType"] == "Sandbox.Timedout" and "after 1.00 seconds" in error["errorMessage"]
     assert function.report()["Status"] == "timeout"
     assert not Path(f"/proc/{before['pid']}").exists()
+
+
+def test_a_function_above_its_memory_is_killed(stack):
+    function = Function(stack)
+    assert function.invoke(use=100)[0] is None
+    failed, error = function.invoke(use=600)
+    assert failed and error["errorType"] == "Runtime.OutOfMemory"
+    assert function.report()["Error Type"] == "Runtime.OutOfMemory"
+    assert int(function.report()["Max Memory Used"].removesuffix(" MB")) > 512
+    assert function.invoke()[0] is None
+
+
+def test_a_role_that_lambda_cannot_assume_runs_no_function(stack):
+    function = Function(stack)
+    iam = stack.client("iam")
+    for condition in ({"aws:SourceAccount": "210987654321"}, {"aws:SourceArn": "unknown here"}):
+        trust = {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+            "Condition": {"StringEquals": condition},
+        }
+        iam.update_assume_role_policy(RoleName=function.name, PolicyDocument=policy([trust]))
+        with pytest.raises(ClientError, match="AccessDenied"):
+            function.invoke()
+
+
+def test_functions_above_the_limit_are_refused_where_the_stack_throttles():
+    with Stack("--concurrency", "1", "--throttle") as stack:
+        function = Function(stack)
+        running = threading.Thread(target=function.invoke, kwargs={"sleep": 1})
+        running.start()
+        time.sleep(0.5)
+        with pytest.raises(ClientError, match="TooManyRequestsException") as refused:
+            function.invoke()
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+        running.join()
+        assert function.invoke()[0] is None
+
+
+def test_options_that_do_not_exist_are_refused(stack):
+    for wrong in ({"fault": {}}, {"faults": {"flood": 0.1}}, {"faults": {"500": 0.6, "cut": 0.6}}, {"kill": 2}):
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            stack.options(**wrong)
 
 
 def test_answers_above_six_megabytes_are_refused(function):
@@ -232,7 +294,11 @@ def run_map(stack, function: Function, items: list[dict], **fields) -> tuple[dic
             }
         },
     }
-    machine = states.create_state_machine(name=name, definition=json.dumps(definition), roleArn=ROLE)["stateMachineArn"]
+    objects = [f"arn:aws:s3:::{name}/*"]
+    role = make_role(
+        stack, name, "states", lambda_InvokeFunction=[function.arn], s3_GetObject=objects, s3_PutObject=objects
+    )
+    machine = states.create_state_machine(name=name, definition=json.dumps(definition), roleArn=role)["stateMachineArn"]
     arn = states.start_execution(stateMachineArn=machine, name="run", input=json.dumps({"bucket": name}))[
         "executionArn"
     ]
