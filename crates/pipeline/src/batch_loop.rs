@@ -6,7 +6,7 @@
 use std::{ops::Range, sync::Arc, time::Instant};
 
 use astromae::Engine;
-use catalogue::{CatalogueRows, flags};
+use catalogue::{CatalogueRows, flags, plausible};
 use galaxies::{BANDS, Dataset, Galaxies, PIXELS};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -42,6 +42,8 @@ pub struct Work {
     pub rows: u64,
     /// Rows without a predicted redshift.
     pub flagged: u64,
+    /// Rows whose spectroscopic redshift is a number that cannot be one, such as −99, and is taken as unknown.
+    pub implausible_redshifts: u64,
     /// Number of calls of the engine.
     pub batches: u64,
     /// Bytes of the rows, as they are in the files.
@@ -136,6 +138,7 @@ impl BatchLoop<'_> {
                 pace.batch_took(took);
                 work.inference_seconds += took.as_secs_f64();
                 work.batches += 1;
+                work.implausible_redshifts += chunk.implausible_redshifts(batch.clone());
                 let rows = chunk.catalogue_rows(batch, z_phot);
                 work.rows += rows.len() as u64;
                 work.flagged += rows.flagged();
@@ -176,11 +179,17 @@ impl Chunk {
         let input_flags = self.flags[batch.clone()].iter();
         let flags: Vec<u8> = input_flags.zip(&z_phot).map(|(input, z)| flags::of_prediction(*input, *z)).collect();
         let z_spec = match &self.galaxies.redshifts {
-            Some(redshifts) => redshifts[batch].iter().map(|z| Some(*z).filter(|z| z.is_finite())).collect(),
+            Some(redshifts) => redshifts[batch].iter().map(|z| plausible::is_redshift(*z).then_some(*z)).collect(),
             None => vec![None; flags.len()],
         };
         let z_phot = z_phot.into_iter().zip(&flags).map(|(z, flags)| (*flags == 0).then_some(z)).collect();
         CatalogueRows { source_file: self.file.clone(), first_row, z_spec, z_phot, flags }
+    }
+
+    /// Rows of a batch whose redshift is finite and cannot be one. NaN and infinity say that none is known.
+    fn implausible_redshifts(&self, batch: Range<usize>) -> u64 {
+        let redshifts = self.galaxies.redshifts.as_ref().map_or(&[][..], |redshifts| &redshifts[batch]);
+        redshifts.iter().filter(|z| z.is_finite() && !plausible::is_redshift(**z)).count() as u64
     }
 }
 

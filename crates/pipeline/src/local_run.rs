@@ -86,8 +86,7 @@ impl LocalRun<'_> {
             .run(inputs, |rows| {
                 catalogue.write(&rows).map_err(unwritten)?;
                 comparison.add(&rows);
-                counts.rows += rows.len() as u64;
-                counts.flagged += rows.flagged();
+                counts.add(&rows);
                 progress(Progress { rows: counts.rows, of });
                 Ok(())
             })
@@ -102,8 +101,8 @@ impl LocalRun<'_> {
         let sink = catalogue.finish(&made_by).map_err(unwritten)?;
         // Not left to the drop, which hides that the disk is full.
         sink.into_inner().map_err(|error| io_error(error.into_error()))?.sync_all().map_err(io_error)?;
-        counts.predicted = counts.rows - counts.flagged;
         counts.compared = comparison.compared();
+        counts.implausible_redshifts = work.implausible_redshifts;
 
         let title = format!("{} · {}", self.model, self.engine.name());
         let picture =

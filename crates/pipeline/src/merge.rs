@@ -62,10 +62,9 @@ impl Merge {
         for rows in &rows {
             self.catalogue.write(rows).map_err(encode)?;
             self.comparison.add(rows);
-            self.counts.rows += rows.len() as u64;
-            self.counts.flagged += rows.flagged();
-            self.counts.predicted += rows.z_phot.iter().flatten().count() as u64;
+            self.counts.add(rows);
         }
+        self.counts.implausible_redshifts += record.run.work.implausible_redshifts;
         self.ranks.push(record.run);
         Ok(Addition::Added)
     }

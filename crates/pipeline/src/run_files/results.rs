@@ -1,6 +1,6 @@
 //! `Results.json`: metrics, counts, timings, what is missing, and what made it.
 
-use catalogue::{Metrics, Provenance};
+use catalogue::{CatalogueRows, Flag, FlagCounts, Metrics, Provenance, plausible::REDSHIFTS};
 use serde::{Deserialize, Serialize};
 
 use crate::{payload::Payload, run_files::record::RankRun};
@@ -8,9 +8,9 @@ use crate::{payload::Payload, run_files::record::RankRun};
 /// What a run has to say of itself. The metrics stand at the top level, under the published names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Results {
-    /// Of the rows that have both redshifts; absent where there is none.
+    /// Of the rows that have both redshifts.
     #[serde(flatten)]
-    pub metrics: Option<Metrics>,
+    pub metrics: Metrics,
     pub counts: Counts,
     /// Whether every planned row is in the catalogue.
     pub complete: bool,
@@ -35,8 +35,41 @@ pub struct Counts {
     pub predicted: u64,
     /// Rows that are flagged, and have none.
     pub flagged: u64,
+    /// Those rows by their flags, of which one may have two.
+    pub flags: FlagCounts,
     /// Rows with both a spectroscopic and a predicted redshift: those the metrics are over.
     pub compared: u64,
+    /// Rows whose spectroscopic redshift is a number that cannot be one, and is taken as unknown.
+    pub implausible_redshifts: u64,
+}
+
+impl Counts {
+    /// Counts some of the catalogue's rows.
+    pub(crate) fn add(&mut self, rows: &CatalogueRows) {
+        self.rows += rows.len() as u64;
+        self.flagged += rows.flagged();
+        self.flags.add(&rows.flags);
+        self.predicted += rows.z_phot.iter().flatten().count() as u64;
+    }
+
+    /// What of a run's data a person should look at, if anything.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.implausible_redshifts > 0 {
+            let (low, high) = REDSHIFTS.into_inner();
+            warnings.push(format!(
+                "{} spectroscopic redshifts lie outside {low} to {high}, where none can be: they are taken as unknown",
+                self.implausible_redshifts
+            ));
+        }
+        for flag in Flag::ALL {
+            let rows = self.flags.of(flag);
+            if rows > 0 {
+                warnings.push(format!("{rows} galaxies have the flag {}: {}", flag.name(), flag.meaning()));
+            }
+        }
+        warnings
+    }
 }
 
 /// A rank (or, in local inference, a file) that is not in the catalogue.
