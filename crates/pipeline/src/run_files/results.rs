@@ -52,20 +52,25 @@ impl Counts {
         self.predicted += rows.z_phot.iter().flatten().count() as u64;
     }
 
-    /// What of a run's data a person should look at, if anything.
+    /// What of a run's data a person should look at, if anything: a sentence each, with the number of galaxies.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.implausible_redshifts > 0 {
             let (low, high) = REDSHIFTS.into_inner();
             warnings.push(format!(
-                "{} spectroscopic redshifts lie outside {low} to {high}, where none can be: they are taken as unknown",
-                self.implausible_redshifts
+                "{} of {} galaxies: the spectroscopic redshift is outside {low} to {high}, and taken as unknown",
+                self.implausible_redshifts, self.rows
             ));
         }
         for flag in Flag::ALL {
-            let rows = self.flags.of(flag);
-            if rows > 0 {
-                warnings.push(format!("{rows} galaxies have the flag {}: {}", flag.name(), flag.meaning()));
+            let flagged = self.flags.of(flag);
+            if flagged > 0 {
+                warnings.push(format!(
+                    "{flagged} of {} galaxies: {} (flag {})",
+                    self.rows,
+                    flag.meaning(),
+                    flag.name()
+                ));
             }
         }
         warnings
