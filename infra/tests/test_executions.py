@@ -57,7 +57,9 @@ def test_the_demo_gives_a_redshift_for_each_galaxy(cosmic, demo):
         "rows": DEMO_GALAXIES,
         "predicted": DEMO_GALAXIES,
         "flagged": 0,
+        "flags": {"bad_image": 0, "bad_magnitude": 0, "bad_prediction": 0},
         "compared": DEMO_GALAXIES,
+        "implausible_redshifts": 0,
     }
     assert results["made_by"]["model"] == "demo/model.safetensors"
 
@@ -156,7 +158,9 @@ def test_a_world_size_above_the_number_of_rows_is_a_rank_per_row(cosmic, demo_sk
         "rows": 1,
         "predicted": 1,
         "flagged": 0,
+        "flags": {"bad_image": 0, "bad_magnitude": 0, "bad_prediction": 0},
         "compared": 1,
+        "implausible_redshifts": 0,
     }
 
 

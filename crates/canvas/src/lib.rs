@@ -3,7 +3,10 @@
 //! Pictures are drawn by plotters without any of the system's fonts, so that they look the same on every machine and in a
 //! Lambda function, which has none.
 
-use std::sync::OnceLock;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::OnceLock,
+};
 
 use plotters::{
     backend::BitMapBackend,
@@ -21,7 +24,7 @@ pub const FONT: &str = "sans-serif";
 /// A subset of DejaVu Sans: see `assets/make_font.py` and the notice beside it.
 const FONT_BYTES: &[u8] = include_bytes!("../assets/dejavu-sans.ttf");
 
-/// Drawing failed. Nothing in the data causes it.
+/// Drawing failed. What a picture shows is whole without it: whoever draws decides whether to go on.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct DrawError(String);
@@ -43,7 +46,8 @@ pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 /// the same bytes.
 ///
 /// # Errors
-/// What `drawing` says.
+/// What `drawing` says; and where it panics, as plotters does where coordinates overflow. The picture is dropped then, so
+/// that nothing half drawn is seen.
 pub fn render(
     size: (u32, u32),
     background: &RGBColor,
@@ -54,12 +58,13 @@ pub fn render(
         return Err(DrawError("the font cannot be read".into()));
     }
     let mut pixels = vec![255; size.0 as usize * size.1 as usize * 3];
-    {
+    catch_unwind(AssertUnwindSafe(|| {
         let root = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
         root.fill(background).map_err(DrawError::of)?;
         drawing(&root)?;
-        root.present().map_err(DrawError::of)?;
-    }
+        root.present().map_err(DrawError::of)
+    }))
+    .unwrap_or_else(|_| Err(DrawError("the drawing library panicked".into())))?;
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, size.0, size.1);
     encoder.set_color(png::ColorType::Rgb);
@@ -97,6 +102,11 @@ impl Anchor {
         Self { at, horizontal: HPos::Right, vertical: VPos::Bottom }
     }
 
+    /// An anchor for the lower left corner of a text.
+    pub fn lower_left(at: (i32, i32)) -> Self {
+        Self { at, horizontal: HPos::Left, vertical: VPos::Bottom }
+    }
+
     /// An anchor for the middle of the left side of a text.
     pub fn left(at: (i32, i32)) -> Self {
         Self { at, horizontal: HPos::Left, vertical: VPos::Center }
@@ -123,4 +133,21 @@ pub fn rotated_text(
         .color(colour)
         .pos(Pos::new(HPos::Center, VPos::Center));
     area.draw(&Text::new(text.to_owned(), middle, style)).map_err(DrawError::of)
+}
+
+#[cfg(test)]
+mod tests {
+    use plotters::style::WHITE;
+
+    use super::*;
+
+    #[test]
+    fn a_drawing_that_panics_is_an_error() {
+        let size = (20, 10);
+        assert!(render(size, &WHITE, |area| text(area, "z", 9, Anchor::left((2, 5)), &GREY)).is_ok());
+        let error = render(size, &WHITE, |_| panic!("attempt to add with overflow")).unwrap_err();
+        assert!(error.to_string().contains("panicked"), "{error}");
+    }
+
+    const GREY: RGBColor = RGBColor(110, 110, 110);
 }

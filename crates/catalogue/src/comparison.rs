@@ -2,9 +2,12 @@
 
 use canvas::DrawError;
 
-use crate::{metrics::Metrics, picture, rows::CatalogueRows};
+use crate::{metrics::Metrics, picture, plausible::is_redshift, rows::CatalogueRows};
 
 /// The redshifts of galaxies that have both, and the predictions of those that have no spectroscopic one.
+///
+/// A number that cannot be a redshift counts as none: whoever made the rows has said so already, and of a foreign file's rows
+/// nothing that is averaged or drawn may be infinite either.
 #[derive(Debug, Default)]
 pub struct Comparison {
     z_spec: Vec<f64>,
@@ -16,19 +19,21 @@ impl Comparison {
     /// Takes the redshifts of some rows.
     pub fn add(&mut self, rows: &CatalogueRows) {
         for (z_spec, z_phot) in rows.z_spec.iter().zip(&rows.z_phot) {
+            let z_spec = z_spec.filter(|z| is_redshift(*z));
+            let z_phot = z_phot.filter(|z| is_redshift((*z).into()));
             match (z_spec, z_phot) {
                 (Some(z_spec), Some(z_phot)) => {
-                    self.z_spec.push(*z_spec);
-                    self.z_phot.push(*z_phot);
+                    self.z_spec.push(z_spec);
+                    self.z_phot.push(z_phot);
                 }
-                (None, Some(z_phot)) => self.z_phot_alone.push(*z_phot),
+                (None, Some(z_phot)) => self.z_phot_alone.push(z_phot),
                 (_, None) => {}
             }
         }
     }
 
-    /// The metrics, where any galaxy has both redshifts.
-    pub fn metrics(&self) -> Option<Metrics> {
+    /// The metrics of the galaxies with both redshifts, all null where there is none.
+    pub fn metrics(&self) -> Metrics {
         Metrics::of(&self.z_spec, &self.z_phot)
     }
 
@@ -39,12 +44,20 @@ impl Comparison {
 
     /// Draws inference.png, of the galaxies with both redshifts, or of the predictions where no other redshift is known.
     ///
+    /// A picture that cannot be drawn costs the picture alone, since a catalogue and its metrics are whole without it: then
+    /// the picture says why, and so does the second value.
+    ///
     /// # Errors
-    /// [`DrawError`], which no data can cause.
-    pub fn picture(&self, title: &str) -> Result<Vec<u8>, DrawError> {
-        match self.metrics() {
-            Some(metrics) => picture::draw(&self.z_spec, &self.z_phot, &metrics, title),
-            None => picture::draw_distribution(&self.z_phot_alone, title),
+    /// [`DrawError`] where not even that can be drawn.
+    pub fn picture(&self, title: &str) -> Result<(Vec<u8>, Option<DrawError>), DrawError> {
+        let drawn = if self.z_spec.is_empty() {
+            picture::draw_distribution(&self.z_phot_alone, title)
+        } else {
+            picture::draw(&self.z_spec, &self.z_phot, &self.metrics(), title)
+        };
+        match drawn {
+            Ok(picture) => Ok((picture, None)),
+            Err(error) => Ok((picture::draw_apology(&error)?, Some(error))),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The product: one row per galaxy with its predicted redshift, in the input's order, or with the reason why there is none.
 //!
-//! - [`CatalogueRows`] are rows as columns, [`flags`] says why a redshift is missing, [`Provenance`] what made a catalogue.
+//! - [`CatalogueRows`] are rows as columns, a [`Flag`] says why a redshift is missing, [`Provenance`] what made a catalogue.
+//! - [`plausible`] says which numbers can be a redshift, a magnitude or a pixel.
 //! - [`CatalogueWriter`] and [`read()`] are its form as Parquet.
 //! - [`Comparison`] collects redshifts, of which [`Metrics`] are computed and inference.png is drawn.
 #![warn(missing_docs)]
@@ -10,11 +11,13 @@ pub mod flags;
 mod metrics;
 mod parquet_file;
 mod picture;
+pub mod plausible;
 mod provenance;
 mod rows;
 
 pub use canvas::DrawError;
 pub use comparison::Comparison;
+pub use flags::{Flag, FlagCounts};
 pub use metrics::{Metrics, Rail};
 pub use parquet::errors::ParquetError;
 pub use parquet_file::{CatalogueWriter, read, read_metadata};

@@ -6,135 +6,197 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Metrics of n ≥ 1 galaxies with both redshifts, by AstroMAE's definitions.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// Metrics of n galaxies with both redshifts, by AstroMAE's definitions. Each is finite, or `None` (null) where it cannot be
+/// computed: all where n is 0, and one alone where its own formula has no finite value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Number of galaxies.
     pub n: u64,
     /// Mean of |z_phot − z_spec|.
     #[serde(rename = "MAE")]
-    pub mae: f64,
+    pub mae: Option<f64>,
     /// Mean of (z_phot − z_spec)².
     #[serde(rename = "MSE")]
-    pub mse: f64,
+    pub mse: Option<f64>,
     /// Mean of dz.
     #[serde(rename = "Bias")]
-    pub bias: f64,
+    pub bias: Option<f64>,
     /// σ_NMAD: 1.48 × median of |dz − median of dz|.
     #[serde(rename = "Precision")]
-    pub precision: f64,
+    pub precision: Option<f64>,
     /// 1 − (sum of squared errors) / (sum of squares about the mean z_spec); null where all z_spec are the same.
     #[serde(rename = "R2")]
     pub r2: Option<f64>,
     /// Fraction with |dz| > 0.05.
     #[serde(rename = "outliers_0.05")]
-    pub outliers_005: f64,
+    pub outliers_005: Option<f64>,
     /// Fraction with |dz| > 0.15.
     #[serde(rename = "outliers_0.15")]
-    pub outliers_015: f64,
+    pub outliers_015: Option<f64>,
     /// The same galaxies by RAIL's definitions.
     pub rail: Rail,
 }
 
 /// Metrics as RAIL (LSST-DESC) defines them.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rail {
     /// Median of dz.
-    pub bias: f64,
+    pub bias: Option<f64>,
     /// σ_IQR: interquartile range of dz / 1.349.
-    pub sigma_iqr: f64,
+    pub sigma_iqr: Option<f64>,
     /// Fraction with |dz| > max(0.06, 3 σ_IQR).
-    pub outliers: f64,
+    pub outliers: Option<f64>,
 }
 
 impl Metrics {
-    /// Metrics of pairs of redshifts, all finite; `None` of no pairs at all.
-    pub fn of(z_spec: &[f64], z_phot: &[f32]) -> Option<Self> {
+    /// Metrics of pairs of redshifts.
+    pub fn of(z_spec: &[f64], z_phot: &[f32]) -> Self {
         let pairs = || z_spec.iter().zip(z_phot).map(|(spec, phot)| (*spec, f64::from(*phot)));
         let n = z_spec.len().min(z_phot.len());
-        if n == 0 {
-            return None;
-        }
-        let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / n as f64;
+        let mean = |values: &mut dyn Iterator<Item = f64>| finite(values.sum::<f64>() / n as f64);
         let mse = mean(&mut pairs().map(|(spec, phot)| (phot - spec).powi(2)));
         let mean_spec = mean(&mut pairs().map(|(spec, _)| spec));
-        let variance = mean(&mut pairs().map(|(spec, _)| (spec - mean_spec).powi(2)));
+        let variance = mean_spec
+            .filter(|_| !are_equal(pairs().map(|(spec, _)| spec)))
+            .and_then(|mean_spec| mean(&mut pairs().map(|(spec, _)| (spec - mean_spec).powi(2))));
 
-        let mut dz: Vec<f64> = pairs().map(|(spec, phot)| (phot - spec) / (1.0 + spec)).collect();
-        let bias = mean(&mut dz.iter().copied());
-        let fraction = |dz: &[f64], limit: f64| dz.iter().filter(|dz| dz.abs() > limit).count() as f64 / n as f64;
-        let (outliers_005, outliers_015) = (fraction(&dz, 0.05), fraction(&dz, 0.15));
-        let [q25, median, q75] = [0.25, 0.5, 0.75].map(|q| quantile(&mut dz, q));
-        let sigma_iqr = (q75 - q25) / 1.349;
-        let rail = Rail { bias: median, sigma_iqr, outliers: fraction(&dz, (3.0 * sigma_iqr).max(0.06)) };
-        let mut deviations: Vec<f64> = dz.iter().map(|dz| (dz - median).abs()).collect();
-        Some(Self {
+        let mut metrics = Self {
             n: n as u64,
             mae: mean(&mut pairs().map(|(spec, phot)| (phot - spec).abs())),
             mse,
-            bias,
-            precision: 1.48 * quantile(&mut deviations, 0.5),
-            r2: (variance > 0.0).then(|| 1.0 - mse / variance),
-            outliers_005,
-            outliers_015,
-            rail,
-        })
+            r2: mse.zip(variance).and_then(|(mse, variance)| finite(1.0 - mse / variance)),
+            ..Self::default()
+        };
+        let mut dz: Vec<f64> = pairs().map(|(spec, phot)| (phot - spec) / (1.0 + spec)).collect();
+        if !dz.iter().all(|dz| dz.is_finite()) {
+            return metrics;
+        }
+        let fraction = |dz: &[f64], limit: f64| mean(&mut dz.iter().map(|dz| f64::from(u8::from(dz.abs() > limit))));
+        metrics.bias = mean(&mut dz.iter().copied());
+        metrics.outliers_005 = fraction(&dz, 0.05);
+        metrics.outliers_015 = fraction(&dz, 0.15);
+        let [q25, median, q75] = [0.25, 0.5, 0.75].map(|q| quantile(&mut dz, q));
+        let sigma_iqr = q25.zip(q75).and_then(|(q25, q75)| finite((q75 - q25) / 1.349));
+        metrics.rail = Rail {
+            bias: median,
+            sigma_iqr,
+            outliers: sigma_iqr.and_then(|sigma_iqr| fraction(&dz, (3.0 * sigma_iqr).max(0.06))),
+        };
+        metrics.precision = median.and_then(|median| {
+            let mut deviations: Vec<f64> = dz.iter().map(|dz| (dz - median).abs()).collect();
+            quantile(&mut deviations, 0.5).and_then(|deviation| finite(1.48 * deviation))
+        });
+        metrics
     }
 }
 
-/// The q-quantile of at least one value, between neighbours by linear interpolation, as NumPy's default is. Reorders
-/// the values.
-pub(crate) fn quantile(values: &mut [f64], q: f64) -> f64 {
-    let position = q * (values.len() - 1) as f64;
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+/// Whether values are the same up to the rounding of f32, in which most redshifts are kept. Spectra do not tell closer
+/// ones apart, and what is computed of their spread is rounding: of three times 0.1, a variance of 2·10⁻³⁴.
+fn are_equal(values: impl Iterator<Item = f64>) -> bool {
+    let (low, high) =
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    high - low <= f64::from(f32::EPSILON) * low.abs().max(high.abs())
+}
+
+/// The q-quantile, between neighbours by linear interpolation, as NumPy's default is; `None` of no values, and where it is
+/// not finite. Reorders the values.
+pub(crate) fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
+    let position = q * values.len().checked_sub(1)? as f64;
     let below = position.floor() as usize;
     let (_, low, above) = values.select_nth_unstable_by(below, f64::total_cmp);
     let low = *low;
-    match above.iter().copied().min_by(f64::total_cmp) {
+    finite(match above.iter().copied().min_by(f64::total_cmp) {
         Some(high) => low + (position - below as f64) * (high - low),
         None => low,
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
+    fn close(found: Option<f64>, expected: f64) {
+        assert!((found.unwrap() - expected).abs() < 1e-7, "{found:?} is not {expected}");
+    }
+
+    /// All figures but n.
+    fn figures(metrics: &Metrics) -> [Option<f64>; 10] {
+        let Metrics { n: _, mae, mse, bias, precision, r2, outliers_005, outliers_015, rail } = *metrics;
+        [mae, mse, bias, precision, r2, outliers_005, outliers_015, rail.bias, rail.sigma_iqr, rail.outliers]
     }
 
     #[test]
     fn four_galaxies_worked_out_by_hand() {
         // dz = 0.1, 0, −0.1, 0.2
-        let metrics = Metrics::of(&[0.0, 1.0, 0.0, 0.25], &[0.1, 1.0, -0.1, 0.5]).unwrap();
-        let exact = |value: f32, expected: f64| assert!((f64::from(value) - expected).abs() < 1e-6);
-        exact(metrics.mae as f32, 0.1125);
-        exact(metrics.mse as f32, (0.01 + 0.0 + 0.01 + 0.0625) / 4.0);
-        exact(metrics.bias as f32, 0.05);
+        let metrics = Metrics::of(&[0.0, 1.0, 0.0, 0.25], &[0.1, 1.0, -0.1, 0.5]);
+        close(metrics.mae, 0.1125);
+        close(metrics.mse, (0.01 + 0.0 + 0.01 + 0.0625) / 4.0);
+        close(metrics.bias, 0.05);
         // median dz = 0.05, deviations 0.05, 0.05, 0.15, 0.15
-        exact(metrics.precision as f32, 1.48 * 0.1);
-        exact(metrics.rail.bias as f32, 0.05);
+        close(metrics.precision, 1.48 * 0.1);
+        close(metrics.rail.bias, 0.05);
         // quartiles −0.025 and 0.125
-        exact(metrics.rail.sigma_iqr as f32, 0.15 / 1.349);
-        close(metrics.outliers_005, 0.75);
-        close(metrics.outliers_015, 0.25);
-        close(metrics.rail.outliers, 0.0);
+        close(metrics.rail.sigma_iqr, 0.15 / 1.349);
+        assert_eq!((metrics.outliers_005, metrics.outliers_015), (Some(0.75), Some(0.25)));
+        assert_eq!(metrics.rail.outliers, Some(0.0));
         // Sum of squares about the mean 0.3125: 0.671875
-        exact(metrics.r2.unwrap() as f32, 1.0 - 0.0825 / 0.671875);
+        close(metrics.r2, 1.0 - 0.0825 / 0.671875);
     }
 
     #[test]
     fn perfect_redshifts_have_no_error() {
-        let metrics = Metrics::of(&[0.5, 0.25, 0.125], &[0.5, 0.25, 0.125]).unwrap();
-        assert_eq!((metrics.mae, metrics.bias, metrics.precision, metrics.r2), (0.0, 0.0, 0.0, Some(1.0)));
+        let metrics = Metrics::of(&[0.5, 0.25, 0.125], &[0.5, 0.25, 0.125]);
+        assert_eq!(figures(&metrics).map(Option::unwrap), [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]
-    fn what_cannot_be_computed_is_null_and_never_nan() {
-        assert_eq!(Metrics::of(&[], &[]), None);
-        let one = Metrics::of(&[0.5], &[0.25]).unwrap();
-        assert_eq!((one.n, one.r2), (1, None));
-        assert!(serde_json::to_string(&one).unwrap().contains("\"R2\":null"));
-        assert_eq!(Metrics::of(&[0.5, 0.5], &[0.5, 0.25]).unwrap().r2, None);
+    fn no_galaxy_has_no_metrics() {
+        let none = Metrics::of(&[], &[]);
+        assert_eq!(none, Metrics::default());
+        assert!(serde_json::to_string(&none).unwrap().starts_with(r#"{"n":0,"MAE":null,"MSE":null"#));
+    }
+
+    #[test]
+    fn equal_redshifts_have_all_metrics_but_r2() {
+        let far_apart = [0.2_f32, 0.4, 0.1, 0.3];
+        let almost = [0.3, 0.1 + 0.2, f64::from(0.3_f32)];
+        for z_spec in [&[0.5][..], &[0.5, 0.5], &[0.1, 0.1, 0.1], &[0.0, 0.0], &almost] {
+            let metrics = Metrics::of(z_spec, &far_apart[..z_spec.len()]);
+            assert_eq!(metrics.r2, None, "{z_spec:?}");
+            assert_eq!(figures(&metrics).iter().flatten().count(), 9, "{z_spec:?}");
+        }
+        assert_eq!(Metrics::of(&vec![0.1; 100_000], &vec![0.2; 100_000]).r2, None);
+        assert!(Metrics::of(&[0.1, 0.10001], &[0.1, 0.1]).r2.is_some());
+    }
+
+    #[test]
+    fn a_metric_without_a_value_costs_no_other_its_own() {
+        // dz is infinite for z_spec = −1, and the square of 10³⁰⁰ is beyond f64.
+        let metrics = Metrics::of(&[-1.0, 0.5], &[0.5, 0.5]);
+        assert_eq!((metrics.mae, metrics.bias, metrics.precision), (Some(0.75), None, None));
+        let metrics = Metrics::of(&[1e300, 0.5], &[0.5, 0.5]);
+        assert_eq!((metrics.mae, metrics.mse, metrics.r2), (Some(5e299), None, None));
+        assert_eq!(metrics.outliers_005, Some(0.5));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bit_pattern_gives_a_metric_that_is_not_finite(
+            pairs in proptest::collection::vec((any::<u64>(), any::<u32>()), 0..20),
+        ) {
+            let (z_spec, z_phot): (Vec<f64>, Vec<f32>) =
+                pairs.into_iter().map(|(spec, phot)| (f64::from_bits(spec), f32::from_bits(phot))).unzip();
+            let metrics = Metrics::of(&z_spec, &z_phot);
+            prop_assert!(figures(&metrics).iter().flatten().all(|figure| figure.is_finite()), "{metrics:?}");
+            let json = serde_json::to_string(&metrics).unwrap();
+            let back: Metrics = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!((back.n, figures(&back).map(|f| f.is_some())), (metrics.n, figures(&metrics).map(|f| f.is_some())));
+        }
     }
 }

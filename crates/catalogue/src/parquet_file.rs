@@ -4,11 +4,12 @@
 //! | --- | --- | --- |
 //! | `source_file` | text | key (or file name) the galaxy was read from |
 //! | `row_index` | int64 | its row in that file, from 0 |
-//! | `z_spec` | float64, null where unknown | spectroscopic redshift of the input |
+//! | `z_spec` | float64, null where unknown or not in [`REDSHIFTS`](crate::plausible::REDSHIFTS) | spectroscopic redshift of the input |
 //! | `z_phot` | float32, null where there is none | predicted redshift |
-//! | `flags` | uint8 | why there is none: see [`flags`](crate::flags) |
+//! | `flags` | uint8 | why there is none: the bits of [`Flag`] |
 //!
-//! What made the catalogue stands in the file's metadata under `cosmic.*` keys.
+//! What made the catalogue stands in the file's metadata under `cosmic.*` keys, and under `cosmic.flags`, as JSON, each
+//! flag by its name with its bit and meaning.
 
 use std::{io::Write, sync::Arc};
 
@@ -28,8 +29,9 @@ use parquet::{
         properties::WriterProperties,
     },
 };
+use serde_json::{Value, json};
 
-use crate::{provenance::Provenance, rows::CatalogueRows};
+use crate::{flags::Flag, provenance::Provenance, rows::CatalogueRows};
 
 /// Rows read at a time.
 const ROWS_PER_BATCH: usize = 65_536;
@@ -42,11 +44,18 @@ fn metadata(made_by: &Provenance) -> Vec<KeyValue> {
         ("cosmic.model_sha256", Some(made_by.model_sha256.clone())),
         ("cosmic.engine", Some(made_by.engine.clone())),
         ("cosmic.version", Some(made_by.version.clone())),
+        ("cosmic.flags", Some(flags_metadata())),
     ]
     .into_iter()
     .filter(|(_, value)| value.is_some())
     .map(|(key, value)| KeyValue::new(key.to_owned(), value))
     .collect()
+}
+
+/// Each flag by its name, with its bit and what it means.
+fn flags_metadata() -> String {
+    let flags = Flag::ALL.map(|flag| (flag.name().to_owned(), json!({"bit": flag.bit(), "meaning": flag.meaning()})));
+    Value::Object(flags.into_iter().collect()).to_string()
 }
 
 fn schema() -> SchemaRef {
@@ -178,6 +187,8 @@ fn runs(batch: &RecordBatch) -> Vec<CatalogueRows> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn provenance() -> Provenance {
@@ -226,7 +237,42 @@ mod tests {
     }
 
     #[test]
+    fn the_metadata_say_what_each_flag_means() {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(written(&[])).unwrap();
+        let metadata = reader.metadata().file_metadata().key_value_metadata().unwrap();
+        let flags = metadata.iter().find(|entry| entry.key == "cosmic.flags").unwrap().value.as_deref().unwrap();
+        let flags: Value = serde_json::from_str(flags).unwrap();
+        assert_eq!(flags["bad_magnitude"]["bit"], 2);
+        assert_eq!(flags["bad_magnitude"]["meaning"], "a magnitude is NaN, infinite, or outside -5 to 50");
+        assert_eq!(flags.as_object().unwrap().len(), Flag::ALL.len());
+    }
+
+    #[test]
     fn what_is_not_a_catalogue_is_an_error() {
         assert!(read(Bytes::from_static(b"PAR1 not really")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bit_pattern_comes_back(
+            rows in proptest::collection::vec((any::<Option<u64>>(), any::<Option<u32>>(), any::<u8>()), 1..50),
+            first_row in 0..1_u64 << 60,
+        ) {
+            let rows = CatalogueRows {
+                source_file: "a/\u{0}1.pt".into(),
+                first_row,
+                z_spec: rows.iter().map(|(z_spec, ..)| z_spec.map(f64::from_bits)).collect(),
+                z_phot: rows.iter().map(|(_, z_phot, _)| z_phot.map(f32::from_bits)).collect(),
+                flags: rows.iter().map(|(.., flags)| *flags).collect(),
+            };
+            let back: Vec<CatalogueRows> = read(written(std::slice::from_ref(&rows))).unwrap().map(Result::unwrap).collect();
+            // NaN is not equal to itself, but its bits are.
+            let bits = |rows: &CatalogueRows| {
+                let z_spec: Vec<_> = rows.z_spec.iter().map(|z| z.map(f64::to_bits)).collect();
+                let z_phot: Vec<_> = rows.z_phot.iter().map(|z| z.map(f32::to_bits)).collect();
+                (rows.source_file.clone(), rows.first_row, z_spec, z_phot, rows.flags.clone())
+            };
+            prop_assert_eq!(back.iter().map(bits).collect::<Vec<_>>(), vec![bits(&rows)]);
+        }
     }
 }

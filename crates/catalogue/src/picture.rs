@@ -1,7 +1,9 @@
 //! inference.png: predicted against spectroscopic redshift, with the metrics, and the residuals below.
 //!
 //! Points are coloured by how many lie around them and the densest are drawn last, so 500,000 galaxies are as clear as
-//! 1,000. Axes follow the bulk of the data; what lies beyond them is drawn on the frame and counted in a note.
+//! 1,000. Axes follow the bulk of the data, within the redshifts that can be; what lies beyond them is drawn on the frame and
+//! counted in a note. Every point is clamped to its axes before plotters sees it: plotters counts pixels in i32 and looks
+//! for ticks up to an axis's end, so that a point at 10¹⁰ overflows and an infinite axis never ends.
 
 mod axes;
 mod colours;
@@ -26,18 +28,22 @@ use crate::{
         density::scatter,
         numbers::thousands,
     },
+    plausible::REDSHIFTS,
 };
 
 /// Width and height of both figures in pixels.
 const SIZE: (u32, u32) = (1100, 1320);
 
-/// Draws redshifts of at least one galaxy, and gives the PNG's bytes. The same data give the same bytes.
+/// Redshift pairs or residuals, in the units of the axes.
+type Point = (f64, f64);
+
+/// Draws redshifts, and gives the PNG's bytes. The same data give the same bytes, and any data give a picture.
 ///
 /// # Errors
-/// [`DrawError`], which no data can cause.
+/// [`DrawError`], where plotters or the encoder fails.
 pub(crate) fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &str) -> Result<Vec<u8>> {
     render(SIZE, &WHITE, |root| {
-        let pairs: Vec<(f64, f64)> = z_spec.iter().zip(z_phot).map(|(spec, phot)| (*spec, f64::from(*phot))).collect();
+        let pairs: Vec<Point> = z_spec.iter().zip(z_phot).map(|(spec, phot)| (*spec, f64::from(*phot))).collect();
         let range = redshift_range(&pairs);
         heading(root, title, &format!("{} galaxies with spectroscopic redshift", thousands(metrics.n)))?;
         let (upper, lower) = root.margin(70, 10, 0, 0).split_vertically(860);
@@ -47,7 +53,7 @@ pub(crate) fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &st
             let ends = [range.start, range.end];
             ends.map(move |z| (z, z * slope + offset))
         };
-        let densest = scatter(root, &chart, &pairs)?;
+        let densest = scatter(root, &chart, &clamped(&pairs, &range, &range))?;
         for sign in [-1.0, 1.0] {
             // z_phot = z_spec ± 0.05 (1 + z_spec)
             dashed(&mut chart, line(1.0 + sign * 0.05, sign * 0.05))?;
@@ -59,17 +65,18 @@ pub(crate) fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &st
         scale::draw(root, &chart, densest)?;
         note_outside(root, &chart, &pairs, &range, &range)?;
 
-        let residuals: Vec<(f64, f64)> =
-            pairs.iter().map(|(spec, phot)| (*spec, (phot - spec) / (1.0 + spec))).collect();
+        let residuals: Vec<Point> = pairs.iter().map(|(spec, phot)| (*spec, (phot - spec) / (1.0 + spec))).collect();
         let reach = residual_reach(&residuals);
-        let mut chart = frame(&lower, range.clone(), -reach..reach, 62, "spectroscopic redshift", "Δz / (1 + z)")?;
-        scatter(root, &chart, &residuals)?;
+        let heights = -reach..reach;
+        let mut chart = frame(&lower, range.clone(), heights.clone(), 62, "spectroscopic redshift", "Δz / (1 + z)")?;
+        let drawn = clamped(&residuals, &range, &heights);
+        scatter(root, &chart, &drawn)?;
         for level in [-0.05, 0.05] {
             dashed(&mut chart, [(range.start, level), (range.end, level)])?;
         }
         let zero = [(range.start, 0.0), (range.end, 0.0)];
         chart.draw_series(LineSeries::new(zero, ShapeStyle::from(RED).stroke_width(2))).map_err(DrawError::of)?;
-        let median = running_median(residuals);
+        let median = running_median(drawn);
         let has_median = !median.is_empty();
         chart
             .draw_series(LineSeries::new(median.iter().copied(), ShapeStyle::from(WHITE).stroke_width(6)))
@@ -77,16 +84,27 @@ pub(crate) fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &st
         chart.draw_series(LineSeries::new(median, ShapeStyle::from(BLACK).stroke_width(3))).map_err(DrawError::of)?;
         if has_median {
             let (x, y) = pixel_ranges(&chart);
-            text(root, "black: running median", 19, Anchor::lower_right((x.end - 12, y.end - 12)), &BLACK)?;
+            text(root, "black: running median", 19, Anchor::lower_left((x.start + 12, y.end - 12)), &BLACK)?;
         }
-        Ok(())
+        note_outside(root, &chart, &residuals, &range, &heights)
+    })
+}
+
+/// Draws why there is no picture.
+///
+/// # Errors
+/// [`DrawError`], where not even that can be drawn.
+pub(crate) fn draw_apology(reason: &DrawError) -> Result<Vec<u8>> {
+    render(SIZE, &WHITE, |root| {
+        let at = Anchor::upper_left((30, 30));
+        text(root, &format!("The picture could not be drawn: {reason}."), 18, at, &BLACK)
     })
 }
 
 /// Draws the distribution of predictions that there is no truth for; there may be none.
 ///
 /// # Errors
-/// [`DrawError`], which no data can cause.
+/// Those of [`draw`].
 pub(crate) fn draw_distribution(z_phot: &[f32], title: &str) -> Result<Vec<u8>> {
     const BINS: usize = 60;
     render(SIZE, &WHITE, |root| {
@@ -95,12 +113,12 @@ pub(crate) fn draw_distribution(z_phot: &[f32], title: &str) -> Result<Vec<u8>> 
             title,
             &format!("{} galaxies, none to be compared with a spectroscopic redshift", thousands(z_phot.len() as u64)),
         )?;
-        let pairs: Vec<(f64, f64)> = z_phot.iter().map(|z| (f64::from(*z), f64::from(*z))).collect();
-        let range = if pairs.is_empty() { 0.0..1.0 } else { redshift_range(&pairs) };
+        let pairs: Vec<Point> = z_phot.iter().map(|z| (f64::from(*z), f64::from(*z))).collect();
+        let range = redshift_range(&pairs);
         let mut counts = [0_u32; BINS];
-        for (z, _) in &pairs {
+        for (z, _) in clamped(&pairs, &range, &range) {
             let bin = (z - range.start) / (range.end - range.start) * BINS as f64;
-            counts[(bin.max(0.0) as usize).min(BINS - 1)] += 1;
+            counts[(bin as usize).min(BINS - 1)] += 1;
         }
         let highest = f64::from(counts.iter().copied().max().unwrap_or(0)).max(1.0);
         let area = root.margin(70, 10, 0, 0);
@@ -111,7 +129,7 @@ pub(crate) fn draw_distribution(z_phot: &[f32], title: &str) -> Result<Vec<u8>> 
             Rectangle::new([(left, 0.0), (left + width, f64::from(*count))], BLUE.filled())
         });
         chart.draw_series(bars).map_err(DrawError::of)?;
-        Ok(())
+        note_outside(root, &chart, &pairs, &range, &range)
     })
 }
 
@@ -122,30 +140,57 @@ fn heading(root: &Area<'_>, title: &str, subtitle: &str) -> Result<()> {
     text(root, subtitle, 20, Anchor::upper_left((110, 48)), &GREY)
 }
 
-/// A range that holds all but the outermost thousandth of both, with a little room.
-fn redshift_range(pairs: &[(f64, f64)]) -> Range<f64> {
-    let mut spec: Vec<f64> = pairs.iter().map(|(spec, _)| *spec).collect();
-    let mut phot: Vec<f64> = pairs.iter().map(|(_, phot)| *phot).collect();
-    let low = quantile(&mut spec, 0.0005).min(quantile(&mut phot, 0.0005));
-    let high = quantile(&mut spec, 0.9995).max(quantile(&mut phot, 0.9995));
+/// The redshifts that both axes show: all but the outermost thousandth of either, with a little room, as far as that
+/// lies near the bulk of the data; and no more than can be. With no data it is 0 to 1.
+fn redshift_range(pairs: &[Point]) -> Range<f64> {
+    let (lowest, highest) = (f64::from(*REDSHIFTS.start()), f64::from(*REDSHIFTS.end()));
+    let [spec, phot] = [|pair: &Point| pair.0, |pair: &Point| pair.1].map(|side| {
+        let values = pairs.iter().map(side).filter(|z| !z.is_nan()).map(|z| z.clamp(lowest, highest));
+        bulk(&mut values.collect::<Vec<f64>>())
+    });
+    let (low, high) = match (spec, phot) {
+        (Some(spec), Some(phot)) => (spec.start.min(phot.start), spec.end.max(phot.end)),
+        (Some(one), None) | (None, Some(one)) => (one.start, one.end),
+        (None, None) => return 0.0..1.0,
+    };
     let room = (0.05 * (high - low)).max(0.005);
     low - room..high + room
 }
 
+/// From the outermost 0.05 % of values to the other, but no further beyond the middle 96 % than those are wide: a single value
+/// of a hundred is in the outermost 0.05 % of none.
+fn bulk(values: &mut [f64]) -> Option<Range<f64>> {
+    let [low, start, end, high] = [0.0005, 0.02, 0.98, 0.9995].map(|q| quantile(values, q));
+    let (start, end) = (start?, end?);
+    let width = end - start;
+    Some(low?.max(start - width)..high?.min(end + width))
+}
+
 /// Half the height of the chart of residuals.
-fn residual_reach(residuals: &[(f64, f64)]) -> f64 {
-    let mut sizes: Vec<f64> = residuals.iter().map(|(_, dz)| dz.abs()).collect();
-    (1.15 * quantile(&mut sizes, 0.995)).max(0.07)
+fn residual_reach(residuals: &[Point]) -> f64 {
+    // As many z as fit between −0.05 and 20 give no residual above 22.
+    const HIGHEST: f64 = 25.0;
+    let mut sizes: Vec<f64> = residuals.iter().map(|(_, dz)| dz.abs().min(HIGHEST)).collect();
+    (1.15 * quantile(&mut sizes, 0.995).unwrap_or(0.0)).max(0.07)
+}
+
+/// The points on the axes, moved there where they lie beyond. A point that is not a number has no place.
+fn clamped(points: &[Point], x: &Range<f64>, y: &Range<f64>) -> Vec<Point> {
+    let numbers = points.iter().filter(|(at_x, at_y)| !at_x.is_nan() && !at_y.is_nan());
+    numbers.map(|(at_x, at_y)| (at_x.clamp(x.start, x.end), at_y.clamp(y.start, y.end))).collect()
 }
 
 fn metrics_box(root: &Area<'_>, chart: &Chart<'_, '_>, metrics: &Metrics) -> Result<()> {
+    let show = |figure: Option<f64>, shown: fn(f64) -> String| {
+        figure.map_or("n/a".to_owned(), |figure| shown(figure).replace('-', "−"))
+    };
     let lines = [
-        ("R²", metrics.r2.map_or("–".into(), |r2| format!("{r2:.4}"))),
-        ("MAE", format!("{:.4}", metrics.mae)),
-        ("bias", format!("{:+.4}", metrics.bias).replace('-', "−")),
-        ("σ NMAD", format!("{:.4}", metrics.precision)),
-        ("|Δz| > 0.05", format!("{:.2} %", 100.0 * metrics.outliers_005)),
-        ("|Δz| > 0.15", format!("{:.2} %", 100.0 * metrics.outliers_015)),
+        ("R²", show(metrics.r2, |figure| format!("{figure:.4}"))),
+        ("MAE", show(metrics.mae, |figure| format!("{figure:.4}"))),
+        ("bias", show(metrics.bias, |figure| format!("{figure:+.4}"))),
+        ("σ NMAD", show(metrics.precision, |figure| format!("{figure:.4}"))),
+        ("|Δz| > 0.05", show(metrics.outliers_005, |figure| format!("{:.2} %", 100.0 * figure))),
+        ("|Δz| > 0.15", show(metrics.outliers_015, |figure| format!("{:.2} %", 100.0 * figure))),
     ];
     let (xs, ys) = pixel_ranges(chart);
     let (x, y) = (xs.start + 18, ys.start + 18);
@@ -161,24 +206,26 @@ fn metrics_box(root: &Area<'_>, chart: &Chart<'_, '_>, metrics: &Metrics) -> Res
     Ok(())
 }
 
+/// Says how many points lie beyond the axes, if any.
 fn note_outside(
     root: &Area<'_>,
     chart: &Chart<'_, '_>,
-    pairs: &[(f64, f64)],
+    points: &[Point],
     x: &Range<f64>,
     y: &Range<f64>,
 ) -> Result<()> {
-    let outside = pairs.iter().filter(|(spec, phot)| !x.contains(spec) || !y.contains(phot)).count();
+    let on = |axis: &Range<f64>, value: f64| (axis.start..=axis.end).contains(&value);
+    let outside = points.iter().filter(|(at_x, at_y)| !on(x, *at_x) || !on(y, *at_y)).count();
     if outside == 0 {
         return Ok(());
     }
     let (xs, ys) = pixel_ranges(chart);
-    let note = format!("{} beyond the frame, drawn on it", thousands(outside as u64));
+    let note = format!("{} outside, drawn on the frame", thousands(outside as u64));
     text(root, &note, 18, Anchor::lower_right((xs.end - 12, ys.end - 10)), &GREY)
 }
 
 /// Medians of (x, y) in bins of equal numbers along x; none where there are too few galaxies for them to mean something.
-fn running_median(mut residuals: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+fn running_median(mut residuals: Vec<Point>) -> Vec<Point> {
     const LEAST_PER_BIN: usize = 25;
     let bins = (residuals.len() / LEAST_PER_BIN).min(40);
     if bins < 2 {
@@ -187,16 +234,18 @@ fn running_median(mut residuals: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     residuals.sort_by(|a, b| a.0.total_cmp(&b.0));
     residuals
         .chunks(residuals.len().div_ceil(bins))
-        .map(|bin| {
-            let [mut z, mut dz] = [|pair: &(f64, f64)| pair.0, |pair: &(f64, f64)| pair.1]
-                .map(|side| bin.iter().map(side).collect::<Vec<f64>>());
-            (quantile(&mut z, 0.5), quantile(&mut dz, 0.5))
+        .filter_map(|bin| {
+            let [mut z, mut dz] =
+                [|pair: &Point| pair.0, |pair: &Point| pair.1].map(|side| bin.iter().map(side).collect::<Vec<f64>>());
+            quantile(&mut z, 0.5).zip(quantile(&mut dz, 0.5))
         })
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn decode(bytes: &[u8]) -> (u32, u32, Vec<u8>) {
@@ -207,25 +256,67 @@ mod tests {
     }
 
     fn picture(z_spec: &[f64], z_phot: &[f32]) -> Vec<u8> {
-        draw(z_spec, z_phot, &Metrics::of(z_spec, z_phot).unwrap(), "a test").unwrap()
+        draw(z_spec, z_phot, &Metrics::of(z_spec, z_phot), "a test").unwrap()
+    }
+
+    fn assert_is_drawn(bytes: &[u8]) {
+        let (width, height, pixels) = decode(bytes);
+        assert_eq!((width, height), SIZE);
+        assert!(pixels.chunks_exact(3).any(|pixel| pixel == [200, 30, 30]), "the 1:1 line is drawn");
     }
 
     #[test]
     fn any_data_give_a_picture_of_the_same_size() {
         let many: Vec<f64> = (0..5000).map(|index| f64::from(index) / 9000.0).collect();
         let off: Vec<f32> = many.iter().map(|z| (z * 1.1 + 0.01 * (z * 900.0).sin()) as f32).collect();
+        let mut with_outlier = many.clone();
+        with_outlier[17] = 1e10;
         for (spec, phot) in [
-            (&[0.1][..], &[0.2_f32][..]),
+            (&[][..], &[][..]),
+            (&[0.1], &[0.2_f32]),
             (&[0.0, 0.0], &[0.0, 0.0]),
             (&[0.1, 0.2, -0.3], &[9.0, -4.0, 1e9]),
+            (&[-1.0, f64::NAN, f64::INFINITY, f64::MIN], &[f32::MAX, f32::MIN, f32::NAN, f32::NEG_INFINITY]),
+            (&[f64::NAN], &[f32::NAN]),
+            (&[f64::MAX; 100], &[f32::MIN; 100]),
             (&many, &off),
+            (&with_outlier, &off),
         ] {
-            let (width, height, pixels) = decode(&picture(spec, phot));
-            assert_eq!((width, height), SIZE);
-            assert!(pixels.chunks_exact(3).any(|pixel| pixel == [200, 30, 30]), "the 1:1 line is drawn");
+            assert_is_drawn(&picture(spec, phot));
+            assert_eq!(decode(&draw_distribution(phot, "t").unwrap()).0, SIZE.0);
         }
-        assert_eq!(decode(&draw_distribution(&off, "t").unwrap()).0, SIZE.0);
-        assert_eq!(decode(&draw_distribution(&[], "t").unwrap()).0, SIZE.0);
+    }
+
+    #[test]
+    fn axes_follow_the_bulk_and_stay_within_redshifts() {
+        let pairs = |z: &[f64]| -> Vec<Point> { z.iter().map(|z| (*z, *z)).collect() };
+        let mut fifty: Vec<f64> = (0..50).map(|index| f64::from(index) / 100.0).collect();
+        let range = redshift_range(&pairs(&fifty));
+        assert!(range.start < 0.0 && range.end > 0.49, "{range:?}");
+        fifty[7] = 19.0;
+        let range = redshift_range(&pairs(&fifty));
+        assert!((0.49..2.0).contains(&range.end), "one outlier of fifty is outside: {range:?}");
+        let range = redshift_range(&pairs(&[-1e30, 0.1, 1e30]));
+        assert!(range.start > -2.0 && range.end < 22.0, "{range:?}");
+        assert_eq!(redshift_range(&[]), 0.0..1.0);
+    }
+
+    /// Redshifts, and among them numbers of any size and none.
+    fn anything() -> impl Strategy<Value = (f64, f32)> {
+        let spec = prop_oneof![6 => -0.05..2.0, 1 => any::<u64>().prop_map(f64::from_bits), 1 => Just(-9999.0)];
+        let phot = prop_oneof![6 => -0.05_f32..2.0, 1 => any::<u32>().prop_map(f32::from_bits), 1 => Just(f32::MAX)];
+        (spec, phot)
+    }
+
+    proptest! {
+        // A debug build takes a second for a picture.
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        #[test]
+        fn any_bit_pattern_is_drawn(pairs in proptest::collection::vec(anything(), 0..100)) {
+            let (z_spec, z_phot): (Vec<f64>, Vec<f32>) = pairs.into_iter().unzip();
+            assert_is_drawn(&picture(&z_spec, &z_phot));
+            draw_distribution(&z_phot, "t").unwrap();
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub struct CatalogueRows {
     pub z_spec: Vec<Option<f64>>,
     /// Predicted redshifts; `None` where the galaxy is flagged.
     pub z_phot: Vec<Option<f32>>,
-    /// Why there is no prediction: see [`flags`](crate::flags).
+    /// Why there is no prediction: the bits of [`Flag`](crate::Flag).
     pub flags: Vec<u8>,
 }
 

@@ -1,6 +1,7 @@
 //! A run for a person: its metrics, times, cost, and where its results are.
 
 use bill::Cost;
+use catalogue::Metrics;
 use pipeline::run_files::Results;
 
 use crate::output::{bytes, seconds, table};
@@ -8,14 +9,7 @@ use crate::output::{bytes, seconds, table};
 /// Metrics, counts and timings of a run, for a person.
 pub(crate) fn summary_text(results: &Results) -> String {
     let counts = &results.counts;
-    let mut rows = Vec::new();
-    if let Some(metrics) = &results.metrics {
-        rows.push(vec!["R²".into(), metrics.r2.map_or("–".into(), |r2| format!("{r2:.4}"))]);
-        rows.push(vec!["MAE".into(), format!("{:.5}", metrics.mae)]);
-        rows.push(vec!["bias".into(), format!("{:+.5}", metrics.bias)]);
-        rows.push(vec!["precision (σ NMAD)".into(), format!("{:.5}", metrics.precision)]);
-        rows.push(vec!["outliers |Δz| > 0.05".into(), format!("{:.2} %", 100.0 * metrics.outliers_005)]);
-    }
+    let mut rows = metrics_rows(&results.metrics);
     let (timings, throughput) = (&results.timings, &results.throughput);
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
     row("wall time", seconds(timings.wall_seconds));
@@ -32,11 +26,45 @@ pub(crate) fn summary_text(results: &Results) -> String {
         text += &format!(", {} from an earlier execution", throughput.resumed_rows);
     }
     text += "\n";
+    if let Some(reason) = unavailable(&results.metrics) {
+        text += &format!("n/a: {reason}\n");
+    }
+    for warning in counts.warnings() {
+        text += &format!("warning: {warning}\n");
+    }
     for missing in &results.missing {
         let rank = missing.rank.map_or(String::new(), |rank| format!("rank {rank}, "));
         text += &format!("MISSING {rank}{}: {}\n", missing.files.join(", "), missing.reason);
     }
     text
+}
+
+/// The metrics as rows of a table.
+fn metrics_rows(metrics: &Metrics) -> Vec<Vec<String>> {
+    let row = |name: &str, figure: Option<f64>, shown: fn(f64) -> String| {
+        vec![name.to_owned(), figure.map_or("n/a".to_owned(), shown)]
+    };
+    vec![
+        row("R²", metrics.r2, |figure| format!("{figure:.4}")),
+        row("MAE", metrics.mae, |figure| format!("{figure:.5}")),
+        row("bias", metrics.bias, |figure| format!("{figure:+.5}")),
+        row("precision (σ NMAD)", metrics.precision, |figure| format!("{figure:.5}")),
+        row("outliers |Δz| > 0.05", metrics.outliers_005, |figure| format!("{:.2} %", 100.0 * figure)),
+    ]
+}
+
+/// Why metrics are missing, if any is.
+fn unavailable(metrics: &Metrics) -> Option<&'static str> {
+    let Metrics { n, mae, bias, precision, r2, outliers_005, .. } = metrics;
+    if *n == 0 {
+        Some("no galaxy has both a spectroscopic and a predicted redshift")
+    } else if [mae, bias, precision, outliers_005].iter().any(|figure| figure.is_none()) {
+        Some("a figure that is not finite")
+    } else if r2.is_none() {
+        Some("R² needs spectroscopic redshifts that differ")
+    } else {
+        None
+    }
 }
 
 /// A line on the cost, and one on the invocations that it lacks.

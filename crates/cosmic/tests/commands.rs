@@ -9,7 +9,7 @@ use std::{
 };
 
 use assert_cmd::Command;
-use galaxies::{Dataset, Galaxies};
+use galaxies::{Dataset, DatasetWriter, Galaxies, Redshifts};
 use serde_json::Value;
 use torch_file::InMemory;
 
@@ -88,6 +88,40 @@ fn infer_measures_a_folder_and_says_what_made_the_result() {
     for line in ["R²", "galaxies per second", "24 galaxies in the catalogue, 0 without a redshift"] {
         assert!(shown.contains(line), "{shown}");
     }
+}
+
+#[test]
+fn infer_says_what_of_the_data_cannot_be_and_which_metrics_that_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    let infer = |redshifts: &[f64], magnitude: f64| {
+        let (data, out) = (folder.path().join("1.pt"), folder.path().join("out"));
+        let mut writer = DatasetWriter::create(&data, redshifts.len() as u64, Redshifts::F64).unwrap();
+        for (row, redshift) in redshifts.iter().enumerate() {
+            let magnitudes = [18.0, 17.0, 17.0, 16.0, if row == 0 { magnitude } else { 16.0 }];
+            writer.write(&vec![0.1; 5 * 32 * 32], &magnitudes, Some(&[*redshift])).unwrap();
+        }
+        writer.finish().unwrap();
+        let shown =
+            done(&["infer", "--data", text(&data), "--model", text(&network("module.pt")), "--out", text(&out)]);
+        let results: Value = serde_json::from_slice(&fs::read(out.join("Results.json")).unwrap()).unwrap();
+        assert!(fs::read(out.join("inference.png")).unwrap().starts_with(b"\x89PNG"));
+        (shown, results)
+    };
+
+    let (shown, results) = infer(&[0.1, -1.0, 1e10, 0.3, f64::NAN], 16.0);
+    assert!(shown.contains("warning: 2 of 5 galaxies: the spectroscopic redshift is outside -0.05 to 20"), "{shown}");
+    assert!(results["R2"].is_f64() && results["counts"]["compared"] == 2, "{results}");
+
+    let (shown, results) = infer(&[0.1, 0.1, 0.1], 99.0);
+    assert!(
+        shown.contains("n/a: R² needs") && shown.contains("warning: 1 of 3 galaxies: a magnitude is NaN"),
+        "{shown}"
+    );
+    assert!(results["R2"].is_null() && results["MAE"].is_f64(), "{results}");
+
+    let (shown, results) = infer(&[-99.0], 16.0);
+    assert!(shown.contains("n/a: no galaxy has both"), "{shown}");
+    assert!(results["MAE"].is_null() && results["n"] == 0 && results["counts"]["predicted"] == 1, "{results}");
 }
 
 #[test]

@@ -10,7 +10,7 @@
 use std::{ops::Range, sync::Arc, time::Instant};
 
 use astromae::Engine;
-use catalogue::{CatalogueRows, flags};
+use catalogue::{CatalogueRows, flags, plausible};
 use galaxies::{BANDS, Dataset, Galaxies, PIXELS};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::JoinSet};
@@ -55,6 +55,8 @@ pub struct Work {
     pub rows: u64,
     /// Rows without a predicted redshift.
     pub flagged: u64,
+    /// Rows whose spectroscopic redshift is a number that cannot be one, such as −99, and is taken as unknown.
+    pub implausible_redshifts: u64,
     /// Number of calls of the engine.
     pub batches: u64,
     /// Bytes of the rows, as they are in the files.
@@ -123,6 +125,7 @@ struct Current {
     /// The row that must come next.
     next: u64,
     rows: Vec<CatalogueRows>,
+    implausible_redshifts: u64,
     bytes: u64,
 }
 
@@ -166,11 +169,12 @@ impl BatchLoop<'_> {
                     } else {
                         pace.opened(file.to - file.from);
                     }
-                    current = Some(Current { next: file.from, file, rows: Vec::new(), bytes: 0 });
+                    current =
+                        Some(Current { next: file.from, file, rows: Vec::new(), implausible_redshifts: 0, bytes: 0 });
                     continue;
                 }
                 Some(Message::End) => {
-                    let Current { file, next, rows, bytes } =
+                    let Current { file, next, rows, implausible_redshifts, bytes } =
                         current.take().ok_or_else(|| Error::fault("a file ended that had not begun"))?;
                     if next != file.to {
                         let FileRows { key, from, to } = &file;
@@ -181,6 +185,7 @@ impl BatchLoop<'_> {
                         work.flagged += rows.flagged();
                         each(Output::Rows(rows))?;
                     }
+                    work.implausible_redshifts += implausible_redshifts;
                     work.bytes += bytes;
                     work.files.push(file);
                     continue;
@@ -214,6 +219,7 @@ impl BatchLoop<'_> {
                 pace.batch_took(took);
                 work.inference_seconds += took.as_secs_f64();
                 work.batches += 1;
+                begun.implausible_redshifts += chunk.implausible_redshifts(batch.clone());
                 let rows = chunk.catalogue_rows(batch, z_phot);
                 begun.next += rows.len() as u64;
                 predicted += rows.len() as u64;
@@ -266,11 +272,17 @@ impl Chunk {
         let input_flags = self.flags[batch.clone()].iter();
         let flags: Vec<u8> = input_flags.zip(&z_phot).map(|(input, z)| flags::of_prediction(*input, *z)).collect();
         let z_spec = match &self.galaxies.redshifts {
-            Some(redshifts) => redshifts[batch].iter().map(|z| Some(*z).filter(|z| z.is_finite())).collect(),
+            Some(redshifts) => redshifts[batch].iter().map(|z| plausible::is_redshift(*z).then_some(*z)).collect(),
             None => vec![None; flags.len()],
         };
         let z_phot = z_phot.into_iter().zip(&flags).map(|(z, flags)| (*flags == 0).then_some(z)).collect();
         CatalogueRows { source_file: self.file.clone(), first_row, z_spec, z_phot, flags }
+    }
+
+    /// Rows of a batch whose redshift is finite and cannot be one. NaN and infinity say that none is known.
+    fn implausible_redshifts(&self, batch: Range<usize>) -> u64 {
+        let redshifts = self.galaxies.redshifts.as_ref().map_or(&[][..], |redshifts| &redshifts[batch]);
+        redshifts.iter().filter(|z| z.is_finite() && !plausible::is_redshift(**z)).count() as u64
     }
 }
 

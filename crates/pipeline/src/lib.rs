@@ -21,6 +21,7 @@ mod map_run;
 mod merge;
 pub mod partitions;
 pub mod payload;
+mod picture;
 pub mod plan;
 pub mod rank;
 pub mod resource_usage;

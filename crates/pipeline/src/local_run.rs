@@ -8,8 +8,9 @@ use futures::{StreamExt, stream};
 
 use crate::{
     batch_loop::{BatchLoop, Input, OnStorageFailure, Output},
-    error::{Error, Result},
+    error::Result,
     partitions,
+    picture::draw,
     plan::PlannedFile,
     resource_usage,
     result_folder::ResultFolder,
@@ -98,8 +99,7 @@ impl LocalRun<'_> {
                 Output::Rows(rows) => {
                     catalogue.write(&rows).map_err(unwritten)?;
                     comparison.add(&rows);
-                    counts.rows += rows.len() as u64;
-                    counts.flagged += rows.flagged();
+                    counts.add(&rows);
                     Ok(())
                 }
             })
@@ -120,12 +120,11 @@ impl LocalRun<'_> {
         let sink = catalogue.finish(&made_by).map_err(unwritten)?;
         // Not left to the drop, which hides that the disk is full.
         sink.into_inner().map_err(|error| io_error(error.into_error()))?.sync_all().map_err(io_error)?;
-        counts.predicted = counts.rows - counts.flagged;
         counts.compared = comparison.compared();
+        counts.implausible_redshifts = work.implausible_redshifts;
 
         let title = format!("{} · {}", self.model, self.engine.name());
-        let picture =
-            comparison.picture(&title).map_err(|error| Error::internal("failed to draw inference.png", error))?;
+        let picture = draw(&comparison, &title)?;
         out.write(PICTURE, &picture)?;
 
         let wall_seconds = self.model_seconds + started.elapsed().as_secs_f64();

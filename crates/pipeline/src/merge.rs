@@ -10,6 +10,7 @@ use catalogue::{CatalogueRows, CatalogueWriter, Comparison, ParquetError, Proven
 
 use crate::{
     error::{Error, Result},
+    picture::draw,
     plan::{Plan, Slice},
     run_files::{
         CATALOGUE, COMBINED_DATA, Counts, Missing, PICTURE, RankObject, RankRun, Results, Throughput, Timings,
@@ -54,15 +55,14 @@ impl Merge {
         for rows in &object.rows {
             self.catalogue.write(rows).map_err(encode)?;
             self.comparison.add(rows);
-            self.counts.rows += rows.len() as u64;
-            self.counts.flagged += rows.flagged();
-            self.counts.predicted += rows.z_phot.iter().flatten().count() as u64;
+            self.counts.add(rows);
         }
         for unreadable in &object.run.work.unreadable {
             let slices: Vec<_> =
                 share.iter().filter(|slice| slice.file.object.key == unreadable.key).cloned().collect();
             self.miss(Some(rank), &slices, unreadable.reason.clone());
         }
+        self.counts.implausible_redshifts += object.run.work.implausible_redshifts;
         // Files may have been added before its own since it was computed.
         self.ranks.push(RankRun { rank, ..object.run });
         Ok(())
@@ -114,13 +114,9 @@ impl Merge {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let catalogue = self.catalogue.finish(&made_by).map_err(encode)?;
-        let picture = self
-            .comparison
-            .picture(execution)
-            .map_err(|error| Error::internal("failed to draw inference.png", error))?;
+        let picture = draw(&self.comparison, execution)?;
         let combined: Vec<_> = self.ranks.iter().map(|run| combined_entry(run, &plan.payload.result_path)).collect();
-        let files =
-            vec![(CATALOGUE, catalogue.into()), (PICTURE, picture.into()), (COMBINED_DATA, to_json(&combined)?)];
+        let files = vec![(CATALOGUE, catalogue.into()), (PICTURE, picture), (COMBINED_DATA, to_json(&combined)?)];
         let sha256: BTreeMap<_, _> = files.iter().map(|(name, bytes)| ((*name).to_owned(), sha256(bytes))).collect();
         let results = Results {
             metrics: self.comparison.metrics(),

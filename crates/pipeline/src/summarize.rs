@@ -61,6 +61,9 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
 
     let wall_seconds = seconds_since(&event.start_time, now);
     let Merged { results, missing_files, files } = merge.finish(&plan, &event.owner.execution, wall_seconds)?;
+    for warning in results.counts.warnings() {
+        tracing::warn!("{warning}");
+    }
     for (name, bytes) in files {
         run_files.write_own(&claim, name, bytes).await?;
     }

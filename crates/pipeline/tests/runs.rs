@@ -18,7 +18,7 @@ use astromae::{
     engine::{BANDS, PIXELS},
 };
 use async_trait::async_trait;
-use catalogue::{CatalogueRows, flags, read};
+use catalogue::{CatalogueRows, Flag, FlagCounts, Metrics, read};
 use galaxies::{DatasetWriter, Redshifts};
 use pipeline::{
     Error,
@@ -247,9 +247,9 @@ async fn metrics_are_those_of_the_catalogue() {
     sky.execute(json!({})).await;
     let results = sky.results();
     // z_phot is a tenth of z_spec, exactly but for rounding.
-    let metrics = results.metrics.unwrap();
+    let metrics = results.metrics;
     let bias: f64 = (0..50).map(|row| first_magnitude(1, row) * (0.01 - 0.1)).sum::<f64>() / 50.0;
-    assert!((metrics.mae + bias).abs() < 1e-6, "{metrics:?}");
+    assert!((metrics.mae.unwrap() + bias).abs() < 1e-6, "{metrics:?}");
     assert_eq!((results.counts.compared, results.counts.flagged, results.counts.rows), (50, 0, 50));
 }
 
@@ -486,9 +486,71 @@ async fn a_galaxy_with_nan_keeps_its_row_and_gets_a_flag() {
     assert!(summary.complete);
     let found = sky.catalogue();
     let mut expected = expected(&[5, 5]);
-    (expected[3].2, expected[3].3) = (None, flags::BAD_INPUT);
+    (expected[3].2, expected[3].3) = (None, Flag::BadImage.bit());
     assert_eq!(found, expected);
     assert_eq!((sky.results().counts.flagged, sky.results().counts.compared), (1, 9));
+}
+
+#[tokio::test]
+async fn numbers_that_stand_for_missing_are_unknown_or_flagged_and_spoil_no_metric() {
+    let sky = Sky::of(&[]);
+    let mut writer = DatasetWriter::create(sky.path("data/1.pt"), 12, Redshifts::F64).unwrap();
+    for row in 0..12_u32 {
+        let mut image = vec![0.0; PIXELS];
+        let mut magnitudes = [18.0; BANDS];
+        let mut redshift = 0.1 + f64::from(row) / 100.0;
+        match row {
+            1 => redshift = -1.0,
+            2 => redshift = 1e10,
+            3 => redshift = f64::NAN,
+            4 => magnitudes[4] = -9999.0,
+            5 => magnitudes[2] = 99.0,
+            6 => magnitudes[0] = 1e20,
+            7 => image[5] = 1e20,
+            8 => (image[0], magnitudes[1]) = (f32::INFINITY, f64::NAN),
+            // The formula answers 3000.18 and −0.82, of pixels and magnitudes that can be.
+            9 => image[0] = 3000.0,
+            10 => image[0] = -1.0,
+            _ => {}
+        }
+        writer.write(&image, &magnitudes, Some(&[redshift])).unwrap();
+    }
+    writer.finish().unwrap();
+
+    let (_, summary) = sky.execute(json!({})).await;
+    assert!(summary.complete);
+    let flags: Vec<u8> = sky.catalogue().iter().map(|(.., flags)| *flags).collect();
+    assert_eq!(flags, [0, 0, 0, 0, 2, 2, 2, 1, 3, 4, 4, 0]);
+    assert!(sky.catalogue().iter().all(|(_, _, z_phot, flags)| *z_phot == (*flags == 0).then_some(0.18)));
+
+    let Results { metrics, counts, .. } = sky.results();
+    assert_eq!((counts.rows, counts.predicted, counts.flagged, counts.implausible_redshifts), (12, 5, 7, 2));
+    assert_eq!(counts.flags, FlagCounts { bad_image: 2, bad_magnitude: 4, bad_prediction: 2 });
+    // Rows 0 and 11, of redshifts 0.1 and 0.21.
+    assert_eq!((metrics.n, counts.compared), (2, 2));
+    assert!((metrics.mae.unwrap() - 0.055).abs() < 1e-6, "{metrics:?}");
+    let warnings = counts.warnings().join("\n");
+    for said in [
+        "2 of 12 galaxies: the spectroscopic redshift is outside -0.05 to 20",
+        "bad_image",
+        "bad_magnitude",
+        "bad_prediction",
+    ] {
+        assert!(warnings.contains(said), "{warnings}");
+    }
+}
+
+#[tokio::test]
+async fn results_without_a_metric_read_back_as_they_were_written() {
+    let sky = Sky::of(&[1]);
+    sky.execute(json!({})).await;
+    let metrics = sky.results().metrics;
+    assert_eq!((metrics.n, metrics.r2), (1, None));
+    assert!(metrics.mae.is_some() && metrics.rail.bias.is_some(), "one null costs no other its value: {metrics:?}");
+
+    sky.write_partition(1, 1, |_| f32::NAN);
+    sky.execute(json!({"result_path": "results", "overwrite": true})).await;
+    assert_eq!(sky.results().metrics, Metrics::default());
 }
 
 #[tokio::test]

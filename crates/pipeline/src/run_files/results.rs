@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use catalogue::{Metrics, Provenance};
+use catalogue::{CatalogueRows, Flag, FlagCounts, Metrics, Provenance, plausible::REDSHIFTS};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -11,9 +11,9 @@ use crate::{payload::Payload, run_files::record::RankRun};
 /// What a run has to say of itself. The metrics stand at the top level, under the published names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Results {
-    /// Of the rows that have both redshifts; absent where there is none.
+    /// Of the rows that have both redshifts.
     #[serde(flatten)]
-    pub metrics: Option<Metrics>,
+    pub metrics: Metrics,
     pub counts: Counts,
     /// Whether every planned row is in the catalogue.
     pub complete: bool,
@@ -40,8 +40,46 @@ pub struct Counts {
     pub predicted: u64,
     /// Rows that are flagged, and have none.
     pub flagged: u64,
+    /// Those rows by their flags, of which one may have two.
+    pub flags: FlagCounts,
     /// Rows with both a spectroscopic and a predicted redshift: those the metrics are over.
     pub compared: u64,
+    /// Rows whose spectroscopic redshift is a number that cannot be one, and is taken as unknown.
+    pub implausible_redshifts: u64,
+}
+
+impl Counts {
+    /// Counts some of the catalogue's rows.
+    pub(crate) fn add(&mut self, rows: &CatalogueRows) {
+        self.rows += rows.len() as u64;
+        self.flagged += rows.flagged();
+        self.flags.add(&rows.flags);
+        self.predicted += rows.z_phot.iter().flatten().count() as u64;
+    }
+
+    /// What of a run's data a person should look at, if anything: a sentence each, with the number of galaxies.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.implausible_redshifts > 0 {
+            let (low, high) = REDSHIFTS.into_inner();
+            warnings.push(format!(
+                "{} of {} galaxies: the spectroscopic redshift is outside {low} to {high}, and taken as unknown",
+                self.implausible_redshifts, self.rows
+            ));
+        }
+        for flag in Flag::ALL {
+            let flagged = self.flags.of(flag);
+            if flagged > 0 {
+                warnings.push(format!(
+                    "{flagged} of {} galaxies: {} (flag {})",
+                    self.rows,
+                    flag.meaning(),
+                    flag.name()
+                ));
+            }
+        }
+        warnings
+    }
 }
 
 /// Files, or parts of files, that are not in the catalogue, for one reason.
