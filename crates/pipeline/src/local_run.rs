@@ -9,11 +9,11 @@ use futures::{StreamExt, stream};
 use crate::{
     batch_loop::{BatchLoop, Input},
     error::{Error, Result},
-    partitions,
+    partitions::{self, Partitions},
     plan::PlannedFile,
     resource_usage,
     run_files::{CATALOGUE, Counts, Missing, PICTURE, RankRun, Results, RunFiles, Throughput, Timings, combined_entry},
-    storage::{LocalStore, ObjectStore, StorageError, explain},
+    storage::{LocalStore, ObjectStore, StorageError, Unreadable, explain},
 };
 
 /// The name of a local run, where an execution has its own.
@@ -47,21 +47,23 @@ pub struct Progress {
 }
 
 impl LocalRun<'_> {
-    /// Predicts `files` in order, and writes the results of [`RESULTS`](crate::run_files::RESULTS) into the folder `out`.
+    /// Predicts all files in order, and writes the results of [`RESULTS`](crate::run_files::RESULTS) into the folder `out`.
     ///
-    /// A file that cannot be opened is left out and named in [`Results::missing`].
+    /// A file that cannot be listed or opened is left out and named in [`Results::missing`].
     ///
     /// # Errors
     /// Where no file can be opened, the reason of the first; else whatever stops reading, predicting or writing.
-    pub async fn run(
-        &self,
-        files: Vec<PlannedFile>,
-        out: &Path,
-        mut progress: impl FnMut(Progress),
-    ) -> Result<Results> {
+    pub async fn run(&self, partitions: Partitions, out: &Path, mut progress: impl FnMut(Progress)) -> Result<Results> {
         let started = Instant::now();
-        let planned = files.len() as u64;
-        let (inputs, missing) = self.open_all(files).await?;
+        let Partitions { files, unreadable } = partitions;
+        let planned = (files.len() + unreadable.len()) as u64;
+        let (inputs, mut missing) = self.open_all(files).await?;
+        missing.extend(unreadable.into_iter().map(|Unreadable { name, reason }| Missing {
+            rank: None,
+            files: vec![name],
+            rows: None,
+            reason,
+        }));
         let of = inputs.iter().filter_map(|input| input.file.rows).sum();
         progress(Progress { rows: 0, of });
 

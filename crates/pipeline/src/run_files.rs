@@ -168,7 +168,8 @@ impl RunFiles {
 
     /// Finds the ranks that have a part and a record of this plan, and those that have a record without a part.
     pub(crate) async fn find_ranks(&self, plan: &Plan) -> Result<FoundRanks> {
-        let there: HashSet<String> = self.store.list(&self.root).await?.into_iter().map(|object| object.key).collect();
+        let there: HashSet<String> =
+            self.store.list(&self.root).await?.objects.into_iter().map(|object| object.key).collect();
         let (with_part, without_part): (Vec<u64>, Vec<u64>) = (0..plan.world_size)
             .filter(|rank| there.contains(&self.record_key(*rank)))
             .partition(|rank| there.contains(&self.part_key(*rank)));
@@ -188,7 +189,7 @@ impl RunFiles {
         let there = match self.store.list(&self.root).await {
             // A local result folder need not exist yet.
             Err(StorageError::NotFound { .. }) => Vec::new(),
-            there => there?,
+            there => there?.objects,
         };
         let keys: Vec<_> =
             there.into_iter().map(|ObjectInfo { key, .. }| key).filter(|key| self.is_ours(key)).collect();
