@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use astromae::MAX_MODEL;
 use bytes::Bytes;
 use pipeline::{
-    partitions::{is_partition, list_partitions},
+    partitions::{Partitions, is_partition, list_partitions},
     plan::PlannedFile,
     storage::{LocalStore, ObjectReader, ObjectStore, S3Store, aws_config},
 };
@@ -66,9 +66,10 @@ impl Location {
     }
 
     /// The one data file that is here, or all those in the folder, in natural order.
-    pub(crate) async fn partitions(&self) -> Result<Vec<PlannedFile>> {
+    pub(crate) async fn partitions(&self) -> Result<Partitions> {
         if is_partition(&self.key) {
-            return Ok(vec![PlannedFile::listed(self.store.head(&self.key).await?)]);
+            let file = PlannedFile::listed(self.store.head(&self.key).await?);
+            return Ok(Partitions { files: vec![file], unreadable: Vec::new() });
         }
         Ok(list_partitions(&self.store, &self.key, None).await?)
     }

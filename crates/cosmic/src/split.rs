@@ -116,7 +116,8 @@ async fn delete_old_partitions(out: &Location, folder: &str, source: &Location, 
         Err(StorageError::NotFound { .. }) if folder.is_empty() => return Ok(()),
         there => there?,
     };
-    let mut old: Vec<String> = there.into_iter().map(|object| object.key).filter(|key| is_partition(key)).collect();
+    let mut old: Vec<String> =
+        there.objects.into_iter().map(|object| object.key).filter(|key| is_partition(key)).collect();
     old.sort();
     if overwrite && old.iter().any(|key| store.location(key) == source.name()) {
         bail!("{} lies in the folder for its partitions, where --overwrite would delete it", source.name());

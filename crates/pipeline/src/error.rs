@@ -59,11 +59,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// Names that no retry mends: the input or the set-up is wrong.
-    pub const PERMANENT: [&str; 11] = [
+    pub const PERMANENT: [&str; 12] = [
         "BadPayload",
         "EmptyPrefix",
         "NotFound",
         "AccessDenied",
+        "StoreRefused",
         "BadPartition",
         "BadModel",
         "BadEngine",
@@ -82,6 +83,7 @@ impl Error {
             Self::EmptyPrefix { .. } => "EmptyPrefix",
             Self::Storage(StorageError::NotFound { .. }) => "NotFound",
             Self::Storage(StorageError::AccessDenied { .. }) => "AccessDenied",
+            Self::Storage(StorageError::Refused { .. }) => "StoreRefused",
             Self::Storage(StorageError::Changed { .. }) | Self::BadPartition(_) => "BadPartition",
             Self::Storage(StorageError::Unavailable { .. }) => "StoreUnavailable",
             Self::BadModel { .. } => "BadModel",
@@ -136,6 +138,15 @@ mod tests {
             Error::EmptyPrefix { location: location() },
             StorageError::NotFound { location: location(), hint: "" }.into(),
             StorageError::AccessDenied { location: location(), action: "", source: source() }.into(),
+            StorageError::Refused {
+                action: "",
+                location: location(),
+                status: 301,
+                code: None,
+                hint: None,
+                source: source(),
+            }
+            .into(),
             StorageError::Changed { location: location() }.into(),
             StorageError::Unavailable { action: "", location: location(), status: None, source: source() }.into(),
             Error::BadPartition(source()),

@@ -13,7 +13,7 @@ use crate::{
     engine_cache::check_model_size,
     error::{Error, Result},
     events::{InitializeEvent, Run, Task},
-    partitions::{self, list_partitions},
+    partitions::{self, Partitions, list_partitions},
     payload::Payload,
     plan::{Owner, Plan, PlannedFile, PlannedModel, shares_files},
     run_files::{ATTEMPTS, Claim, FoundPlan, FoundRanks, Leftover, RunFiles, to_lines},
@@ -52,7 +52,11 @@ pub async fn initialize(
     let results = stores.bucket(&payload.bucket);
     let data = stores.bucket(&payload.data_bucket);
 
-    let files = list_partitions(&data, &payload.data_prefix, payload.file_limit).await?;
+    let Partitions { files, unreadable } = list_partitions(&data, &payload.data_prefix, payload.file_limit).await?;
+    if let Some(first) = unreadable.first() {
+        let reason = format!("{} cannot be read: {}", data.location(&first.name), first.reason);
+        return Err(Error::BadPartition(reason.into()));
+    }
     tracing::info!(files = files.len(), "listed");
     let files = match payload.world_size {
         Some(world_size) if shares_files(world_size, files.len()) => count_rows(&data, files).await?,

@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use crate::{
     batch_loop::{BatchLoop, Input, OnStorageFailure, Output},
     error::Result,
-    partitions,
+    partitions::{self, Partitions},
     picture::draw,
     plan::PlannedFile,
     resource_usage,
@@ -18,7 +18,7 @@ use crate::{
         CATALOGUE, COMBINED_DATA, Counts, Missing, PICTURE, RESULTS_JSON, RankRun, Results, Throughput, Timings,
         combined_entry, to_json,
     },
-    storage::{ObjectStore, StorageError, explain},
+    storage::{ObjectStore, StorageError, Unreadable, explain},
 };
 
 /// The name of a local run, where an execution has its own.
@@ -52,22 +52,29 @@ pub struct Progress {
 }
 
 impl LocalRun<'_> {
-    /// Predicts `files` in order, and puts the results of [`RESULTS`](crate::run_files::RESULTS) into a folder.
+    /// Predicts all files in order, and puts the results of [`RESULTS`](crate::run_files::RESULTS) into a folder.
     ///
-    /// A file that cannot be read is left out and named in [`Results::missing`].
+    /// A file that cannot be listed or read is left out and named in [`Results::missing`].
     ///
     /// # Errors
     /// Where no file can be read, the reason of the first; else whatever stops predicting or writing. The folder is then
     /// as it was.
     pub async fn run(
         &self,
-        files: Vec<PlannedFile>,
+        partitions: Partitions,
         out: ResultFolder,
         mut progress: impl FnMut(Progress),
     ) -> Result<Results> {
         let started = Instant::now();
-        let planned = files.len() as u64;
+        let Partitions { files, unreadable } = partitions;
+        let planned = (files.len() + unreadable.len()) as u64;
         let (inputs, mut missing) = self.open_all(files).await?;
+        missing.extend(unreadable.into_iter().map(|Unreadable { name, reason }| Missing {
+            rank: None,
+            files: vec![name],
+            rows: None,
+            reason,
+        }));
         let of = inputs.iter().filter_map(|input| input.file.rows).sum();
         progress(Progress { rows: 0, of });
 

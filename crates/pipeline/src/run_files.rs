@@ -359,7 +359,7 @@ fn is_map_record(name: &str) -> bool {
 
 async fn list_if_present(store: &dyn ObjectStore, prefix: &str) -> Result<Vec<ObjectInfo>> {
     // A local result folder need not exist yet.
-    Ok(if_present(store.list(prefix).await)?.unwrap_or_default())
+    Ok(if_present(store.list(prefix).await)?.unwrap_or_default().objects)
 }
 
 /// `files.jsonl`, and where each of its lines begins; the last entry is its size.

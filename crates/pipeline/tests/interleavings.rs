@@ -33,7 +33,7 @@ use pipeline::{
     plan::Owner,
     rank,
     run_files::{RESULTS, RESULTS_JSON, Results, RunFiles, sha256},
-    storage::{Object, ObjectInfo, ObjectStore, StorageError, Stores, Write, explain},
+    storage::{Listing, Object, ObjectInfo, ObjectStore, StorageError, Stores, Write, explain},
     summarize::summarize,
 };
 use serde_json::{Value, json};
@@ -177,8 +177,7 @@ struct World(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    objects: Mutex<BTreeMap<String, (Bytes, u64)>>,
-    versions: Mutex<u64>,
+    objects: Mutex<BTreeMap<String, Bytes>>,
     waiting: Mutex<Vec<(String, oneshot::Sender<()>)>>,
     running: Mutex<HashSet<String>>,
     conflicts: AtomicUsize,
@@ -216,14 +215,12 @@ impl World {
 
     fn object(&self, key: &str) -> Option<Object> {
         let objects = self.0.objects.lock().unwrap();
-        objects.get(key).map(|(bytes, version)| Object { info: info(key, bytes, *version), bytes: bytes.clone() })
+        objects.get(key).map(|bytes| Object { info: info(key, bytes), bytes: bytes.clone() })
     }
 
     fn insert(&self, key: &str, bytes: Bytes) -> ObjectInfo {
-        let mut version = self.0.versions.lock().unwrap();
-        *version += 1;
-        let info = info(key, &bytes, *version);
-        self.0.objects.lock().unwrap().insert(key.to_owned(), (bytes, *version));
+        let info = info(key, &bytes);
+        self.0.objects.lock().unwrap().insert(key.to_owned(), bytes);
         info
     }
 
@@ -233,7 +230,7 @@ impl World {
 }
 
 /// As S3's, the tag of equal bytes is equal.
-fn info(key: &str, bytes: &Bytes, _version: u64) -> ObjectInfo {
+fn info(key: &str, bytes: &Bytes) -> ObjectInfo {
     ObjectInfo { key: key.to_owned(), size: bytes.len() as u64, etag: sha256(bytes) }
 }
 
@@ -257,11 +254,12 @@ impl ObjectStore for World {
         key.to_owned()
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StorageError> {
+    async fn list(&self, prefix: &str) -> Result<Listing, StorageError> {
         self.pass("list", prefix).await;
         let objects = self.0.objects.lock().unwrap();
         let found = objects.iter().filter(|(key, _)| key.starts_with(prefix));
-        Ok(found.map(|(key, (bytes, version))| info(key, bytes, *version)).collect())
+        let objects = found.map(|(key, bytes)| info(key, bytes)).collect();
+        Ok(Listing { objects, unreadable: Vec::new() })
     }
 
     async fn head(&self, key: &str) -> Result<ObjectInfo, StorageError> {

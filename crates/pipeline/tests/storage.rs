@@ -39,10 +39,10 @@ async fn conforms(store: &dyn ObjectStore) {
     store.put_file("a/b/2", file.path()).await.unwrap();
     assert_eq!(store.get("a/b/2").await.unwrap().bytes, "two");
     store.put("ab", "no".into(), Write::Replace).await.unwrap();
-    let mut keys: Vec<String> = store.list("a/").await.unwrap().into_iter().map(|object| object.key).collect();
+    let mut keys: Vec<String> = store.list("a/").await.unwrap().objects.into_iter().map(|object| object.key).collect();
     keys.sort();
     assert_eq!(keys, ["a/1", "a/b/2"]);
-    assert_eq!(store.list("a/").await.unwrap().len(), 2);
+    assert_eq!(store.list("a/").await.unwrap().objects.len(), 2);
 
     store.delete(&["a/1".into(), "absent".into()]).await.unwrap();
     for missing in [store.get("a/1").await.map(drop), store.head("a/1").await.map(drop)] {
@@ -107,7 +107,7 @@ async fn s3_is_a_store() {
             store.put(key, "x".into(), Write::Replace).await.unwrap();
         })
         .await;
-    assert_eq!(store.list("many/").await.unwrap().len(), many.len(), "listings have pages of a thousand");
+    assert_eq!(store.list("many/").await.unwrap().objects.len(), many.len(), "listings have pages of a thousand");
     store.delete(&many).await.unwrap();
-    assert_eq!(store.list("many/").await.unwrap(), []);
+    assert_eq!(store.list("many/").await.unwrap().objects, []);
 }

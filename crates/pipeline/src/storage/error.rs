@@ -16,6 +16,21 @@ pub enum StorageError {
     /// The object is not the one that was asked for by its ETag.
     #[error("the file {location} changed after the run was planned: start a new execution to plan it again")]
     Changed { location: String },
+    /// S3 answered that it will not do this, and would answer so again. `code` is S3's name for the reason.
+    #[error(
+        "S3 refused to {action} {location} (status {status}{}){}",
+        code.as_ref().map(|code| format!(", {code}")).unwrap_or_default(),
+        hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default()
+    )]
+    Refused {
+        action: &'static str,
+        location: String,
+        status: u16,
+        code: Option<String>,
+        /// What the reason means, and what to do about it.
+        hint: Option<String>,
+        source: BoxError,
+    },
     /// Storage did not answer, or not properly. `status` is the HTTP status, where one came.
     #[error("failed to {action} {location}{}", status.map(|status| format!(" (status {status})")).unwrap_or_default())]
     Unavailable { action: &'static str, location: String, status: Option<u16>, source: BoxError },
@@ -28,7 +43,9 @@ impl StorageError {
     /// The failure of a system call on a local file.
     pub fn of_io(action: &'static str, location: String, error: std::io::Error) -> Self {
         match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => Self::NotFound { location, hint: "check the path" },
+            ErrorKind::NotFound | ErrorKind::NotADirectory if action != "write" => {
+                Self::NotFound { location, hint: "check the path" }
+            }
             ErrorKind::PermissionDenied => Self::AccessDenied { location, action, source: error.into() },
             _ => Self::Unavailable { action, location, status: None, source: error.into() },
         }
@@ -42,7 +59,7 @@ pub fn explain(error: &(dyn Error + 'static)) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
-        if !said.contains(&more) {
+        if !more.is_empty() && !said.contains(&more) {
             said = format!("{said}: {more}");
         }
         cause = error.source();

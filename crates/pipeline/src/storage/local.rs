@@ -1,10 +1,13 @@
 //! A folder as an object store: keys are relative paths with `/`.
 
 use std::{
-    fs::Metadata,
+    fs::{File, Metadata},
     io::{ErrorKind, Read, Write as _},
     ops::Range,
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileExt, FileTypeExt, MetadataExt},
+    },
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -16,7 +19,8 @@ use walkdir::WalkDir;
 
 use crate::storage::{
     error::StorageError,
-    object::{Object, ObjectInfo, ObjectStore, Stores, Write},
+    object::{Listing, Object, ObjectInfo, ObjectStore, Stores, Unreadable, Write},
+    printable::{printable, printable_bytes},
 };
 
 /// A folder on this machine.
@@ -59,39 +63,103 @@ fn info(key: String, metadata: &Metadata) -> ObjectInfo {
     ObjectInfo { key, size: metadata.len(), etag: tag(metadata) }
 }
 
-/// Size and modification time stand in for S3's content hash: what changes a file changes one of them.
+/// Size, modification time and inode stand in for S3's content hash: what changes a file changes one of them.
 fn tag(metadata: &Metadata) -> String {
-    format!("{:x}-{:x}.{:x}", metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+    format!("{:x}-{:x}.{:x}-{:x}", metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ino())
 }
 
-/// Every file below `folder` that has a UTF-8 name, under `prefix`.
-fn walk(folder: &Path, prefix: &str) -> std::io::Result<Vec<ObjectInfo>> {
-    let mut found = Vec::new();
+/// Refuses what is no file before it is opened: a pipe that nobody writes into would be waited for without end.
+fn check_is_file(metadata: &Metadata) -> std::io::Result<()> {
+    let kind = metadata.file_type();
+    let what = if kind.is_file() {
+        return Ok(());
+    } else if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    };
+    Err(std::io::Error::other(format!("it is {what}, and no file")))
+}
+
+fn open(path: &Path) -> std::io::Result<(File, Metadata)> {
+    check_is_file(&std::fs::metadata(path)?)?;
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
+}
+
+/// Every file below `folder`, under `prefix`. What cannot be looked at is named, and costs no other file.
+fn walk(folder: &Path, prefix: &str) -> std::io::Result<Listing> {
+    let mut listing = Listing::default();
+    if !std::fs::metadata(folder)?.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    // A name stands for its file where it is UTF-8, and can only be printed otherwise.
+    let name = |path: &Path| {
+        let name = path.strip_prefix(folder).unwrap_or(path);
+        let printed = format!("{prefix}{}", printable_bytes(name.as_os_str().as_bytes()));
+        (name.to_str().map(|name| format!("{prefix}{name}")), printed)
+    };
     for entry in WalkDir::new(folder).follow_links(true) {
-        let entry = entry?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let (key, printed) = name(error.path().unwrap_or(folder));
+                listing.unreadable.push(Unreadable { name: key.unwrap_or(printed), reason: reason(&error) });
+                continue;
+            }
+        };
         if entry.file_type().is_dir() {
             continue;
         }
-        let Some(name) = entry.path().strip_prefix(folder).ok().and_then(Path::to_str) else { continue };
-        // What should be the folder is a file.
-        if name.is_empty() {
-            return Err(ErrorKind::NotADirectory.into());
+        let found =
+            entry.metadata().map_err(std::io::Error::from).and_then(|found| check_is_file(&found).map(|()| found));
+        match (name(entry.path()), found) {
+            ((Some(key), _), Ok(found)) => listing.objects.push(info(key, &found)),
+            ((None, name), Ok(_)) => {
+                let reason = "its name is not UTF-8, and the catalogue could not name it: rename it".to_owned();
+                listing.unreadable.push(Unreadable { name, reason });
+            }
+            ((key, printed), Err(error)) => {
+                listing.unreadable.push(Unreadable { name: key.unwrap_or(printed), reason: error.to_string() });
+            }
         }
-        found.push(info(format!("{prefix}{name}"), &entry.metadata()?));
     }
-    Ok(found)
+    Ok(listing)
 }
 
-/// Writes beside `path` and moves into place what was written, so that a reader never sees half an object.
+/// Why a walk could not go on at a name.
+fn reason(error: &walkdir::Error) -> String {
+    if error.loop_ancestor().is_some() {
+        return "it is a link to a folder that it lies in".to_owned();
+    }
+    let link = error.path().and_then(|path| std::fs::read_link(path).ok());
+    match (error.io_error(), link) {
+        (Some(io), Some(target)) if io.kind() == ErrorKind::NotFound => {
+            format!("it is a link to {}, where nothing is", printable_bytes(target.as_os_str().as_bytes()))
+        }
+        (Some(io), None) if io.kind() == ErrorKind::NotFound => "it vanished while the folder was listed".to_owned(),
+        (Some(io), _) => io.to_string(),
+        (None, _) => error.to_string(),
+    }
+}
+
+/// Writes beside `path` and moves into place what was written, so that a reader never sees half an object, nor finds one
+/// after a power cut.
 fn write_beside(
     path: &Path,
     write: &Condition,
     fill: impl FnOnce(&mut NamedTempFile) -> std::io::Result<()>,
 ) -> std::io::Result<Option<Metadata>> {
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut part = tempfile::Builder::new().permissions(readable_by_others()).tempfile_in(folder)?;
     fill(&mut part)?;
+    part.as_file().sync_all()?;
     let metadata = part.as_file().metadata()?;
     match write {
         Condition::None => {
@@ -115,6 +183,8 @@ fn write_beside(
             }
         }
     }
+    // Not every file system can sync a folder.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(Some(metadata))
 }
 
@@ -146,47 +216,51 @@ fn readable_by_others() -> std::fs::Permissions {
 #[async_trait]
 impl ObjectStore for LocalStore {
     fn location(&self, key: &str) -> String {
-        self.path(key).display().to_string()
+        printable_bytes(self.path(key).as_os_str().as_bytes())
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StorageError> {
+    async fn list(&self, prefix: &str) -> Result<Listing, StorageError> {
         // Only the folder part of the prefix is walked: the rest filters names.
         let folder = prefix.rfind('/').map_or("", |end| &prefix[..=end]).to_owned();
         let under = folder.clone();
         let listing = self.blocking("list", &folder, move |path| walk(path, &under)).await;
         match listing {
             Ok(mut found) => {
-                found.retain(|object| object.key.starts_with(prefix));
+                found.objects.retain(|object| object.key.starts_with(prefix));
+                found.unreadable.retain(|unreadable| unreadable.name.starts_with(prefix));
                 Ok(found)
             }
-            Err(StorageError::NotFound { .. }) if self.root.is_dir() => Ok(Vec::new()),
+            Err(StorageError::NotFound { .. }) if self.root.is_dir() => Ok(Listing::default()),
             Err(error) => Err(error),
         }
     }
 
     async fn head(&self, key: &str) -> Result<ObjectInfo, StorageError> {
-        let metadata = self.blocking("read", key, |path| std::fs::metadata(path)).await?;
+        let look = |path: &Path| {
+            let metadata = std::fs::metadata(path)?;
+            check_is_file(&metadata).map(|()| metadata)
+        };
+        let metadata = self.blocking("read", key, look).await?;
         Ok(info(key.to_owned(), &metadata))
     }
 
     async fn get(&self, key: &str) -> Result<Object, StorageError> {
-        let (metadata, bytes) = self
-            .blocking("read", key, |path| {
-                let mut file = std::fs::File::open(path)?;
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes)?;
-                Ok((file.metadata()?, bytes))
-            })
-            .await?;
+        let read = |path: &Path| {
+            let (mut file, metadata) = open(path)?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map(|_| (metadata, bytes))
+        };
+        let (metadata, bytes) = self.blocking("read", key, read).await?;
         Ok(Object { info: info(key.to_owned(), &metadata), bytes: bytes.into() })
     }
 
     async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes, StorageError> {
+        object.check_range(&range, || self.location(&object.key))?;
         let planned = object.clone();
         let bytes = self
             .blocking("read", &object.key, move |path| {
-                let file = std::fs::File::open(path)?;
-                if info(planned.key, &file.metadata()?).etag != planned.etag {
+                let (file, metadata) = open(path)?;
+                if info(planned.key, &metadata).etag != planned.etag {
                     return Ok(None);
                 }
                 let mut bytes = vec![0; usize::try_from(range.end - range.start).map_err(std::io::Error::other)?];
@@ -205,8 +279,8 @@ impl ObjectStore for LocalStore {
     }
 
     async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError> {
-        let mut source = std::fs::File::open(file)
-            .map_err(|error| StorageError::of_io("read", file.display().to_string(), error))?;
+        let (mut source, _) =
+            open(file).map_err(|error| StorageError::of_io("read", printable(&file.display().to_string()), error))?;
         let copy = move |path: &Path| {
             write_beside(path, &Condition::None, |part| std::io::copy(&mut source, part).map(drop)).map(drop)
         };

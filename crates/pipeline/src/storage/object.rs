@@ -26,6 +26,38 @@ pub struct Object {
     pub bytes: Bytes,
 }
 
+impl ObjectInfo {
+    /// Checks that a range lies within the object.
+    pub(crate) fn check_range(
+        &self,
+        range: &Range<u64>,
+        location: impl FnOnce() -> String,
+    ) -> Result<(), StorageError> {
+        if range.start <= range.end && range.end <= self.size {
+            return Ok(());
+        }
+        let source = format!("bytes {}..{} were asked for, and it has {}", range.start, range.end, self.size);
+        Err(StorageError::Unavailable { action: "read", location: location(), status: None, source: source.into() })
+    }
+}
+
+/// What lies under a prefix.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// What can be read, in no particular order.
+    pub objects: Vec<ObjectInfo>,
+    /// What is there and cannot be read; S3 has none.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A file or folder that is there and cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its key, or what stands for one where the name is not UTF-8.
+    pub name: String,
+    pub reason: String,
+}
+
 /// What a write may replace. Of two writes that are not [`Replace`](Self::Replace), at the same time, one wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write<'a> {
@@ -50,20 +82,20 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// The address of a key for a person: `s3://bucket/key`, or a path.
     fn location(&self, key: &str) -> String;
 
-    /// Every object whose key starts with `prefix`, in no particular order, however many there are.
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StorageError>;
+    /// Every object whose key starts with `prefix`, however many there are.
+    async fn list(&self, prefix: &str) -> Result<Listing, StorageError>;
 
     /// Size and ETag of an object; [`StorageError::NotFound`] where there is none.
     async fn head(&self, key: &str) -> Result<ObjectInfo, StorageError>;
 
-    /// Gets a whole object.
+    /// Gets a whole object: all of one state of it, even where it is written meanwhile.
     async fn get(&self, key: &str) -> Result<Object, StorageError>;
 
     /// Exactly the bytes of `range`, if the object still has this ETag; else [`StorageError::Changed`].
     async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes, StorageError>;
 
-    /// Writes a whole object, and says what is there now. `None` says that nothing was written, because what was there
-    /// is not what `write` may replace.
+    /// Writes a whole object, and says what is there now. `None` says that nothing was written, because what was there is
+    /// not what `write` may replace. A write whose answer was lost counts as done.
     async fn put(&self, key: &str, bytes: Bytes, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError>;
 
     /// Writes a file of this machine as an object, in memory for a part of it.

@@ -1,31 +1,53 @@
 //! S3, or anything that speaks its protocol.
 
-use std::{ops::Range, path::Path, sync::Arc};
+mod answer;
+mod body;
+mod listing;
+
+use std::{collections::HashSet, ops::Range, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::{
     Client,
-    config::ResponseChecksumValidation,
+    config::{ResponseChecksumValidation, StalledStreamProtectionConfig, http::HttpResponse},
     error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
-    types::{Delete, ObjectIdentifier},
+    types::{ChecksumMode, Delete, EncodingType, ObjectIdentifier},
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::storage::{
-    error::{BoxError, StorageError},
-    object::{Object, ObjectInfo, ObjectStore, Stores, Write},
+    error::StorageError,
+    limits::{Attempts, Failure, Limits},
+    object::{Listing, Object, ObjectInfo, ObjectStore, Stores, Write, if_present},
+    printable::printable,
+    s3::{
+        answer::{Place, Reason},
+        body::PartialBody,
+        listing::Page,
+    },
 };
 
 /// `DeleteObjects` takes this many keys a request.
 const KEYS_PER_DELETE: usize = 1000;
 
+/// To open a connection, of any client.
+const CONNECT: Duration = Duration::from_secs(4);
+
 /// The standard AWS environment (profile, variables, role), with an endpoint that wins over it where one is given.
+///
+/// Clients that are made of it give a request 30 s an attempt and 120 s in all; the one of S3 has [`Limits`] of its own.
 pub async fn aws_config(endpoint_url: Option<&str>) -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(Duration::from_secs(30))
+        .operation_timeout(Duration::from_secs(120))
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
     if let Some(url) = endpoint_url {
         loader = loader.endpoint_url(url);
     }
@@ -37,203 +59,340 @@ pub async fn aws_config(endpoint_url: Option<&str>) -> SdkConfig {
     config.into_builder().region(Region::new("us-east-1")).build()
 }
 
+/// A bucket.
 #[derive(Debug, Clone)]
 pub struct S3Store {
     client: Client,
     bucket: String,
+    limits: Limits,
 }
 
 impl S3Store {
     /// The client for all buckets of an account. An endpoint that is not AWS's is addressed by path:
     /// `http://host/bucket/key`.
     ///
-    /// Checksums of answers are validated only where S3 requires it: parts of objects have none, and the SDK would
-    /// warn of each. Models, and the parts of a catalogue, are checked by their SHA-256.
+    /// Time limits and retries of the SDK are off, but for connecting and for uploads that stall: [`Limits`] says what is in
+    /// their place. Checksums of answers are validated only where a request asks for it: ranges of objects have none, and
+    /// the SDK would warn of each.
     pub fn client(config: &SdkConfig) -> Client {
         let path_style = config.endpoint_url().is_some()
             || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some()
             || std::env::var_os("AWS_ENDPOINT_URL").is_some();
+        let stalled = StalledStreamProtectionConfig::enabled().download_enabled(false);
         let config = aws_sdk_s3::config::Builder::from(config)
             .force_path_style(path_style)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+            .stalled_stream_protection(stalled.grace_period(Limits::default().stall).build())
             .build();
         Client::from_conf(config)
     }
 
     /// The store of a bucket, which is no proof that it exists.
     pub fn new(client: Client, bucket: impl Into<String>) -> Self {
-        Self { client, bucket: bucket.into() }
+        Self { client, bucket: bucket.into(), limits: Limits::default() }
     }
 
-    fn error<E, R>(&self, action: &'static str, key: &str, error: SdkError<E, R>) -> StorageError
+    /// The same store with other limits.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    fn place<'a>(&'a self, action: &'static str, location: &'a str) -> Place<'a> {
+        Place { action, bucket: &self.bucket, location }
+    }
+
+    /// Sends a request once, within `limit`.
+    async fn send<T, E>(
+        &self,
+        attempts: &Attempts<'_>,
+        place: Place<'_>,
+        limit: Duration,
+        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, Failure>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: HttpStatus + std::fmt::Debug + Send + Sync + 'static,
     {
-        let location = self.location(key);
-        let status = error.raw_response().map(HttpStatus::status);
-        match (error.code(), status) {
-            (Some("NoSuchBucket"), _) => StorageError::NotFound {
-                location: format!("s3://{}", self.bucket),
-                hint: "there is no such bucket: check the payload's `bucket` (and `data_bucket`) and the region",
-            },
-            (Some("NoSuchKey" | "NotFound"), _) | (None, Some(404)) => {
-                StorageError::NotFound { location, hint: "there is no such object: check the bucket and the key" }
-            }
-            (Some("AccessDenied" | "Forbidden"), _) | (_, Some(403)) => {
-                StorageError::AccessDenied { location, action, source: error.into() }
-            }
-            (Some("PreconditionFailed"), _) | (_, Some(412)) => StorageError::Changed { location },
-            _ => StorageError::Unavailable { action, location, status, source: error.into() },
+        let answer = attempts.in_time(limit, "no answer came", request).await?;
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self.with_region(place, answer::failure(place, error)).await),
         }
     }
 
-    fn unavailable(&self, action: &'static str, key: &str, source: impl Into<BoxError>) -> StorageError {
-        StorageError::Unavailable { action, location: self.location(key), status: None, source: source.into() }
+    /// Adds the bucket's region to the refusal of a region that the bucket is not in, where the refusal does not name it.
+    async fn with_region(&self, place: Place<'_>, failure: Failure) -> Failure {
+        match failure.error {
+            StorageError::Refused { status, ref code, hint: Some(ref hint), .. } if hint == answer::ELSEWHERE => {
+                let asked = self.client.head_bucket().bucket(&self.bucket).send();
+                let region = match tokio::time::timeout(self.limits.answer, asked).await {
+                    Ok(Err(error)) => error.raw_response().and_then(answer::region),
+                    Ok(Ok(head)) => head.bucket_region,
+                    Err(_) => None,
+                };
+                let reason = Reason { status: Some(status), code: code.clone(), region };
+                answer::of_reason(place, reason, "S3 follows no redirection to another region".into())
+            }
+            _ => failure,
+        }
     }
 
-    /// A body that broke off: the request was fine, the connection was not.
-    fn body_error(&self, key: &str, source: impl Into<BoxError>) -> StorageError {
-        self.unavailable("read the whole of", key, source)
+    /// Gets the bytes that a body lacks, in as many attempts as it takes.
+    async fn fetch(&self, key: &str, mut body: PartialBody, size: u64) -> Result<(Bytes, String), StorageError> {
+        let location = self.location(key);
+        let mut attempts = Attempts::new(&self.limits, "read", &location, size);
+        loop {
+            match self.fetch_more(key, &mut body, &attempts, &location).await {
+                Ok(()) => return Ok(body.finish()),
+                Err(failure) => attempts.again(failure).await?,
+            }
+        }
     }
-}
 
-/// The status of whichever response type the SDK hands out.
-trait HttpStatus {
-    fn status(&self) -> u16;
-}
+    /// One request for what a body lacks. What came before a failure stays in the body.
+    async fn fetch_more(
+        &self,
+        key: &str,
+        body: &mut PartialBody,
+        attempts: &Attempts<'_>,
+        location: &str,
+    ) -> Result<(), Failure> {
+        let request = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .set_if_match(body.etag().map(str::to_owned))
+            .set_range(body.range_header())
+            .set_checksum_mode(body.asks_for_whole().then_some(ChecksumMode::Enabled));
+        let place = self.place("read", location);
+        let mut answer = self.send(attempts, place, self.limits.answer, request.send()).await?;
+        body.accept_head(&answer).map_err(|error| attempts.passing(error))?;
+        let window = self.limits.stall;
+        let enough = self.limits.slowest.saturating_mul(window.as_millis() as u64) / 1000;
+        let (mut window_end, mut brought) = (Instant::now() + window, 0);
+        loop {
+            let limit = window_end.saturating_duration_since(Instant::now());
+            let next = match attempts.in_time(limit, "the body stalled", answer.body.next()).await {
+                Err(_) if brought >= enough => {
+                    (window_end, brought) = (Instant::now() + window, 0);
+                    continue;
+                }
+                next => next?,
+            };
+            match next {
+                Some(Ok(bytes)) => {
+                    brought += bytes.len() as u64;
+                    body.push(&bytes).map_err(|error| attempts.passing(error))?;
+                }
+                // Of the two ends of a body the SDK's error says more, unless all bytes came and are wrong.
+                Some(Err(error)) => match body.check_end() {
+                    Err(broken @ body::BodyError::Checksum { .. }) => return Err(attempts.passing(broken)),
+                    _ => return Err(attempts.passing(error)),
+                },
+                None => return body.check_end().map_err(|error| attempts.passing(error)),
+            }
+        }
+    }
 
-impl HttpStatus for aws_sdk_s3::config::http::HttpResponse {
-    fn status(&self) -> u16 {
-        self.status().as_u16()
+    /// The object, where it holds these bytes.
+    async fn find_equal(&self, key: &str, bytes: &Bytes) -> Result<Option<ObjectInfo>, StorageError> {
+        let there = if_present(self.get(key).await)?;
+        Ok(there.filter(|there| there.bytes == *bytes).map(|there| there.info))
+    }
+
+    /// Why S3 does not answer a HEAD: its answers have no body that could say, so that one byte is asked for as well.
+    async fn reason(&self, key: &str, failure: Failure, attempts: &Attempts<'_>, location: &str) -> Failure {
+        let nameless = matches!(
+            failure.error,
+            StorageError::AccessDenied { .. } | StorageError::Refused { code: None, status: 400 | 403, .. }
+        );
+        if !nameless {
+            return failure;
+        }
+        let request = self.client.get_object().bucket(&self.bucket).key(key).range("bytes=0-0").send();
+        match self.send(attempts, self.place("read", location), self.limits.answer, request).await {
+            Err(named) if !named.passing => named,
+            _ => failure,
+        }
+    }
+
+    /// One request for a page of a listing.
+    async fn page(
+        &self,
+        prefix: &str,
+        token: Option<&str>,
+        attempts: &Attempts<'_>,
+        location: &str,
+    ) -> Result<Page, Failure> {
+        let request = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            // Without it, a key with a control character makes an answer that is no XML.
+            .encoding_type(EncodingType::Url)
+            .set_continuation_token(token.map(str::to_owned));
+        let answer = self.send(attempts, self.place("list", location), self.limits.answer, request.send()).await?;
+        Page::of(answer).map_err(|error| attempts.passing(error))
+    }
+
+    /// One request that deletes up to [`KEYS_PER_DELETE`] objects. Keys that were deleted are taken off the list.
+    async fn delete_once(
+        &self,
+        keys: &mut Vec<String>,
+        attempts: &Attempts<'_>,
+        location: &str,
+    ) -> Result<(), Failure> {
+        let objects = keys
+            .iter()
+            .map(|key| ObjectIdentifier::builder().key(key).build())
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|objects| Delete::builder().set_objects(Some(objects)).quiet(true).build())
+            .map_err(|error| Failure { passing: false, ..attempts.passing(error) })?;
+        let request = self.client.delete_objects().bucket(&self.bucket).delete(objects).send();
+        let place = self.place("delete", location);
+        let answer = self.send(attempts, place, self.limits.answer, request).await?;
+        let failed: HashSet<&str> = answer.errors().iter().filter_map(|error| error.key()).collect();
+        let Some(first) = answer.errors().first() else { return Ok(()) };
+        keys.retain(|key| failed.contains(key.as_str()));
+        let code = first.code().unwrap_or_default();
+        let location = self.location(first.key().unwrap_or_default());
+        let source = [code, first.message().unwrap_or_default()].join(": ").into();
+        let lasting = matches!(code, "AccessDenied" | "MethodNotAllowed" | "InvalidRequest");
+        let error = match code {
+            "AccessDenied" => StorageError::AccessDenied { location, action: "delete", source },
+            _ => StorageError::Unavailable { action: "delete", location, status: None, source },
+        };
+        Err(Failure { error, passing: !lasting, status: None })
     }
 }
 
 #[async_trait]
 impl ObjectStore for S3Store {
     fn location(&self, key: &str) -> String {
-        format!("s3://{}/{key}", self.bucket)
+        format!("s3://{}/{}", self.bucket, printable(key))
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StorageError> {
-        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
-        let mut found = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| self.error("list", prefix, error))?;
-            found.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| {
-                Some(ObjectInfo { key: object.key?, size: u64::try_from(object.size?).ok()?, etag: object.e_tag? })
-            }));
+    async fn list(&self, prefix: &str) -> Result<Listing, StorageError> {
+        let location = self.location(prefix);
+        let mut listing = Listing::default();
+        let mut token: Option<String> = None;
+        loop {
+            let mut attempts = Attempts::new(&self.limits, "list", &location, 0);
+            let page = loop {
+                match self.page(prefix, token.as_deref(), &attempts, &location).await {
+                    Ok(page) => break page,
+                    Err(failure) => attempts.again(failure).await?,
+                }
+            };
+            listing.objects.extend(page.objects);
+            match page.next {
+                Some(next) if token.as_ref() == Some(&next) => {
+                    let endless = attempts.passing("the listing goes on with the same page for ever");
+                    return Err(endless.error);
+                }
+                Some(next) => token = Some(next),
+                None => return Ok(listing),
+            }
         }
-        Ok(found)
     }
 
     async fn head(&self, key: &str) -> Result<ObjectInfo, StorageError> {
-        let head = self
-            .client
-            .head_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .send()
-            .await
-            .map_err(|error| self.error("read", key, error))?;
-        Ok(ObjectInfo {
-            key: key.to_owned(),
-            size: head.content_length.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
-            etag: head.e_tag.unwrap_or_default(),
-        })
+        let location = self.location(key);
+        let mut attempts = Attempts::new(&self.limits, "read", &location, 0);
+        loop {
+            let request = self.client.head_object().bucket(&self.bucket).key(key).send();
+            let place = self.place("read", &location);
+            let failure = match self.send(&attempts, place, self.limits.answer, request).await {
+                Ok(head) => {
+                    let size = head.content_length.and_then(|size| u64::try_from(size).ok());
+                    match (size, head.e_tag) {
+                        (Some(size), Some(etag)) => return Ok(ObjectInfo { key: key.to_owned(), size, etag }),
+                        (None, _) => attempts.passing(body::BodyError::Headless("Content-Length")),
+                        (_, None) => attempts.passing(body::BodyError::Headless("ETag")),
+                    }
+                }
+                Err(failure) => self.reason(key, failure, &attempts, &location).await,
+            };
+            attempts.again(failure).await?;
+        }
     }
 
     async fn get(&self, key: &str) -> Result<Object, StorageError> {
-        let object = self
-            .client
-            .get_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .send()
-            .await
-            .map_err(|error| self.error("read", key, error))?;
-        let etag = object.e_tag.unwrap_or_default();
-        let body = object.body.collect().await.map_err(|error| self.body_error(key, error))?;
-        let bytes = body.into_bytes();
+        let (bytes, etag) = self.fetch(key, PartialBody::whole(), 0).await?;
         Ok(Object { info: ObjectInfo { key: key.to_owned(), size: bytes.len() as u64, etag }, bytes })
     }
 
     async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes, StorageError> {
-        let expected = range.end.saturating_sub(range.start);
-        if expected == 0 {
+        object.check_range(&range, || self.location(&object.key))?;
+        if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let answer = self
-            .client
-            .get_object()
-            .bucket(&self.bucket)
-            .key(&object.key)
-            .if_match(&object.etag)
-            .range(format!("bytes={}-{}", range.start, range.end - 1))
-            .send()
-            .await
-            .map_err(|error| self.error("read", &object.key, error))?;
-        let body = answer.body.collect().await.map_err(|error| self.body_error(&object.key, error))?;
-        let bytes = body.into_bytes();
-        if bytes.len() as u64 != expected {
-            return Err(self.body_error(&object.key, format!("{} of {expected} bytes came", bytes.len())));
-        }
-        Ok(bytes)
+        let size = range.end - range.start;
+        Ok(self.fetch(&object.key, PartialBody::part(&object.etag, object.size, range), size).await?.0)
     }
 
     async fn put(&self, key: &str, bytes: Bytes, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError> {
+        let location = self.location(key);
         let size = bytes.len() as u64;
-        let request = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes));
-        let request = match write {
-            Write::Replace => request,
-            Write::Create => request.if_none_match("*"),
-            Write::Update(etag) => request.if_match(etag),
-        };
-        match request.send().await {
-            Ok(put) => Ok(Some(ObjectInfo { key: key.to_owned(), size, etag: put.e_tag.unwrap_or_default() })),
-            // 412: something else is there. 404: what should be replaced is gone. 409: another conditional write to the
-            // key was under way, and wins.
-            Err(error)
-                if write != Write::Replace
-                    && matches!(error.raw_response().map(HttpStatus::status), Some(404 | 409 | 412))
-                    && error.code() != Some("NoSuchBucket") =>
-            {
-                Ok(None)
+        let mut attempts = Attempts::new(&self.limits, "write", &location, size);
+        // An attempt whose answer did not come may have written all the same, and be what the next one finds there.
+        let mut may_be_ours = false;
+        loop {
+            let request = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes.clone()));
+            let request = match write {
+                Write::Replace => request,
+                Write::Create => request.if_none_match("*"),
+                Write::Update(etag) => request.if_match(etag),
+            };
+            let limit = self.limits.answer + self.limits.time_of(size);
+            match self.send(&attempts, self.place("write", &location), limit, request.send()).await {
+                Ok(put) => {
+                    let Some(etag) = put.e_tag else { return Ok(Some(self.head(key).await?)) };
+                    return Ok(Some(ObjectInfo { key: key.to_owned(), size, etag }));
+                }
+                Err(Failure { status: Some(412), .. }) if write != Write::Replace => {
+                    return if may_be_ours { self.find_equal(key, &bytes).await } else { Ok(None) };
+                }
+                // What should be replaced is gone.
+                Err(Failure { status: Some(404), error: StorageError::NotFound { location: missing, .. }, .. })
+                    if matches!(write, Write::Update(_)) && missing == location =>
+                {
+                    return Ok(None);
+                }
+                Err(failure) => {
+                    may_be_ours |= failure.status != Some(409);
+                    attempts.again(failure).await?;
+                }
             }
-            Err(error) => Err(self.error("write", key, error)),
         }
     }
 
     async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError> {
-        let body = ByteStream::from_path(file).await.map_err(|error| self.unavailable("write", key, error))?;
-        let put = self.client.put_object().bucket(&self.bucket).key(key).body(body).send().await;
-        put.map(drop).map_err(|error| self.error("write", key, error))
+        let location = self.location(key);
+        let unreadable = |error| StorageError::of_io("read", printable(&file.display().to_string()), error);
+        let size = std::fs::metadata(file).map_err(unreadable)?.len();
+        let mut attempts = Attempts::new(&self.limits, "write", &location, size);
+        loop {
+            let body = ByteStream::from_path(file).await.map_err(|error| attempts.passing(error).error)?;
+            let request = self.client.put_object().bucket(&self.bucket).key(key).body(body).send();
+            let limit = self.limits.answer + self.limits.time_of(size);
+            match self.send(&attempts, self.place("write", &location), limit, request).await {
+                Ok(_) => return Ok(()),
+                Err(failure) => attempts.again(failure).await?,
+            }
+        }
     }
 
     async fn delete(&self, keys: &[String]) -> Result<(), StorageError> {
         for chunk in keys.chunks(KEYS_PER_DELETE) {
-            let objects = chunk
-                .iter()
-                .map(|key| ObjectIdentifier::builder().key(key).build())
-                .collect::<Result<Vec<_>, _>>()
-                .and_then(|objects| Delete::builder().set_objects(Some(objects)).quiet(true).build())
-                .map_err(|error| self.unavailable("delete", &chunk[0], error))?;
-            let answer = self
-                .client
-                .delete_objects()
-                .bucket(&self.bucket)
-                .delete(objects)
-                .send()
-                .await
-                .map_err(|error| self.error("delete", &chunk[0], error))?;
-            if let Some(failed) = answer.errors().first() {
-                let location = self.location(failed.key().unwrap_or_default());
-                let (code, message) = (failed.code().unwrap_or("?"), failed.message().unwrap_or("?"));
-                let source = format!("{code}: {message}").into();
-                return Err(match code {
-                    "AccessDenied" => StorageError::AccessDenied { location, action: "delete", source },
-                    _ => StorageError::Unavailable { action: "delete", location, status: None, source },
-                });
+            let location = self.location(&chunk[0]);
+            let mut attempts = Attempts::new(&self.limits, "delete", &location, 0);
+            let mut left = chunk.to_vec();
+            while let Err(failure) = self.delete_once(&mut left, &attempts, &location).await {
+                attempts.again(failure).await?;
             }
         }
         Ok(())
