@@ -2,7 +2,7 @@
 stopped, started twice, resumed and overwritten. `scripts/soak.sh` runs it.
 
 After each execution that came to a result, the catalogue is complete and that of an undisturbed run bit for bit, or the
-result names exactly the files that are missing. At the end of each schedule the misfortunes cease, and the same payload
+result names exactly what is missing. At the end of each schedule the misfortunes cease, and the same payload
 again completes the catalogue.
 """
 

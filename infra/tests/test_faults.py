@@ -13,7 +13,7 @@ from options import FAULTS
 
 # Each kind strikes so many of the functions' requests. A request without an answer costs seconds, answers that carry a
 # body are about half of all, and conditional writes are few.
-SHARES = {"hang": 0.05, "409": 0.5, "cut": 0.2, "short": 0.2, "flip": 0.2}
+SHARES = {"hang": 0.05, "409": 0.5, "cut": 0.2, "short": 0.2, "flip": 0.08}
 SHARE = 0.12
 
 
