@@ -76,6 +76,13 @@ def error(kind: str, message: str) -> Answer:
     return Answer(json.dumps({"errorType": kind, "errorMessage": message}).encode(), kind)
 
 
+class RuntimeServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_) -> None:
+        """A process that was killed leaves its connection as it is."""
+
+
 class Environment:
     """One process of a function."""
 
@@ -99,8 +106,7 @@ class Environment:
         function.logs_backend.create_log_stream(function.logs_group_name, self.stream)
 
         unpack(function.code_bytes, self.folder)
-        self.api = ThreadingHTTPServer(("127.0.0.1", 0), runtime_api(self))
-        self.api.daemon_threads = True
+        self.api = RuntimeServer(("127.0.0.1", 0), runtime_api(self))
         threading.Thread(target=self.api.serve_forever, daemon=True).start()
         self.started = time.monotonic()
         try:
@@ -227,6 +233,8 @@ class Environment:
             if kill_after is not None and time.monotonic() - started >= kill_after:
                 self.options.count("kill")
                 self.kill()
+                # Its end comes as an answer.
+                kill_after = None
             elif time.monotonic() - started >= timeout:
                 answer = error(
                     "Sandbox.Timedout",

@@ -127,14 +127,16 @@ class Cosmic(SimpleNamespace):
         return SimpleNamespace(code=done.returncode, report=report, said=done.stderr)
 
     def execute(self, payload: dict) -> dict:
-        """Starts the state machine with any input, as the console would, and waits for its end."""
-        states = self.stack.client("stepfunctions")
-        arn = states.start_execution(
+        """Runs the state machine with any input, and waits for its end."""
+        return self.wait(self.start(payload))
+
+    def start(self, payload: dict) -> str:
+        """Starts the state machine with any input, as the console would, and gives the execution's ARN."""
+        return self.stack.client("stepfunctions").start_execution(
             stateMachineArn=self.deployed["outputs"]["StateMachineArn"],
             name=f"test-{uuid.uuid4()}",
             input=json.dumps(payload),
         )["executionArn"]
-        return self.wait(arn)
 
     def wait(self, arn: str) -> dict:
         states = self.stack.client("stepfunctions")

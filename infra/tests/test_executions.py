@@ -238,7 +238,8 @@ def test_the_published_payload_runs_as_it_is(cosmic):
     "change, error, named",
     [
         ({"prefix": "nothing/here"}, "EmptyPrefix", ["s3://cosmic-demo/nothing/here/"]),
-        ({"data_bucket": "cosmic-nowhere"}, "NotFound", ["cosmic-nowhere"]),
+        # A role that may do nothing with a bucket is not told that there is none.
+        ({"data_bucket": "cosmic-nowhere"}, "AccessDenied", ["cosmic-nowhere"]),
         ({"model": "demo/absent.pt"}, "NotFound", ["s3://cosmic-demo/demo/absent.pt"]),
         ({"model": "demo/partitions/1.pt"}, "BadModel", ["s3://cosmic-demo/demo/partitions/1.pt"]),
         ({"batch_size": "many"}, "BadPayload", ["batch_size", "many"]),

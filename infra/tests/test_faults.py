@@ -13,7 +13,7 @@ from options import FAULTS
 
 # Each kind strikes so many of the functions' requests. A request without an answer costs seconds, answers that carry a
 # body are about half of all, and conditional writes are few.
-SHARES = {"hang": 0.05, "409": 0.5, "cut": 0.2, "short": 0.2, "flip": 0.2}
+SHARES = {"hang": 0.05, "409": 0.5, "cut": 0.2, "short": 0.2, "flip": 0.08}
 SHARE = 0.12
 
 
@@ -31,11 +31,11 @@ def undisturbed_afterwards(sky):
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_of_storage_costs_no_galaxy_and_changes_no_number(sky, kind):
-    sky.stack.options(faults={kind: SHARES.get(kind, SHARE)}, hang_seconds=300, seed=7)
+    sky.stack.options(faults={kind: SHARES.get(kind, SHARE)}, hang_seconds=100, seed=7)
     started = time.monotonic()
     ended = small_sky.run(sky.cosmic, f"fault-{kind}")
     assert ended["status"] == "SUCCEEDED", ended
-    assert time.monotonic() - started < 120, "a request without an answer must not cost a function's whole time"
+    assert time.monotonic() - started < 90, "a request without an answer must not cost a function's whole time"
     assert sky.stack.options()["happened"].get(kind, 0) > 0, "nothing was put to the test"
     small_sky.check_complete(sky, f"fault-{kind}")
 

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import deploy
+import policies
 import stacks
 from conftest import ROOT
 
@@ -156,10 +157,120 @@ def test_permissions_name_their_actions_and_resources(expanded):
             assert text != "*" and not text.endswith(":::*"), (name, statement)
         if set(actions) & {"s3:PutObject", "s3:DeleteObject"}:
             for resource in resources:
-                assert re.search(r"/\*/[\w/*.]*\.(json|parquet|png)$|/\*/map/\*$", resource["Fn::Sub"]), (
+                assert re.search(r"/\*/[\w/*.]*\.(jsonl?|parquet|png)$|/\*/map/\*$", resource["Fn::Sub"]), (
                     name,
                     resource,
                 )
+
+
+# The values that the template's substitutions take in the questions below.
+VALUES = {
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-west-1",
+    "AWS::AccountId": "123456789012",
+    "AWS::StackName": "cosmic",
+    "DataBucketName": "sky",
+    "SourceBucketName": "others",
+}
+RUN = "results/survey"
+PLAN = (f"{RUN}/plan.json", f"{RUN}/files.jsonl", f"{RUN}/tasks/run-1.json")
+RANK = f"{RUN}/ranks/{'0123456789abcdef' * 4}.parquet"
+RESULTS = tuple(
+    f"{RUN}/{name}" for name in ("predictions.parquet", "combined_data.json", "inference.png", "Results.json")
+)
+MAP = f"{RUN}/map/0b1c/FAILED_0.json"
+EVERYTHING = (*PLAN, RANK, *RESULTS, MAP)
+# What no run may change: data, models, notes, and what lies at the bucket's root.
+DATA = ("1.pt", "partitions/10.pt", "survey/model.safetensors", f"{RUN}/notes.json", "plan.json")
+
+
+def substituted(value):
+    """A part of the template with its substitutions made. A reference to a resource becomes its name."""
+    if isinstance(value, list):
+        return [substituted(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"Fn::Sub"}:
+        return re.sub(r"\$\{([\w:]+)\}", lambda found: VALUES[found[1]], value["Fn::Sub"])
+    if value.keys() == {"Ref"}:
+        return VALUES.get(value["Ref"], value["Ref"])
+    if value.keys() == {"Fn::GetAtt"}:
+        return value["Fn::GetAtt"][0]
+    return {key: substituted(part) for key, part in value.items()}
+
+
+def allowed(expanded: dict, role: str, action: str, resource: str) -> bool:
+    documents = [policy["PolicyDocument"] for policy in expanded["Resources"][role]["Properties"]["Policies"]]
+    documents += [
+        other["Properties"]["PolicyDocument"]
+        for other in expanded["Resources"].values()
+        if other["Type"] == "AWS::IAM::Policy" and {"Ref": role} in other["Properties"]["Roles"]
+    ]
+    return policies.decision(substituted(documents), action, resource, {}) == "Allow"
+
+
+@pytest.mark.parametrize(
+    "role, action, keys",
+    [
+        ("InitializerRole", "s3:GetObject", (*EVERYTHING, *DATA)),
+        ("InitializerRole", "s3:PutObject", PLAN),
+        ("InitializerRole", "s3:DeleteObject", EVERYTHING),
+        ("InferenceRole", "s3:GetObject", (*EVERYTHING, *DATA)),
+        ("InferenceRole", "s3:PutObject", (RANK,)),
+        ("InferenceRole", "s3:DeleteObject", ()),
+        ("SummarizerRole", "s3:GetObject", (*PLAN[:2], RANK, *RESULTS, MAP)),
+        ("SummarizerRole", "s3:PutObject", RESULTS),
+        ("SummarizerRole", "s3:DeleteObject", ()),
+        ("RedshiftMachineRole", "s3:GetObject", (PLAN[2], MAP)),
+        ("RedshiftMachineRole", "s3:PutObject", (MAP,)),
+        ("RedshiftMachineRole", "s3:DeleteObject", ()),
+    ],
+)
+def test_each_role_may_do_its_own_work_and_no_other(expanded, role, action, keys):
+    there = {key for key in (*EVERYTHING, *DATA) if allowed(expanded, role, action, f"arn:aws:s3:::sky/{key}")}
+    assert there == set(keys)
+    # Partitions in another bucket are only read, and by those who read partitions.
+    source = any(allowed(expanded, role, action, f"arn:aws:s3:::others/{key}") for key in (*EVERYTHING, *DATA))
+    assert source == (action == "s3:GetObject" and role in ("InitializerRole", "InferenceRole"))
+
+
+def test_the_initializer_asks_after_the_machines_own_executions_only(expanded):
+    for name, expected in {"cosmic-redshift:run-1": True, "cosmic-other:run-1": False}.items():
+        arn = f"arn:aws:states:eu-west-1:123456789012:execution:{name}"
+        assert allowed(expanded, "InitializerRole", "states:DescribeExecution", arn) == expected
+        assert not allowed(expanded, "InitializerRole", "states:StopExecution", arn)
+
+
+def test_services_assume_roles_for_this_account_only(expanded):
+    for resource in expanded["Resources"].values():
+        if resource["Type"] != "AWS::IAM::Role":
+            continue
+        trust = [substituted(resource["Properties"]["AssumeRolePolicyDocument"])]
+        assert policies.decision(trust, "sts:AssumeRole", None, {"aws:SourceAccount": "123456789012"}) == "Allow"
+        assert policies.decision(trust, "sts:AssumeRole", None, {"aws:SourceAccount": "210987654321"}) is None
+        assert policies.decision(trust, "sts:AssumeRole", None, {}) is None
+
+
+def test_both_buckets_refuse_requests_without_tls(expanded):
+    data = substituted(expanded["Resources"]["DataBucketPolicy"]["Properties"]["PolicyDocument"])
+    for bucket, policy in {"sky": data, "zips": deploy.tls_only("aws", "zips")}.items():
+        for action, resource in {
+            "s3:ListBucket": f"arn:aws:s3:::{bucket}",
+            "s3:GetObject": f"arn:aws:s3:::{bucket}/a/b",
+        }.items():
+            assert policies.decision([policy], action, resource, {"aws:SecureTransport": "false"}) == "Deny"
+            assert policies.decision([policy], action, resource, {"aws:SecureTransport": "true"}) is None
+    assert expanded["Resources"]["DataBucketPolicy"]["DeletionPolicy"] == "Retain"
+
+
+def test_the_deployed_buckets_have_their_policies(cosmic):
+    artifacts = next(name for name in bucket_names(cosmic) if name.startswith("cosmic-artifacts-"))
+    for bucket in (cosmic.bucket, artifacts):
+        assert "aws:SecureTransport" in cosmic.s3.get_bucket_policy(Bucket=bucket)["Policy"]
+
+
+def bucket_names(cosmic) -> list[str]:
+    return [bucket["Name"] for bucket in cosmic.s3.list_buckets()["Buckets"]]
 
 
 def test_no_role_brings_a_managed_policy_and_each_function_has_its_own(expanded):
