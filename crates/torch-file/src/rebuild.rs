@@ -70,9 +70,14 @@ pub(crate) fn call(arena: &Arena, function: Id, arguments: Id) -> Result<Rebuilt
         ("copy_reg" | "copyreg", "_reconstructor", [class, ..]) => object(arena, *class),
         ("torch", "Size", [elements]) => Node::Tuple(copied(*elements)),
         ("numpy", "dtype", [name, ..]) => numpy::element_type(arena, *name),
-        (module, "_frombuffer", [bytes, dtype, shape, order]) if numpy::is_module(module) => {
-            let fortran = arena.is_text(*order, "F");
-            match numpy::array(arena, *shape, *dtype, fortran, *bytes)? {
+        (module, "_frombuffer", [bytes, dtype, shape, order, axes @ ..]) if numpy::is_module(module) => {
+            let order = match axes.first() {
+                // The array is the transposed of what the bytes are.
+                Some(axes) if arena.is_text(*order, "K") => numpy::Order::Transposed(*axes),
+                _ if arena.is_text(*order, "F") => numpy::Order::Fortran,
+                _ => numpy::Order::C,
+            };
+            match numpy::array(arena, *shape, *dtype, order, *bytes)? {
                 Some(tensor) => Node::Tensor(Box::new(tensor)),
                 None => object(arena, function),
             }
@@ -105,8 +110,11 @@ pub(crate) fn with_state(arena: &Arena, object: Id, state: Id) -> Result<Option<
             let is_array =
                 arena.global(*class).is_some_and(|(module, name)| name == "_reconstruct" && numpy::is_module(module));
             if let (true, Some([_version, shape, dtype, fortran, bytes])) = (is_array, arena.sequence(state)) {
-                let fortran = matches!(arena.node(*fortran), Node::Bool(true));
-                if let Some(tensor) = numpy::array(arena, *shape, *dtype, fortran, *bytes)? {
+                let order = match arena.node(*fortran) {
+                    Node::Bool(true) => numpy::Order::Fortran,
+                    _ => numpy::Order::C,
+                };
+                if let Some(tensor) = numpy::array(arena, *shape, *dtype, order, *bytes)? {
                     return Ok(Some(Node::Tensor(Box::new(tensor))));
                 }
             }
