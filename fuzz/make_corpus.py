@@ -1,7 +1,7 @@
 """Writes the seeds beside it, fuzz/corpus/TARGET: `python3 fuzz/make_corpus.py`, with Python's standard library alone.
 
-Whole files and pickles are those of the fixtures. The network's tensors are put into one storage, since its seeds may not
-have one member for each.
+Whole files and pickles are those of the fixtures. The network's tensors are put into one storage, since its seeds may
+not have one member for each.
 """
 
 import collections

@@ -1,5 +1,7 @@
-"""What PyTorch saves is what we read, and what we write is what PyTorch loads: over random tensors of all floating-point
-types, views, permutations, both forms of torch.save and all protocols of pickle.
+"""What PyTorch saves is what we read, and what we write is what PyTorch loads.
+
+Over random tensors and NumPy arrays of all floating-point types, views, permutations, both forms of torch.save and all
+protocols of pickle.
 
     scripts/train.sh --self-test            once, which makes .tools/pytorch-venv
     .tools/pytorch-venv/bin/python scripts/round_trips.py [FILES] [--zip64]

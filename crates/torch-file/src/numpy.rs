@@ -7,9 +7,8 @@ use bytes::Bytes;
 
 use crate::{
     dtype::DType,
-    rebuild::integers,
     tensor::{StorageRef, TensorRef},
-    value::{Arena, Id, Node},
+    value::{Arena, Id, Node, Span},
 };
 
 /// Whether a function of this module may make arrays. NumPy 2 has renamed `core`.
@@ -27,7 +26,7 @@ pub(crate) fn element_type(arena: &Arena, name: Id) -> Node {
 }
 
 /// A type with its state, `(version, byte order, …)`.
-pub(crate) fn with_byte_order(arena: &Arena, name: crate::value::Span, state: Id) -> Option<Node> {
+pub(crate) fn with_byte_order(arena: &Arena, name: Span, state: Id) -> Option<Node> {
     let order = *arena.sequence(state)?.get(1)?;
     Some(Node::NumpyType { name, big_endian: arena.is_text(order, ">") })
 }
@@ -50,7 +49,7 @@ pub(crate) fn array(arena: &Arena, shape: Id, dtype: Id, order: Order, bytes: Id
     let (Some(dtype), Some(mut bytes)) = (DType::of_numpy(arena.span_bytes(*name)), arena.byte_string(bytes)) else {
         return Ok(None);
     };
-    let shape = integers(arena, shape, "size")?;
+    let shape = arena.integers(shape, "size")?;
     let mut stride = vec![1_i64; shape.len()];
     let mut elements = 1_i64;
     let overflow = || format!("a NumPy array of size {shape:?}");
@@ -74,7 +73,7 @@ pub(crate) fn array(arena: &Arena, shape: Id, dtype: Id, order: Order, bytes: Id
     let (shape, stride) = match order {
         Order::C | Order::Fortran => (shape, stride),
         Order::Transposed(axes) => {
-            let axes = integers(arena, axes, "order of dimensions")?;
+            let axes = arena.integers(axes, "order of dimensions")?;
             let mut sorted = axes.clone();
             sorted.sort_unstable();
             if !sorted.iter().copied().eq(0..shape.len() as i64) {

@@ -182,8 +182,8 @@ fn tensor(arena: &Arena, storage: Id, offset: Id, shape: Id, stride: Id) -> Resu
     let Node::Storage(storage) = arena.node(storage) else {
         return Err("a tensor without a storage".into());
     };
-    let (shape, stride) = (integers(arena, shape, "size")?, integers(arena, stride, "stride")?);
-    TensorRef::new((**storage).clone(), integer(arena, offset, "offset")?, &shape, &stride)
+    let (shape, stride) = (arena.integers(shape, "size")?, arena.integers(stride, "stride")?);
+    TensorRef::new((**storage).clone(), arena.integer(offset, "offset")?, &shape, &stride)
 }
 
 /// Takes in the bits by which torch says that a tensor's values are not what its bytes say: `{"neg": True}`, say, of the
@@ -210,20 +210,6 @@ fn set_bits(arena: &Arena, tensor: &mut TensorRef, bits: Id) -> Result<(), Strin
     Ok(())
 }
 
-/// The integers of a size or stride.
-pub(crate) fn integers(arena: &Arena, sequence: Id, what: &str) -> Result<Vec<i64>, String> {
-    let ids = arena.sequence(sequence).ok_or_else(|| format!("a tensor's {what} is no tuple"))?;
-    TensorRef::check_dimensions(ids.len())?;
-    ids.iter().map(|id| integer(arena, *id, what)).collect()
-}
-
-fn integer(arena: &Arena, id: Id, what: &str) -> Result<i64, String> {
-    match arena.node(id) {
-        Node::Int(value) => Ok(*value),
-        _ => Err(format!("a tensor's {what} is no integer of 64 bits")),
-    }
-}
-
 fn count(arena: &Arena, id: Id, what: &str) -> Result<u64, String> {
-    u64::try_from(integer(arena, id, what)?).map_err(|_| format!("a tensor's {what} is below 0"))
+    u64::try_from(arena.integer(id, what)?).map_err(|_| format!("a tensor's {what} is below 0"))
 }
