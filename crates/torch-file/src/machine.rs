@@ -16,8 +16,8 @@ use crate::{
 /// The largest pickle that is read. That of a network of 10,000 tensors has 3 MB; one with NumPy arrays holds all their
 /// bytes.
 pub(crate) const MAX_PICKLE: u64 = 64 << 20;
-/// The bytes that the values of a pickle may take: a million tensors or five million numbers.
-pub(crate) const MAX_HELD: usize = 160 << 20;
+/// The bytes that the values of a pickle may take: those of some hundred thousand tensors, or of three million numbers.
+pub(crate) const MAX_HELD: usize = 96 << 20;
 /// What an allocation takes beside its contents.
 const ALLOCATION: usize = 32;
 /// What an index takes in a list that grows.
@@ -45,6 +45,8 @@ pub(crate) struct Machine {
     pub(crate) memo_entries: usize,
     /// Bytes that the values take.
     held: usize,
+    /// Bytes that they may take.
+    pub(crate) most: usize,
 }
 
 pub(crate) type Step<T> = Result<T, Halt>;
@@ -54,7 +56,8 @@ pub(crate) fn bad<T>(reason: impl Into<String>) -> Step<T> {
 }
 
 impl Machine {
-    pub(crate) fn new(bytes: &Bytes) -> Self {
+    /// A machine at the start of `bytes`, whose values may take `most` bytes.
+    pub(crate) fn new(bytes: &Bytes, most: usize) -> Self {
         Self {
             at: 0,
             opcode_at: 0,
@@ -65,6 +68,7 @@ impl Machine {
             memo: Vec::new(),
             memo_entries: 0,
             held: 0,
+            most,
         }
     }
 
@@ -123,7 +127,7 @@ impl Machine {
     /// Counts what the values take.
     pub(crate) fn charge(&mut self, bytes: usize) -> Step<()> {
         self.held = self.held.saturating_add(bytes);
-        if self.held > MAX_HELD { Err(Halt::TooMuch) } else { Ok(()) }
+        if self.held > self.most { Err(Halt::TooMuch) } else { Ok(()) }
     }
 
     pub(crate) fn node(&mut self, node: Node) -> Step<Id> {

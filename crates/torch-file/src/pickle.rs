@@ -8,10 +8,10 @@ use std::{borrow::Cow, num::IntErrorKind, ops::Range};
 
 use bytes::Bytes;
 
-pub(crate) use crate::machine::MAX_PICKLE;
+pub(crate) use crate::machine::{MAX_HELD, MAX_PICKLE};
 use crate::{
     error::FormatError,
-    machine::{Halt, INDEX, MAX_HELD, Machine, Step, bad, behind},
+    machine::{Halt, INDEX, Machine, Step, bad, behind},
     printable::Printable,
     rebuild::{self, Rebuilt},
     value::{Id, Node, Pickle, Span},
@@ -40,15 +40,15 @@ pub(crate) enum Stop {
     Bad { reason: String, at: usize },
 }
 
-/// Reads one pickle from the start of `bytes`.
-pub(crate) fn parse(bytes: &Bytes) -> Result<Parsed, Stop> {
-    let mut machine = Machine::new(bytes);
+/// Reads one pickle from the start of `bytes`, whose values may take `most` bytes.
+pub(crate) fn parse(bytes: &Bytes, most: usize) -> Result<Parsed, Stop> {
+    let mut machine = Machine::new(bytes, most);
     match machine.run() {
         Ok(root) => Ok(Parsed { length: machine.at, pickle: Pickle { arena: machine.arena, root } }),
         Err(Halt::Short) => Err(Stop::Short { building: machine.building() }),
         Err(Halt::TooMuch) => {
             let building = machine.building().map(|what| format!(", and was to be {what}")).unwrap_or_default();
-            let reason = format!("its values take more than {} MB{building}", MAX_HELD >> 20);
+            let reason = format!("its values take more than {} MB{building}", most >> 20);
             Err(Stop::Bad { reason, at: machine.opcode_at })
         }
         Err(Halt::Bad(reason)) => Err(Stop::Bad { reason, at: machine.opcode_at }),
@@ -57,7 +57,7 @@ pub(crate) fn parse(bytes: &Bytes) -> Result<Parsed, Stop> {
 
 /// Reads one pickle. What lies behind it is not looked at, as Python does not.
 pub(crate) fn parse_whole(file: &str, member: &str, bytes: &Bytes) -> Result<Pickle, FormatError> {
-    match parse(bytes) {
+    match parse(bytes, MAX_HELD) {
         Ok(parsed) => Ok(parsed.pickle),
         Err(stop) => Err(stop.into_error(file, member, bytes.len())),
     }
