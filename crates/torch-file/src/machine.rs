@@ -92,14 +92,11 @@ impl Machine {
         Ok(usize::from(self.array::<1>()?[0]))
     }
 
-    /// A length of four or eight bytes, no longer than any pickle we read.
+    /// A length of four or eight bytes. Whether there is so much shows when it is taken.
     pub(crate) fn length<const N: usize>(&mut self) -> Step<usize> {
         let mut wide = [0; 8];
         wide[..N].copy_from_slice(&self.array::<N>()?);
-        match u64::from_le_bytes(wide) {
-            length if length <= MAX_PICKLE => Ok(length as usize),
-            length => bad(format!("a value of {length} bytes")),
-        }
+        usize::try_from(u64::from_le_bytes(wide)).map_err(|_| Halt::Short)
     }
 
     /// A line of the text opcodes, without its end.
