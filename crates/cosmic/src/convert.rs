@@ -28,13 +28,13 @@ pub(crate) struct ConvertArgs {
     /// A note for the file's metadata, such as origin=… (may be given several times).
     #[arg(long, value_name = "KEY=TEXT")]
     note: Vec<String>,
-    /// Attention heads, which a bare state dict does not say.
+    /// Attention heads, which a bare state dict or safetensors of one do not say.
     #[arg(long, requires_all = ["layer_norm_eps", "batch_norm_eps"])]
     num_heads: Option<usize>,
-    /// Epsilon of its layer norms, which a bare state dict does not say (published: 1e-6).
+    /// Epsilon of its layer norms, which a bare state dict or safetensors of one do not say (published: 1e-6).
     #[arg(long, requires = "num_heads")]
     layer_norm_eps: Option<f64>,
-    /// Epsilon of its batch norms, which a bare state dict does not say (published: 1e-5).
+    /// Epsilon of its batch norms, which a bare state dict or safetensors of one do not say (published: 1e-5).
     #[arg(long, requires = "num_heads")]
     batch_norm_eps: Option<f64>,
 }

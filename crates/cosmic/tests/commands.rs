@@ -253,6 +253,53 @@ fn inspect_tells_data_sets_networks_and_other_files_apart() {
     assert!(code == 1 && stderr.contains("make.py"), "{stderr}");
 }
 
+#[test]
+fn convert_takes_safetensors_of_a_bare_state_dict() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, bare, out] = ["whole", "bare", "out"].map(|name| folder.path().join(format!("{name}.safetensors")));
+    done(&["convert", "--model", text(&network("module.pt")), "--out", text(&whole), "--precision", "f32"]);
+    // As safetensors' own `save_file` writes it: without the configuration.
+    let bytes = fs::read(&whole).unwrap();
+    let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
+    let (header, values) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let mut header: Value = serde_json::from_slice(header).unwrap();
+    header.as_object_mut().unwrap().remove("__metadata__").unwrap();
+    let header = header.to_string();
+    fs::write(&bare, [&(header.len() as u64).to_le_bytes(), header.as_bytes(), values].concat()).unwrap();
+
+    let convert = ["convert", "--model", text(&bare), "--out", text(&out), "--precision", "f32"];
+    let (code, _, stderr) = cosmic(&convert);
+    assert!(code == 1 && stderr.contains("--num-heads"), "{stderr}");
+    done(&[&convert[..], &["--num-heads", "3", "--layer-norm-eps", "1e-6", "--batch-norm-eps", "1e-5"]].concat());
+    let data = network("galaxies.pt");
+    let results = folder.path().join("results");
+    let found = json(&["infer", "--json", "--data", text(&data), "--model", text(&out), "--out", text(&results)]);
+    assert!(found["MAE"].as_f64().unwrap() < 1e-6, "{found}");
+}
+
+#[test]
+fn inspect_survives_shapes_that_lie_and_prints_no_control_characters() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("odd.safetensors");
+    let entry = r#"{"dtype":"F32","shape":[18446744073709551615,18446744073709551615],"data_offsets":[0,0]}"#;
+    let header = format!(r#"{{"__metadata__":{{"origin":"\u001b[2J"}},"a\u001b[2J":{entry},"b":{entry}}}"#);
+    fs::write(&path, [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()).unwrap();
+    let shown = done(&["inspect", text(&path)]);
+    assert!(shown.contains("18446744073709551615 values") && shown.contains("not usable as AstroMAE"), "{shown}");
+    assert!(!shown.contains('\u{1b}') && shown.contains("origin: \\u{1b}[2J"), "{shown}");
+
+    fs::write(&path, [&(1_u64 << 62).to_le_bytes()[..], b"{"].concat()).unwrap();
+    let (code, _, stderr) = cosmic(&["inspect", text(&path)]);
+    assert!(code == 1 && stderr.contains("is not a safetensors file"), "{stderr}");
+}
+
+#[test]
+fn inspect_names_what_a_data_set_holds_and_is_not_read() {
+    let numpy = root().join("crates/torch-file/tests/fixtures/numpy.pt");
+    assert_eq!(json(&["inspect", "--json", text(&numpy)])["unused"], serde_json::json!(["object_id"]));
+    assert!(done(&["inspect", text(&numpy)]).contains("not read: object_id"));
+}
+
 /// The published system's own classes wrote these; they are not part of the project.
 #[test]
 fn the_published_classes_redshifts_are_reproduced() {

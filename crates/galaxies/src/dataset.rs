@@ -68,11 +68,12 @@ impl<R: RangeRead> Dataset<R> {
                 expected: wanted.to_owned(),
             }),
         };
-        let images = tensor("images", images, "a tensor of float32 [N, 5, 32, 32]")?;
-        let magnitudes = tensor("magnitudes", magnitudes, "a tensor of float64 [N, 5]")?;
+        let images = tensor("images", images, "a tensor of float32 [N, 5, 32, 32], as `torch.as_tensor` makes it")?;
+        let magnitudes = tensor("magnitudes", magnitudes, "a tensor of float64 [N, 5], as `torch.as_tensor` makes it")?;
         let redshifts = redshifts.filter(|value| !value.is_none());
-        let redshifts =
-            redshifts.map(|value| tensor("redshifts", Some(value), "a tensor of float32 [N]")).transpose()?;
+        let redshifts = redshifts
+            .map(|value| tensor("redshifts", Some(value), "a tensor of float32 [N], as `torch.as_tensor` makes it"))
+            .transpose()?;
 
         let rows = images.shape.first().copied().unwrap_or(0);
         let check_shape = |name, tensor: &TensorRef, shapes: &[&[u64]]| {

@@ -204,9 +204,10 @@ fn the_read_that_ends_with_the_last_row_knows_of_a_flipped_bit_in_any() {
     for _ in 0..2 {
         let read = read_in_steps(&flipped, &[7, 8, 30]);
         assert!(matches!(&read[..], [None, None, last] if damaged(last)), "{read:?}");
+        assert!(run(flipped.read(8..30)).is_err(), "the last range alone, again");
     }
     // Of parts, nothing can be said.
-    assert!(run(flipped.read(8..30)).is_ok());
+    assert!(run(flipped.read(0..7)).is_ok() && run(flipped.read(8..30)).is_ok());
 }
 
 #[test]

@@ -43,11 +43,14 @@ impl RunningChecksum {
         if start != state.end {
             return Ok(());
         }
-        state.hasher.update(bytes);
-        state.end += bytes.len() as u64;
-        if state.end == self.member.size() && state.hasher.clone().finalize() != self.expected {
+        let mut hasher = state.hasher.clone();
+        hasher.update(bytes);
+        let end = state.end + bytes.len() as u64;
+        if end == self.member.size() && hasher.clone().finalize() != self.expected {
+            // The last range may be read again, and is right then only if the earlier ones were.
             return Err(FormatError::Checksum { file: file.to_owned(), member: self.member.name().to_owned() });
         }
+        *state = State { hasher, end };
         Ok(())
     }
 }

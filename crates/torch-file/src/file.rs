@@ -10,7 +10,7 @@ use crate::{
     edges::Edges,
     error::{Error, FormatError},
     legacy::{self, Legacy},
-    pickle::{MAX_PICKLE, Stop, parse, parse_whole},
+    pickle::{MAX_HELD, MAX_PICKLE, Stop, parse, parse_whole},
     printable::Printable,
     range::RangeRead,
     stored::{Place, StoredTensor},
@@ -166,7 +166,7 @@ async fn open_zip<R: RangeRead>(reader: &R, edges: &Edges) -> Result<(Pickle, Di
     if member.size() > MAX_PICKLE {
         // What it holds shows at its start.
         let start = edges.get_or_read(reader, "data.pkl", range.start..range.start + (1 << 20)).await?;
-        let building = match parse(&start) {
+        let building = match parse(&start, MAX_HELD) {
             Err(Stop::Short { building }) => building,
             _ => None,
         };

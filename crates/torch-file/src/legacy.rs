@@ -8,7 +8,7 @@ use crate::{
     dtype::DType,
     edges::Edges,
     error::{Error, FormatError},
-    pickle::{MAX_PICKLE, Parsed, Stop, parse},
+    pickle::{MAX_HELD, MAX_PICKLE, Parsed, Stop, parse},
     range::{RangeRead, read},
     value::{Node, Pickle},
 };
@@ -20,6 +20,8 @@ const MAGIC_DIGITS: &[u8] = b"L119547037146038801333356L\n.";
 const PROTOCOL: i64 = 1001;
 /// A file has at most this many storages.
 const MAX_STORAGES: usize = 100_000;
+/// The bytes that the values of the pickles around the object may take, of which that of the storage keys is the largest.
+const MAX_SMALL: usize = 16 << 20;
 /// Bytes in front of a storage: its number of elements.
 const COUNT: u64 = 8;
 
@@ -47,8 +49,8 @@ pub(crate) async fn open<R: RangeRead>(reader: &R, edges: &Edges) -> Result<Lega
     let file = reader.name();
     let mut source = Source { reader, bytes: edges.head().clone(), at: 0 };
     // The caller has seen the magic number already.
-    source.pickle("the magic number").await?;
-    let protocol = source.pickle("the protocol").await?;
+    source.pickle("the magic number", MAX_SMALL).await?;
+    let protocol = source.pickle("the protocol", MAX_SMALL).await?;
     if protocol.root().as_int() != Some(PROTOCOL) {
         return Err(FormatError::Unsupported {
             file: file.to_owned(),
@@ -57,12 +59,12 @@ pub(crate) async fn open<R: RangeRead>(reader: &R, edges: &Edges) -> Result<Lega
         }
         .into());
     }
-    let system = source.pickle("the system info").await?;
+    let system = source.pickle("the system info", MAX_SMALL).await?;
     if system.root().get("little_endian").and_then(|value| value.as_bool()) == Some(false) {
         return Err(big_endian(file).into());
     }
-    let pickle = source.pickle("the object").await?;
-    let keys = source.pickle("the storage keys").await?;
+    let pickle = source.pickle("the object", MAX_HELD).await?;
+    let keys = source.pickle("the storage keys", MAX_SMALL).await?;
     let storages = place(file, reader.size(), &pickle, &keys, source.at)?;
     Ok(Legacy { pickle, storages })
 }
@@ -157,9 +159,9 @@ struct Source<'a, R> {
 
 impl<R: RangeRead> Source<'_, R> {
     /// Reads the next pickle, and twice as much of the file for as long as the pickle is not whole.
-    async fn pickle(&mut self, member: &str) -> Result<Pickle, Error<R::Error>> {
+    async fn pickle(&mut self, member: &str, most: usize) -> Result<Pickle, Error<R::Error>> {
         loop {
-            match parse(&self.bytes.slice(self.at as usize..)) {
+            match parse(&self.bytes.slice(self.at as usize..), most) {
                 Ok(Parsed { pickle, length }) => {
                     self.at += length as u64;
                     return Ok(pickle);

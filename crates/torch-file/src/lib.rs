@@ -23,6 +23,7 @@ mod edges;
 mod error;
 mod file;
 mod legacy;
+mod machine;
 mod numpy;
 mod pickle;
 mod pickler;

@@ -7,9 +7,8 @@ use bytes::Bytes;
 
 use crate::{
     dtype::DType,
-    rebuild::integers,
     tensor::{StorageRef, TensorRef},
-    value::{Arena, Id, Node},
+    value::{Arena, Id, Node, Span},
 };
 
 /// Whether a function of this module may make arrays. NumPy 2 has renamed `core`.
@@ -27,31 +26,38 @@ pub(crate) fn element_type(arena: &Arena, name: Id) -> Node {
 }
 
 /// A type with its state, `(version, byte order, …)`.
-pub(crate) fn with_byte_order(arena: &Arena, name: crate::value::Span, state: Id) -> Option<Node> {
+pub(crate) fn with_byte_order(arena: &Arena, name: Span, state: Id) -> Option<Node> {
     let order = *arena.sequence(state)?.get(1)?;
     Some(Node::NumpyType { name, big_endian: arena.is_text(order, ">") })
 }
 
+/// How an array's elements follow each other.
+pub(crate) enum Order {
+    /// The last dimension is the fastest.
+    C,
+    /// The first dimension is the fastest.
+    Fortran,
+    /// As in C, in an array whose dimensions are then put into the order that this tuple names.
+    Transposed(Id),
+}
+
 /// The tensor that an array is; `None` where its elements are none of torch's. The error says what contradicts itself.
-pub(crate) fn array(
-    arena: &Arena,
-    shape: Id,
-    dtype: Id,
-    fortran: bool,
-    bytes: Id,
-) -> Result<Option<TensorRef>, String> {
+pub(crate) fn array(arena: &Arena, shape: Id, dtype: Id, order: Order, bytes: Id) -> Result<Option<TensorRef>, String> {
     let Node::NumpyType { name, big_endian } = arena.node(dtype) else {
         return Ok(None);
     };
     let (Some(dtype), Some(mut bytes)) = (DType::of_numpy(arena.span_bytes(*name)), arena.byte_string(bytes)) else {
         return Ok(None);
     };
-    let shape = integers(arena, shape, "size")?;
+    let shape = arena.integers(shape, "size")?;
     let mut stride = vec![1_i64; shape.len()];
     let mut elements = 1_i64;
     let overflow = || format!("a NumPy array of size {shape:?}");
-    let order: Vec<usize> = if fortran { (0..shape.len()).collect() } else { (0..shape.len()).rev().collect() };
-    for dimension in order {
+    let fastest_first: Vec<usize> = match order {
+        Order::Fortran => (0..shape.len()).collect(),
+        Order::C | Order::Transposed(_) => (0..shape.len()).rev().collect(),
+    };
+    for dimension in fastest_first {
         stride[dimension] = elements;
         elements = elements.checked_mul(shape[dimension]).filter(|count| *count >= 0).ok_or_else(overflow)?;
     }
@@ -64,6 +70,19 @@ pub(crate) fn array(
         swapped.chunks_exact_mut(dtype.size() as usize).for_each(<[u8]>::reverse);
         bytes = Bytes::from(swapped);
     }
+    let (shape, stride) = match order {
+        Order::C | Order::Fortran => (shape, stride),
+        Order::Transposed(axes) => {
+            let axes = arena.integers(axes, "order of dimensions")?;
+            let mut sorted = axes.clone();
+            sorted.sort_unstable();
+            if !sorted.iter().copied().eq(0..shape.len() as i64) {
+                return Err(format!("a NumPy array of dimensions in the order {axes:?}"));
+            }
+            let transposed = |sizes: &[i64]| axes.iter().map(|axis| sizes[*axis as usize]).collect::<Vec<_>>();
+            (transposed(&shape), transposed(&stride))
+        }
+    };
     let storage =
         StorageRef { key: "of a NumPy array".into(), dtype, elements, first: 0, visible: elements, held: Some(bytes) };
     TensorRef::new(storage, 0, &shape, &stride).map(Some)

@@ -3,34 +3,22 @@
 //! Python's pickle is a program: `REDUCE` calls whatever function the file names. Here a call becomes an
 //! [`Node::Object`] with the function's name in it. Only the few functions of which every saved tensor is made are
 //! understood, as data: see [`rebuild`].
-//!
-//! A small pickle can ask for much memory, by copying what it has built again and again. So everything that is built is
-//! counted in bytes, and not more of it than [`MAX_HELD`]; and since nothing is done that is not counted or does not use
-//! up bytes of the pickle, time is bounded with it.
+
+use std::{borrow::Cow, num::IntErrorKind, ops::Range};
 
 use bytes::Bytes;
 
+pub(crate) use crate::machine::{MAX_HELD, MAX_PICKLE};
 use crate::{
     error::FormatError,
+    machine::{Halt, INDEX, Machine, Step, bad, behind},
     printable::Printable,
     rebuild::{self, Rebuilt},
-    tensor::TensorRef,
-    value::{Arena, Id, Node, Pickle, Span, Value},
+    value::{Id, Node, Pickle, Span},
 };
 
-/// The largest pickle that is read. That of a network of 10,000 tensors has 3 MB; one with NumPy arrays holds all their
-/// bytes.
-pub(crate) const MAX_PICKLE: u64 = 64 << 20;
-/// The bytes that the values of a pickle may take: a million tensors or five million numbers.
-const MAX_HELD: usize = 160 << 20;
 /// At most this many marks are open at a time.
 const MAX_MARKS: usize = 10_000;
-/// What an allocation takes beside its contents.
-const ALLOCATION: usize = 32;
-/// What an index takes in a list that grows.
-const INDEX: usize = 2 * size_of::<Id>();
-/// A place of the memo that was never set.
-const UNSET: Id = Id::MAX;
 
 /// A pickle that was read, and where it ended.
 #[derive(Debug)]
@@ -52,25 +40,15 @@ pub(crate) enum Stop {
     Bad { reason: String, at: usize },
 }
 
-/// Reads one pickle from the start of `bytes`.
-pub(crate) fn parse(bytes: &Bytes) -> Result<Parsed, Stop> {
-    let mut machine = Machine {
-        at: 0,
-        opcode_at: 0,
-        arena: Arena { bytes: bytes.clone(), nodes: Vec::new() },
-        stack: Vec::new(),
-        highest: 0,
-        marks: Vec::new(),
-        memo: Vec::new(),
-        memo_entries: 0,
-        held: 0,
-    };
+/// Reads one pickle from the start of `bytes`, whose values may take `most` bytes.
+pub(crate) fn parse(bytes: &Bytes, most: usize) -> Result<Parsed, Stop> {
+    let mut machine = Machine::new(bytes, most);
     match machine.run() {
         Ok(root) => Ok(Parsed { length: machine.at, pickle: Pickle { arena: machine.arena, root } }),
         Err(Halt::Short) => Err(Stop::Short { building: machine.building() }),
         Err(Halt::TooMuch) => {
             let building = machine.building().map(|what| format!(", and was to be {what}")).unwrap_or_default();
-            let reason = format!("its values take more than {} MB{building}", MAX_HELD >> 20);
+            let reason = format!("its values take more than {} MB{building}", most >> 20);
             Err(Stop::Bad { reason, at: machine.opcode_at })
         }
         Err(Halt::Bad(reason)) => Err(Stop::Bad { reason, at: machine.opcode_at }),
@@ -79,7 +57,7 @@ pub(crate) fn parse(bytes: &Bytes) -> Result<Parsed, Stop> {
 
 /// Reads one pickle. What lies behind it is not looked at, as Python does not.
 pub(crate) fn parse_whole(file: &str, member: &str, bytes: &Bytes) -> Result<Pickle, FormatError> {
-    match parse(bytes) {
+    match parse(bytes, MAX_HELD) {
         Ok(parsed) => Ok(parsed.pickle),
         Err(stop) => Err(stop.into_error(file, member, bytes.len())),
     }
@@ -95,185 +73,7 @@ impl Stop {
     }
 }
 
-/// Why the machine stopped.
-enum Halt {
-    Short,
-    TooMuch,
-    Bad(String),
-}
-
-struct Machine {
-    at: usize,
-    opcode_at: usize,
-    arena: Arena,
-    stack: Vec<Id>,
-    /// The greatest height of the stack so far.
-    highest: usize,
-    /// Heights of the stack at the open marks.
-    marks: Vec<usize>,
-    memo: Vec<Id>,
-    memo_entries: usize,
-    /// Bytes that the values take.
-    held: usize,
-}
-
-type Step<T> = Result<T, Halt>;
-
-fn bad<T>(reason: impl Into<String>) -> Step<T> {
-    Err(Halt::Bad(reason.into()))
-}
-
 impl Machine {
-    /// The next bytes, as their place in the pickle.
-    fn take(&mut self, count: usize) -> Step<std::ops::Range<usize>> {
-        if count > self.arena.bytes.len() - self.at {
-            return Err(Halt::Short);
-        }
-        self.at += count;
-        Ok(self.at - count..self.at)
-    }
-
-    fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
-        let range = self.take(N)?;
-        let mut array = [0; N];
-        array.copy_from_slice(&self.arena.bytes[range]);
-        Ok(array)
-    }
-
-    fn u8(&mut self) -> Step<usize> {
-        Ok(usize::from(self.array::<1>()?[0]))
-    }
-
-    /// A length of four or eight bytes, no longer than any pickle we read.
-    fn length<const N: usize>(&mut self) -> Step<usize> {
-        let mut wide = [0; 8];
-        wide[..N].copy_from_slice(&self.array::<N>()?);
-        match u64::from_le_bytes(wide) {
-            length if length <= MAX_PICKLE => Ok(length as usize),
-            length => bad(format!("a value of {length} bytes")),
-        }
-    }
-
-    /// A line of the text opcodes, without its end.
-    fn line(&mut self) -> Step<std::ops::Range<usize>> {
-        let start = self.at;
-        let end = self.arena.bytes[start..].iter().position(|byte| *byte == b'\n').ok_or(Halt::Short)?;
-        self.at += end + 1;
-        Ok(start..start + end)
-    }
-
-    fn line_text(&mut self) -> Step<&str> {
-        let range = self.line()?;
-        std::str::from_utf8(&self.arena.bytes[range]).or_else(|_| bad("a line that is not UTF-8"))
-    }
-
-    /// A line that is a name.
-    fn name(&mut self) -> Step<Span> {
-        let range = self.line()?;
-        match std::str::from_utf8(&self.arena.bytes[range.clone()]) {
-            Ok(_) => Ok(Span::new(range)),
-            Err(_) => bad("a name that is not UTF-8"),
-        }
-    }
-
-    /// Counts what the values take.
-    fn charge(&mut self, bytes: usize) -> Step<()> {
-        self.held = self.held.saturating_add(bytes);
-        if self.held > MAX_HELD { Err(Halt::TooMuch) } else { Ok(()) }
-    }
-
-    fn node(&mut self, node: Node) -> Step<Id> {
-        self.charge(size_of::<Node>() + behind(&node))?;
-        self.arena.nodes.push(node);
-        Ok((self.arena.nodes.len() - 1) as Id)
-    }
-
-    fn push(&mut self, node: Node) -> Step<()> {
-        let id = self.node(node)?;
-        self.push_id(id)
-    }
-
-    fn push_id(&mut self, id: Id) -> Step<()> {
-        self.stack.push(id);
-        if self.stack.len() > self.highest {
-            self.highest = self.stack.len();
-            self.charge(INDEX)?;
-        }
-        Ok(())
-    }
-
-    fn pop(&mut self) -> Step<Id> {
-        let floor = self.marks.last().copied().unwrap_or(0);
-        match self.stack.pop() {
-            Some(id) if self.stack.len() >= floor => Ok(id),
-            _ => bad("the stack is empty"),
-        }
-    }
-
-    fn top(&self) -> Step<Id> {
-        let floor = self.marks.last().copied().unwrap_or(0);
-        match self.stack.last() {
-            Some(id) if self.stack.len() > floor => Ok(*id),
-            _ => bad("the stack is empty"),
-        }
-    }
-
-    fn pop_mark(&mut self) -> Step<Vec<Id>> {
-        match self.marks.pop() {
-            Some(height) => Ok(self.stack.split_off(height)),
-            None => bad("no mark is open"),
-        }
-    }
-
-    fn tuple(&mut self, count: usize) -> Step<()> {
-        let mut ids = Vec::with_capacity(count);
-        for _ in 0..count {
-            ids.push(self.pop()?);
-        }
-        ids.reverse();
-        self.push(Node::Tuple(ids))
-    }
-
-    fn remember(&mut self, index: usize) -> Step<()> {
-        let top = self.top()?;
-        if index >= self.memo.len() {
-            // Python numbers the memo from 0 or 1 on.
-            if index > self.at {
-                return bad(format!("memo {index}, of a number that no pickler gives"));
-            }
-            self.charge(INDEX * (index + 1 - self.memo.len()))?;
-            self.memo.resize(index + 1, UNSET);
-        }
-        self.memo_entries += usize::from(self.memo[index] == UNSET);
-        self.memo[index] = top;
-        Ok(())
-    }
-
-    fn recall(&mut self, index: usize) -> Step<()> {
-        match self.memo.get(index) {
-            Some(id) if *id != UNSET => self.push_id(*id),
-            _ => bad(format!("memo {index} was never set")),
-        }
-    }
-
-    /// The number of a memo entry as the text opcodes write it.
-    fn memo_index(&mut self) -> Step<usize> {
-        self.line_text()?.parse().or_else(|_| bad("a memo entry without a number"))
-    }
-
-    /// What was being built, for a message.
-    fn building(&self) -> Option<String> {
-        if self.arena.names_numpy() {
-            return Some(
-                "NumPy arrays, which torch saves within the pickle: save tensors, made of them by \
-                         `torch.from_numpy`"
-                    .to_owned(),
-            );
-        }
-        let outermost = Value { arena: &self.arena, id: *self.stack.first()? };
-        outermost.describe_samples()
-    }
-
     /// Runs to STOP, and returns the one value left.
     fn run(&mut self) -> Step<Id> {
         loop {
@@ -550,11 +350,11 @@ impl Machine {
         }
     }
 
-    fn text(&self, range: std::ops::Range<usize>) -> Node {
+    fn text(&self, range: Range<usize>) -> Node {
         match String::from_utf8_lossy(&self.arena.bytes[range.clone()]) {
-            std::borrow::Cow::Borrowed(_) => Node::Str(Span::new(range)),
+            Cow::Borrowed(_) => Node::Str(Span::new(range)),
             // Python writes lone surrogates in its own way; in a name they do not matter.
-            std::borrow::Cow::Owned(text) => Node::DecodedStr(text.into()),
+            Cow::Owned(text) => Node::DecodedStr(text.into()),
         }
     }
 
@@ -565,7 +365,7 @@ impl Machine {
     }
 
     /// Text of protocol 0: Latin-1, with what is beyond it as `\u0394` or `\U0001f30c`.
-    fn push_raw_unicode(&mut self, range: std::ops::Range<usize>) -> Step<()> {
+    fn push_raw_unicode(&mut self, range: Range<usize>) -> Step<()> {
         let line = &self.arena.bytes[range.clone()];
         if line.is_ascii() && !line.contains(&b'\\') {
             return self.push(Node::Str(Span::new(range)));
@@ -646,36 +446,8 @@ fn decimal(digits: &str) -> Step<Node> {
     match digits.parse() {
         Ok(value) => Ok(Node::Int(value)),
         Err(error) => match error.kind() {
-            std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => Ok(Node::Long),
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => Ok(Node::Long),
             _ => bad(format!("the integer \"{}\"", Printable(digits))),
         },
-    }
-}
-
-/// Bytes that a value takes behind its pointers.
-fn behind(node: &Node) -> usize {
-    match node {
-        Node::List(ids) | Node::Tuple(ids) | Node::Set(ids) => {
-            if ids.is_empty() {
-                0
-            } else {
-                ALLOCATION + ids.len() * size_of::<Id>()
-            }
-        }
-        Node::Dict(entries) => {
-            if entries.is_empty() {
-                0
-            } else {
-                ALLOCATION + entries.len() * size_of::<(Id, Id)>()
-            }
-        }
-        Node::DecodedStr(text) => ALLOCATION + text.len(),
-        Node::DecodedBytes(bytes) => 2 * ALLOCATION + bytes.len(),
-        Node::Storage(storage) => 3 * ALLOCATION + size_of_val(&**storage) + storage.key.len(),
-        Node::Tensor(tensor) => {
-            let held = tensor.storage.held.as_ref().map_or(0, Bytes::len);
-            3 * ALLOCATION + size_of::<TensorRef>() + 16 * tensor.shape.len() + held
-        }
-        _ => 0,
     }
 }

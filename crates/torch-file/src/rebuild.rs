@@ -70,9 +70,14 @@ pub(crate) fn call(arena: &Arena, function: Id, arguments: Id) -> Result<Rebuilt
         ("copy_reg" | "copyreg", "_reconstructor", [class, ..]) => object(arena, *class),
         ("torch", "Size", [elements]) => Node::Tuple(copied(*elements)),
         ("numpy", "dtype", [name, ..]) => numpy::element_type(arena, *name),
-        (module, "_frombuffer", [bytes, dtype, shape, order]) if numpy::is_module(module) => {
-            let fortran = arena.is_text(*order, "F");
-            match numpy::array(arena, *shape, *dtype, fortran, *bytes)? {
+        (module, "_frombuffer", [bytes, dtype, shape, order, axes @ ..]) if numpy::is_module(module) => {
+            let order = match axes.first() {
+                // The array is the transposed of what the bytes are.
+                Some(axes) if arena.is_text(*order, "K") => numpy::Order::Transposed(*axes),
+                _ if arena.is_text(*order, "F") => numpy::Order::Fortran,
+                _ => numpy::Order::C,
+            };
+            match numpy::array(arena, *shape, *dtype, order, *bytes)? {
                 Some(tensor) => Node::Tensor(Box::new(tensor)),
                 None => object(arena, function),
             }
@@ -105,8 +110,11 @@ pub(crate) fn with_state(arena: &Arena, object: Id, state: Id) -> Result<Option<
             let is_array =
                 arena.global(*class).is_some_and(|(module, name)| name == "_reconstruct" && numpy::is_module(module));
             if let (true, Some([_version, shape, dtype, fortran, bytes])) = (is_array, arena.sequence(state)) {
-                let fortran = matches!(arena.node(*fortran), Node::Bool(true));
-                if let Some(tensor) = numpy::array(arena, *shape, *dtype, fortran, *bytes)? {
+                let order = match arena.node(*fortran) {
+                    Node::Bool(true) => numpy::Order::Fortran,
+                    _ => numpy::Order::C,
+                };
+                if let Some(tensor) = numpy::array(arena, *shape, *dtype, order, *bytes)? {
                     return Ok(Some(Node::Tensor(Box::new(tensor))));
                 }
             }
@@ -174,8 +182,8 @@ fn tensor(arena: &Arena, storage: Id, offset: Id, shape: Id, stride: Id) -> Resu
     let Node::Storage(storage) = arena.node(storage) else {
         return Err("a tensor without a storage".into());
     };
-    let (shape, stride) = (integers(arena, shape, "size")?, integers(arena, stride, "stride")?);
-    TensorRef::new((**storage).clone(), integer(arena, offset, "offset")?, &shape, &stride)
+    let (shape, stride) = (arena.integers(shape, "size")?, arena.integers(stride, "stride")?);
+    TensorRef::new((**storage).clone(), arena.integer(offset, "offset")?, &shape, &stride)
 }
 
 /// Takes in the bits by which torch says that a tensor's values are not what its bytes say: `{"neg": True}`, say, of the
@@ -202,20 +210,6 @@ fn set_bits(arena: &Arena, tensor: &mut TensorRef, bits: Id) -> Result<(), Strin
     Ok(())
 }
 
-/// The integers of a size or stride.
-pub(crate) fn integers(arena: &Arena, sequence: Id, what: &str) -> Result<Vec<i64>, String> {
-    let ids = arena.sequence(sequence).ok_or_else(|| format!("a tensor's {what} is no tuple"))?;
-    TensorRef::check_dimensions(ids.len())?;
-    ids.iter().map(|id| integer(arena, *id, what)).collect()
-}
-
-fn integer(arena: &Arena, id: Id, what: &str) -> Result<i64, String> {
-    match arena.node(id) {
-        Node::Int(value) => Ok(*value),
-        _ => Err(format!("a tensor's {what} is no integer of 64 bits")),
-    }
-}
-
 fn count(arena: &Arena, id: Id, what: &str) -> Result<u64, String> {
-    u64::try_from(integer(arena, id, what)?).map_err(|_| format!("a tensor's {what} is below 0"))
+    u64::try_from(arena.integer(id, what)?).map_err(|_| format!("a tensor's {what} is below 0"))
 }

@@ -137,6 +137,21 @@ impl Arena {
             if self.span_bytes(*module) == expected_module.as_bytes() && self.span_bytes(*name) == expected_name.as_bytes())
     }
 
+    /// The integers of a tensor's size or stride. The error says what is there instead.
+    pub(crate) fn integers(&self, sequence: Id, what: &str) -> Result<Vec<i64>, String> {
+        let ids = self.sequence(sequence).ok_or_else(|| format!("a tensor's {what} is no tuple"))?;
+        TensorRef::check_dimensions(ids.len())?;
+        ids.iter().map(|id| self.integer(*id, what)).collect()
+    }
+
+    /// An integer that describes a tensor.
+    pub(crate) fn integer(&self, id: Id, what: &str) -> Result<i64, String> {
+        match self.node(id) {
+            Node::Int(value) => Ok(*value),
+            _ => Err(format!("a tensor's {what} is no integer of 64 bits")),
+        }
+    }
+
     /// Whether anything of NumPy is named.
     pub(crate) fn names_numpy(&self) -> bool {
         let is_numpy = |module: &[u8]| module == b"numpy" || module.starts_with(b"numpy.");

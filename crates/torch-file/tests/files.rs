@@ -133,6 +133,27 @@ fn a_compiled_module_is_what_was_compiled() {
     assert_eq!(checkpoint.attributes["num_heads"], Attribute::Int(3));
 }
 
+/// NumPy 2 saves an array whose dimensions are in another order than its bytes as one of the bytes' order, with the order of
+/// its own.
+#[test]
+fn an_array_of_turned_dimensions_is_turned_back() {
+    let dtype = |pickle: Pickle| pickle.global("numpy", "dtype").text("f4").raw(b"\x89\x88\x87R");
+    let bytes: Vec<u8> = (0..6).flat_map(|value| (value as f32).to_le_bytes()).collect();
+    let array = |axes: &[i64]| {
+        let array = Pickle::new().raw(b"}").text("w").global("numpy._core.numeric", "_frombuffer").raw(b"(C\x18");
+        let array = dtype(array.raw(&bytes)).ints(&[3, 1, 2]).text("K").ints(axes).raw(b"tRs");
+        run(TorchFile::open(InMemory::new("turned.pt", array.file(&[])))).map_err(|error| error.to_string())
+    };
+    let file = array(&[1, 2, 0]).unwrap();
+    let tensor = file.root().get("w").unwrap().as_tensor().unwrap();
+    assert_eq!(tensor.shape, [1, 2, 3]);
+    let values = run(file.stored(tensor).unwrap().read::<f32>()).unwrap();
+    assert_eq!(values, [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+    for axes in [&[0, 1][..], &[0, 0, 1], &[0, 1, 3], &[-1, 0, 1]] {
+        assert!(array(axes).err().unwrap().contains("dimensions in the order"), "{axes:?}");
+    }
+}
+
 /// One byte of each member's payload, in the fixture whose members are small.
 #[test]
 fn a_flipped_bit_in_any_member_that_is_read_is_found() {
