@@ -26,6 +26,7 @@ PASSING = {
     "Changed",
     "Internal",
     "ResultPathTaken",
+    "ResultPathBusy",
     "Runtime.ExitError",
     "Sandbox.Timedout",
     "Lambda.TooManyRequestsException",

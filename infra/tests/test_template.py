@@ -173,7 +173,7 @@ VALUES = {
     "SourceBucketName": "others",
 }
 RUN = "results/survey"
-PLAN = (f"{RUN}/plan.json", f"{RUN}/files.jsonl", f"{RUN}/tasks/run-1.json")
+PLAN = (f"{RUN}/plan.json", f"{RUN}/files.jsonl", f"{RUN}/tasks.json")
 RANK = f"{RUN}/ranks/{'0123456789abcdef' * 4}.parquet"
 RESULTS = tuple(
     f"{RUN}/{name}" for name in ("predictions.parquet", "combined_data.json", "inference.png", "Results.json")
@@ -214,12 +214,12 @@ def allowed(expanded: dict, role: str, action: str, resource: str) -> bool:
     [
         ("InitializerRole", "s3:GetObject", (*EVERYTHING, *DATA)),
         ("InitializerRole", "s3:PutObject", PLAN),
-        ("InitializerRole", "s3:DeleteObject", EVERYTHING),
+        ("InitializerRole", "s3:DeleteObject", (RANK, MAP)),
         ("InferenceRole", "s3:GetObject", (*EVERYTHING, *DATA)),
         ("InferenceRole", "s3:PutObject", (RANK,)),
         ("InferenceRole", "s3:DeleteObject", ()),
         ("SummarizerRole", "s3:GetObject", (*PLAN[:2], RANK, *RESULTS, MAP)),
-        ("SummarizerRole", "s3:PutObject", RESULTS),
+        ("SummarizerRole", "s3:PutObject", (PLAN[0], RANK, *RESULTS)),
         ("SummarizerRole", "s3:DeleteObject", ()),
         ("RedshiftMachineRole", "s3:GetObject", (PLAN[2], MAP)),
         ("RedshiftMachineRole", "s3:PutObject", (MAP,)),

@@ -10,8 +10,9 @@ use astromae::MAX_MODEL;
 use bytes::Bytes;
 use pipeline::{
     partitions::{Partitions, is_partition, list_partitions},
+    payload::is_bucket_name,
     plan::PlannedFile,
-    storage::{LocalStore, ObjectReader, ObjectStore, S3Store, aws_config},
+    storage::{LocalStore, ObjectReader, ObjectStore, S3Store, aws_config, printable},
 };
 use torch_file::RangeRead;
 
@@ -23,30 +24,44 @@ pub(crate) struct Location {
     pub(crate) store: Arc<dyn ObjectStore>,
     /// Key of a file or folder, no slash at its ends; empty for the root.
     pub(crate) key: String,
+    /// The root of a store on this machine.
+    pub(crate) root: Option<PathBuf>,
 }
 
 impl Location {
     /// A file or folder, which may not exist yet.
     pub(crate) async fn parse(text: &str, global: &Global) -> Result<Self> {
-        if let Some(rest) = text.strip_prefix("s3://") {
-            let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-            if bucket.is_empty() {
-                bail!("{text} names no bucket: write s3://bucket/prefix");
-            }
+        if let Some((bucket, key)) = bucket_and_key(text)? {
             let client = S3Store::client(&aws_config(global.endpoint_url.as_deref()).await);
             let store = Arc::new(S3Store::new(client, bucket));
-            return Ok(Self { store, key: key.trim_matches('/').to_owned() });
+            return Ok(Self { store, key: key.to_owned(), root: None });
         }
         let path = Path::new(text);
         if path.is_dir() || text.ends_with('/') {
-            return Ok(Self { store: Arc::new(LocalStore::new(path)), key: String::new() });
+            return Ok(Self::local(path, String::new()));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            bail!("{text} is neither a file nor a folder");
+            bail!("{} is neither a file nor a folder", printable(text));
         };
-        let root = folder.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
-        Ok(Self { store: Arc::new(LocalStore::new(root)), key: name.to_owned() })
+        Ok(Self::local(folder.unwrap_or(Path::new(".")), name.to_owned()))
+    }
+
+    /// A folder, whether it is there yet or not.
+    pub(crate) async fn parse_folder(text: &str, global: &Global) -> Result<Self> {
+        match bucket_and_key(text)? {
+            Some(_) => Self::parse(text, global).await,
+            None => Ok(Self::local(Path::new(text), String::new())),
+        }
+    }
+
+    fn local(root: &Path, key: String) -> Self {
+        Self { store: Arc::new(LocalStore::new(root)), key, root: Some(root.to_owned()) }
+    }
+
+    /// The path on this machine, where it is one.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        self.root.as_ref().map(|root| if self.key.is_empty() { root.clone() } else { root.join(&self.key) })
     }
 
     /// The one file that is here.
@@ -77,5 +92,40 @@ impl Location {
     /// The address for a person.
     pub(crate) fn name(&self) -> String {
         self.store.location(&self.key)
+    }
+}
+
+/// The bucket and key of an address in S3; `None` for a path on this machine.
+fn bucket_and_key(text: &str) -> Result<Option<(&str, &str)>> {
+    let rest = match text.get(..5) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("s3://") => &text[5..],
+        _ if text.starts_with("arn:") => match text.split_once(":s3:::") {
+            Some((partition, rest)) if partition.matches(':').count() == 1 => rest,
+            _ => bail!("{} is not the ARN of a bucket: write s3://bucket/prefix", printable(text)),
+        },
+        _ => return Ok(None),
+    };
+    let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+    if !is_bucket_name(bucket) {
+        bail!("{} names no bucket: write s3://bucket/prefix", printable(text));
+    }
+    Ok(Some((bucket, key.trim_matches('/'))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_in_s3_are_taken_apart_in_each_of_their_forms() {
+        for text in ["s3://sky/25MB/", "S3://sky//25MB", "arn:aws:s3:::sky/25MB", "arn:aws-cn:s3:::sky/25MB"] {
+            assert_eq!(bucket_and_key(text).unwrap(), Some(("sky", "25MB")), "{text}");
+        }
+        assert_eq!(bucket_and_key("s3://sky").unwrap(), Some(("sky", "")));
+        assert_eq!(bucket_and_key("sky/25MB").unwrap(), None);
+        let access_point = "arn:aws:s3:eu-west-1:123456789012:accesspoint/sky";
+        for text in ["s3://", "s3:///25MB", access_point, "s3://arn:aws:s3:::sky/1.pt"] {
+            assert!(bucket_and_key(text).is_err(), "{text}");
+        }
     }
 }

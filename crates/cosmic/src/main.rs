@@ -17,7 +17,9 @@ mod partition_size;
 mod run;
 mod simulate;
 mod split;
+mod split_destination;
 mod summary;
+mod whole_file;
 
 use std::process::ExitCode;
 

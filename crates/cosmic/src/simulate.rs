@@ -15,6 +15,7 @@ use sky::{Galaxy, Photometry, Sky, contact_sheet};
 use crate::{
     outcome::Outcome,
     output::{Printer, bytes, progress_bar},
+    whole_file::{WholeFile, show},
 };
 
 /// Galaxies on a contact sheet.
@@ -103,7 +104,9 @@ fn make(args: &SimulateArgs) -> Result<SimulateOutput> {
             None => "A simulated sky".to_owned(),
         };
         let picture = preview(indices, &galaxy, &what, args.seed)?;
-        std::fs::write(file, picture).with_context(|| format!("failed to write {}", file.display()))?;
+        let whole = WholeFile::create(file)?;
+        std::fs::write(whole.path(), picture).with_context(|| format!("failed to write {}", show(file)))?;
+        whole.finish()?;
     }
     let preview = args.preview.as_ref().map(|file| file.display().to_string());
     Ok(SimulateOutput { galaxies, seed: args.seed, out, preview })
@@ -114,7 +117,10 @@ fn write(file: &Path, indices: Range<u64>, galaxy: &(impl Fn(u64) -> Galaxy + Sy
     let bar = progress_bar("{bar:40} {human_pos}/{human_len} galaxies, {per_sec:0}, {eta} left");
     bar.set_length(count);
     let start = Instant::now();
-    sky::write(file, indices, galaxy, |written| bar.set_position(written))?;
+    let whole = WholeFile::create(file)?;
+    let written = sky::write(whole.path(), indices, galaxy, |written| bar.set_position(written));
+    written.with_context(|| format!("failed to write {}", show(file)))?;
+    whole.finish()?;
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
     Ok(Written {

@@ -1,13 +1,12 @@
 //! `cosmic split`: one data set into partitions, of which a chunk of rows is in memory at a time. Partitions have the types of
 //! the published ones, whatever the data set has: images in f32, magnitudes in f64.
 
-use anyhow::{Context, Result, bail};
+use std::path::Path;
+
+use anyhow::{Result, bail};
 use clap::Args;
 use galaxies::{Dataset, DatasetWriter, Redshifts};
-use pipeline::{
-    partitions::is_partition,
-    storage::{StorageError, as_folder},
-};
+use pipeline::storage::ObjectReader;
 use serde::Serialize;
 use torch_file::DType;
 
@@ -17,6 +16,7 @@ use crate::{
     outcome::Outcome,
     output::{Printer, bytes, progress_bar},
     partition_size,
+    split_destination::{Destination, find_old},
 };
 
 /// Rows copied at a time: 10 MB.
@@ -32,7 +32,7 @@ pub(crate) struct SplitArgs {
     /// Folder for 1.pt, 2.pt …, local or s3://bucket/prefix.
     #[arg(long, value_name = "DEST")]
     out: String,
-    /// Delete the .pt and .pth files that the folder holds already.
+    /// Replace the partitions that a run would read in the folder: its .pt and .pth files at any depth, but hidden ones.
     #[arg(long)]
     overwrite: bool,
 }
@@ -44,16 +44,18 @@ struct SplitOutput {
     rows: u64,
     rows_per_partition: u64,
     bytes: u64,
+    /// Partitions that were there, and were deleted.
+    replaced: u64,
 }
 
 pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) -> Result<Outcome> {
     let source = Location::parse(&args.file, global).await?;
     let dataset = Dataset::open(source.reader().await?).await?;
-    // A folder, whether it is there yet or not.
-    let out = if args.out.starts_with("s3://") { args.out.clone() } else { format!("{}/", args.out) };
-    let destination = Location::parse(&out, global).await?;
-    let folder = as_folder(&destination.key);
-    delete_old_partitions(&destination, &folder, &source, args.overwrite).await?;
+    let out = Location::parse_folder(&args.out, global).await?;
+    let old = find_old(&out, &source, args.overwrite).await?;
+    if dataset.rows() == 0 {
+        bail!("{} holds no galaxies: there is nothing to cut", source.name());
+    }
 
     let redshifts = match dataset.tensors().find(|(name, _)| *name == "redshifts") {
         Some((_, tensor)) if tensor.dtype() == DType::F64 => Redshifts::F64,
@@ -63,38 +65,40 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
     let bytes_per_row = DatasetWriter::bytes_per_galaxy(redshifts);
     let rows_per_partition = (args.partition_size as f64 / bytes_per_row as f64).round().max(1.0) as u64;
     let partitions = dataset.rows().div_ceil(rows_per_partition);
+    let replaced = old.len() as u64;
+    if replaced > 0 {
+        eprintln!("replacing the {replaced} partitions under {}", out.name());
+    }
     let bar = progress_bar("{bar:40} {human_pos}/{human_len} galaxies, {eta} left");
     bar.set_length(dataset.rows());
-    let scratch = tempfile::tempdir().context("failed to make a temporary folder")?;
-    for partition in 0..partitions {
-        let rows = partition * rows_per_partition..dataset.rows().min((partition + 1) * rows_per_partition);
-        let name = format!("{}.pt", partition + 1);
-        let path = scratch.path().join(&name);
-        let mut writer = DatasetWriter::create(&path, rows.end - rows.start, redshifts)?;
-        let mut from = rows.start;
-        while from < rows.end {
-            let to = rows.end.min(from + ROWS_PER_CHUNK);
-            let chunk = dataset.read(from..to).await?;
-            let magnitudes = dataset.read_exact_magnitudes(from..to).await?;
-            writer.write(&chunk.images, &magnitudes, chunk.redshifts.as_deref())?;
-            bar.inc(to - from);
-            from = to;
+    let mut destination = Destination::open(&out, old)?;
+    let written = async {
+        for partition in 0..partitions {
+            let rows = partition * rows_per_partition..dataset.rows().min((partition + 1) * rows_per_partition);
+            let name = format!("{}.pt", partition + 1);
+            write_rows(&dataset, rows, redshifts, &destination.path(&name), |rows| bar.inc(rows)).await?;
+            destination.add(&name).await?;
         }
-        writer.finish()?;
-        destination.store.put_file(&format!("{folder}{name}"), &path).await?;
-        std::fs::remove_file(&path).with_context(|| format!("failed to remove {}", path.display()))?;
-    }
+        Ok(())
+    };
+    let written = written.await;
+    destination.finish(written, partitions).await?;
     bar.finish_and_clear();
     let output = SplitOutput {
-        out: destination.name(),
+        out: out.name(),
         partitions,
         rows: dataset.rows(),
         rows_per_partition,
         bytes: dataset.rows() * bytes_per_row,
+        replaced,
     };
     printer.print(&output, |output| {
+        let replaced = match output.replaced {
+            0 => String::new(),
+            replaced => format!(", in place of {replaced} that were there"),
+        };
         format!(
-            "{} galaxies ({}) in {} partitions of {} ({}) under {}",
+            "{} galaxies ({}) in {} partitions of {} ({}) under {}{replaced}",
             output.rows,
             bytes(output.bytes),
             output.partitions,
@@ -106,29 +110,23 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
     Ok(Outcome::Done)
 }
 
-/// Deletes the partitions that a folder holds already, or refuses to go on where that is not asked for: old partitions
-/// beside new ones would be one data set to every later run.
-///
-/// The data set that is being cut is never one of them.
-async fn delete_old_partitions(out: &Location, folder: &str, source: &Location, overwrite: bool) -> Result<()> {
-    let store = &out.store;
-    let there = match store.list(folder).await {
-        Err(StorageError::NotFound { .. }) if folder.is_empty() => return Ok(()),
-        there => there?,
-    };
-    let mut old: Vec<String> =
-        there.objects.into_iter().map(|object| object.key).filter(|key| is_partition(key)).collect();
-    old.sort();
-    if overwrite && old.iter().any(|key| store.location(key) == source.name()) {
-        bail!("{} lies in the folder for its partitions, where --overwrite would delete it", source.name());
+/// Writes rows of a data set as a partition.
+async fn write_rows(
+    dataset: &Dataset<ObjectReader>,
+    rows: std::ops::Range<u64>,
+    redshifts: Redshifts,
+    path: &Path,
+    mut progress: impl FnMut(u64),
+) -> Result<()> {
+    let mut writer = DatasetWriter::create(path, rows.end - rows.start, redshifts)?;
+    let mut from = rows.start;
+    while from < rows.end {
+        let to = rows.end.min(from + ROWS_PER_CHUNK);
+        let chunk = dataset.read(from..to).await?;
+        let magnitudes = dataset.read_exact_magnitudes(from..to).await?;
+        writer.write(&chunk.images, &magnitudes, chunk.redshifts.as_deref())?;
+        progress(to - from);
+        from = to;
     }
-    match old.first() {
-        Some(first) if !overwrite => {
-            bail!(
-                "{} is there already: choose another folder, or --overwrite to delete its .pt and .pth files",
-                store.location(first)
-            )
-        }
-        _ => Ok(store.delete(&old).await?),
-    }
+    Ok(writer.finish()?)
 }

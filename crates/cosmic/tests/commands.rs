@@ -222,6 +222,168 @@ fn split_cuts_a_data_set_and_does_not_mix_with_what_is_there() {
     assert_eq!(predict(&out)["MAE"], predict(&galaxies)["MAE"]);
 }
 
+/// A folder with a partition that must survive, and the arguments that would write into it.
+fn guarded(folder: &Path) -> (PathBuf, PathBuf) {
+    let out = folder.join("cut");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("1.pt"), "old").unwrap();
+    (network("galaxies.pt"), out)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn split_refuses_whatever_a_run_would_read_or_name_beside_its_partitions() {
+    use std::os::unix::{ffi::OsStrExt, fs::symlink};
+    type Place = fn(&Path);
+    let there: [(Place, &str); 5] = [
+        (|out| fs::write(out.join("old.pth"), "old").unwrap(), "old.pth is there already"),
+        (|out| fs::write(out.join("9.PT"), "old").unwrap(), "9.PT is there already"),
+        (|out| symlink("/nowhere/9.pt", out.join("9.pt")).unwrap(), "9.pt is there already"),
+        (|out| fs::write(out.join(std::ffi::OsStr::from_bytes(b"caf\xe9.pt")), "old").unwrap(), "caf\\xe9.pt is there"),
+        (
+            |out| {
+                fs::create_dir(out.join("deep")).unwrap();
+                fs::write(out.join("deep/1.pt"), "old").unwrap();
+            },
+            "deep/1.pt is there already",
+        ),
+    ];
+    let galaxies = network("galaxies.pt");
+    for (place, named) in there {
+        let folder = tempfile::tempdir().unwrap();
+        place(folder.path());
+        let cut = ["split", text(&galaxies), "--partition-size", "100kB", "--out", text(folder.path())];
+        let (code, _, stderr) = cosmic(&cut);
+        assert!(code == 1 && stderr.contains(named), "{named}: {stderr}");
+        assert!(!folder.path().join("1.pt").exists());
+    }
+    // What is hidden is read by no run.
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("._1.pt"), "left by macOS").unwrap();
+    done(&["split", text(&network("galaxies.pt")), "--partition-size", "100kB", "--out", text(folder.path())]);
+    assert_eq!(names(folder.path()), ["._1.pt", "1.pt", "2.pt", "3.pt"]);
+}
+
+#[test]
+fn split_overwrites_what_a_run_reads_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (galaxies, out) = guarded(folder.path());
+    fs::create_dir(out.join("deep")).unwrap();
+    for (name, text) in
+        [("old.pth", "old"), ("9.PT", "old"), ("deep/1.pt", "old"), (".1.pt", "mine"), ("notes.txt", "mine")]
+    {
+        fs::write(out.join(name), text).unwrap();
+    }
+    let overwrite = ["split", text(&galaxies), "--partition-size", "1MB", "--out", text(&out), "--overwrite", "--json"];
+    assert_eq!(json(&overwrite)["replaced"], 4);
+    assert_eq!(names(&out), [".1.pt", "1.pt", "deep", "notes.txt"]);
+    assert_eq!(names(&out.join("deep")), [""; 0]);
+    assert_eq!(json(&["inspect", "--json", text(&out.join("1.pt"))])["rows"], 12);
+
+    // Links: one that leads nowhere cannot be replaced, and what lies behind one is not the folder's.
+    let elsewhere = folder.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::write(elsewhere.join("1.pt"), "mine").unwrap();
+    for (link, target, named) in
+        [("7.pt", Path::new("/nowhere"), "7.pt cannot be replaced"), ("linked", &elsewhere, "behind a link")]
+    {
+        std::os::unix::fs::symlink(target, out.join(link)).unwrap();
+        let (code, _, stderr) = cosmic(&overwrite);
+        assert!(code == 1 && stderr.contains(named), "{stderr}");
+        fs::remove_file(out.join(link)).unwrap();
+    }
+    assert_eq!(fs::read(elsewhere.join("1.pt")).unwrap(), b"mine");
+}
+
+#[test]
+fn split_that_fails_leaves_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (galaxies, out) = guarded(folder.path());
+    // As on a full disk: the second partition does not fit.
+    let script = "trap '' XFSZ; ulimit -f 100; exec \"$@\"";
+    let binary = assert_cmd::cargo::cargo_bin("cosmic");
+    for (place, overwrite) in [(out.clone(), true), (folder.path().join("new"), false)] {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh"]).arg(&binary).args(["split", text(&galaxies), "--partition-size", "100MB"]);
+        command.args(["--out", text(&place)]).args(overwrite.then_some("--overwrite"));
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && stderr.contains("File too large"), "{stderr}");
+    }
+    assert_eq!(names(&out), ["1.pt"]);
+    assert_eq!(fs::read(out.join("1.pt")).unwrap(), b"old");
+    assert_eq!(names(folder.path()), ["cut"]);
+}
+
+#[test]
+fn outputs_that_are_no_files_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.pt");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for out in [pipe.as_path(), Path::new("/dev/full"), Path::new("/dev/null"), folder.path()] {
+        let (code, _, stderr) = cosmic(&["simulate", "--count", "3", "--out", text(out)]);
+        assert!(code == 1 && stderr.contains("no file that could be replaced"), "{stderr}");
+    }
+    let (code, _, stderr) = cosmic(&["simulate", "--count", "3", "--out", "/nowhere/sky.pt"]);
+    assert!(code == 1 && stderr.contains("/nowhere"), "{stderr}");
+    for out in [pipe.as_path(), Path::new("/dev/null"), &network("galaxies.pt")] {
+        let (code, _, stderr) =
+            cosmic(&["split", text(&network("galaxies.pt")), "--partition-size", "1MB", "--out", text(out)]);
+        assert!(code == 1 && stderr.contains("is no folder"), "{stderr}");
+    }
+    for arguments in [&["inspect", text(&pipe)][..], &["split", text(&pipe), "--partition-size", "1MB", "--out", "new"]]
+    {
+        let (code, _, stderr) = cosmic(arguments);
+        assert!(code == 1 && stderr.contains("it is a pipe"), "{stderr}");
+    }
+}
+
+#[test]
+fn infer_reads_what_can_be_read_and_names_the_rest() {
+    use std::os::unix::{ffi::OsStrExt, fs::symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir_all(data.join(".Trash-1000")).unwrap();
+    for name in ["1.pt", "2.PT", "._1.pt", ".Trash-1000/3.pt"] {
+        fs::copy(network("galaxies.pt"), data.join(name)).unwrap();
+    }
+    let latin = std::ffi::OsStr::from_bytes(b"caf\xe9.pt");
+    fs::copy(network("galaxies.pt"), data.join(latin)).unwrap();
+    symlink("/nowhere/4.pt", data.join("4.pt")).unwrap();
+    symlink(".", data.join("loop")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(data.join("5.pt")).status().unwrap().success());
+    let out = folder.path().join("out");
+    let (code, stdout, stderr) = cosmic(&[
+        "infer",
+        "--json",
+        "--data",
+        text(&data),
+        "--model",
+        text(&network("module.pt")),
+        "--out",
+        text(&out),
+    ]);
+    assert_eq!(code, 3, "{stderr}");
+    let printed: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((&printed["counts"]["rows"], &printed["counts"]["files"]), (&24.into(), &6.into()));
+    let missing = printed["missing"].to_string();
+    for (name, reason) in [
+        ("4.pt", "a link to /nowhere/4.pt, where nothing is"),
+        ("5.pt", "it is a pipe"),
+        ("caf\\\\xe9.pt", "not UTF-8"),
+        ("loop", "a link to a folder that it lies in"),
+    ] {
+        assert!(missing.contains(&format!("[\"{name}\"]")) && missing.contains(reason), "{name}: {missing}");
+    }
+    assert!(stderr.contains("it is hidden") && stderr.contains("of 2 such files"), "{stderr}");
+}
+
 #[test]
 fn convert_makes_a_model_that_gives_the_same_redshifts_and_says_where_it_is_from() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@
 use std::{
     path::PathBuf,
     pin::Pin,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
@@ -73,7 +73,7 @@ fn logged(error: &Error) -> Diagnostic {
 fn deadline(epoch_milliseconds: u64, memory_mb: u64) -> Deadline {
     let at = UNIX_EPOCH + Duration::from_millis(epoch_milliseconds);
     let left = at.duration_since(SystemTime::now()).unwrap_or_default();
-    Deadline { at: Instant::now() + left, memory_mb }
+    Deadline::in_time(left, memory_mb)
 }
 
 /// One JSON object a line on standard output, which Lambda sends to CloudWatch.

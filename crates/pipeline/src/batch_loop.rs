@@ -146,7 +146,14 @@ impl BatchLoop<'_> {
         let (sender, mut messages) = mpsc::channel(1);
         // The task is aborted when the set is dropped: nothing reads on once this function has returned.
         let mut reading = JoinSet::new();
-        reading.spawn(read_ahead(Arc::clone(self.store), inputs, self.batch_size, self.on_storage_failure, sender));
+        let reader = Reader {
+            store: Arc::clone(self.store),
+            batch_size: self.batch_size,
+            on_storage_failure: self.on_storage_failure,
+            sender,
+            said_unused: false,
+        };
+        reading.spawn(reader.run(inputs));
 
         let mut work = Work::default();
         let mut current: Option<Current> = None;
@@ -286,72 +293,80 @@ impl Chunk {
     }
 }
 
-/// Sends all rows of the inputs, until they end or nobody listens any more.
-async fn read_ahead(
+/// The task that reads ahead.
+struct Reader {
     store: Arc<dyn ObjectStore>,
-    inputs: Vec<Input>,
     batch_size: u64,
     on_storage_failure: OnStorageFailure,
     sender: mpsc::Sender<Message>,
-) -> Result<()> {
-    for Input { file, rows, opened } in inputs {
-        let first = send_file(&store, &file, rows.as_ref(), opened, batch_size, &sender).await;
-        let outcome = match first {
-            // What arrived may not be what is stored: the file is read once more before that is believed of it.
-            Err(Error::BadPartition(reason)) => {
-                tracing::warn!(key = file.object.key, reason = explain(&*reason), "read once more");
-                send_file(&store, &file, rows.as_ref(), None, batch_size, &sender).await
-            }
-            first => first,
-        };
-        let message = match outcome {
-            Ok(()) => Message::End,
-            Err(error) if error.is_permanent() || on_storage_failure == OnStorageFailure::LeaveOut => {
-                Message::Unreadable(file.object.key, error)
-            }
-            Err(error) => return Err(error),
-        };
-        if sender.send(message).await.is_err() {
-            return Ok(());
-        }
-    }
-    Ok(())
+    /// What a file holds and nobody reads is said once, and not of each file.
+    said_unused: bool,
 }
 
-/// Sends the rows of one file.
-async fn send_file(
-    store: &Arc<dyn ObjectStore>,
-    file: &PlannedFile,
-    rows: Option<&Range<u64>>,
-    opened: Option<Dataset<ObjectReader>>,
-    batch_size: u64,
-    sender: &mpsc::Sender<Message>,
-) -> Result<()> {
-    let dataset = match opened {
-        Some(dataset) => dataset,
-        None => partitions::open(store, file).await?,
-    };
-    let rows = rows.cloned().unwrap_or(0..dataset.rows());
-    let key = &file.object.key;
-    let begin = Message::Begin(FileRows { key: key.clone(), from: rows.start, to: rows.end });
-    if sender.send(begin).await.is_err() {
-        return Ok(());
+impl Reader {
+    /// Sends all rows of the inputs, until they end or nobody listens any more.
+    async fn run(mut self, inputs: Vec<Input>) -> Result<()> {
+        for Input { file, rows, opened } in inputs {
+            let outcome = match self.send_file(&file, rows.as_ref(), opened).await {
+                // What arrived may not be what is stored: the file is read once more before that is believed of it.
+                Err(Error::BadPartition(reason)) => {
+                    tracing::warn!(key = file.object.key, reason = explain(&*reason), "read once more");
+                    self.send_file(&file, rows.as_ref(), None).await
+                }
+                first => first,
+            };
+            let message = match outcome {
+                Ok(()) => Message::End,
+                Err(error) if error.is_permanent() || self.on_storage_failure == OnStorageFailure::LeaveOut => {
+                    Message::Unreadable(file.object.key, error)
+                }
+                Err(error) => return Err(error),
+            };
+            if self.sender.send(message).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
-    let batches = (CHUNK_BYTES / (batch_size * dataset.bytes_per_row()).max(1)).max(1);
-    let step = batches * batch_size;
-    let mut from = rows.start;
-    while from < rows.end {
-        let to = rows.end.min(from + step);
-        let mut galaxies = dataset.read(from..to).await?;
-        let flags = blank_flagged(&mut galaxies);
-        let bytes = (to - from) * dataset.bytes_per_row();
-        let chunk = Chunk { file: key.clone(), first_row: from, galaxies, flags, bytes };
-        if sender.send(Message::Chunk(chunk)).await.is_err() {
+
+    /// Sends the rows of one file.
+    async fn send_file(
+        &mut self,
+        file: &PlannedFile,
+        rows: Option<&Range<u64>>,
+        opened: Option<Dataset<ObjectReader>>,
+    ) -> Result<()> {
+        let dataset = match opened {
+            Some(dataset) => dataset,
+            None => partitions::open(&self.store, file).await?,
+        };
+        let rows = rows.cloned().unwrap_or(0..dataset.rows());
+        let key = &file.object.key;
+        if !dataset.unused().is_empty() && !self.said_unused {
+            self.said_unused = true;
+            let unused = dataset.unused().join(", ");
+            tracing::warn!(key, unused, "files hold more than is read, which the catalogue will not have");
+        }
+        let begin = Message::Begin(FileRows { key: key.clone(), from: rows.start, to: rows.end });
+        if self.sender.send(begin).await.is_err() {
             return Ok(());
         }
-        from = to;
+        let batches = (CHUNK_BYTES / (self.batch_size * dataset.bytes_per_row()).max(1)).max(1);
+        let step = batches * self.batch_size;
+        let mut from = rows.start;
+        while from < rows.end {
+            let to = rows.end.min(from + step);
+            let mut galaxies = dataset.read(from..to).await?;
+            let flags = blank_flagged(&mut galaxies);
+            let bytes = (to - from) * dataset.bytes_per_row();
+            let chunk = Chunk { file: key.clone(), first_row: from, galaxies, flags, bytes };
+            if self.sender.send(Message::Chunk(chunk)).await.is_err() {
+                return Ok(());
+            }
+            from = to;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The flags of the galaxies' input. Values of flagged ones become zero, so that nothing spreads from them in a batch.

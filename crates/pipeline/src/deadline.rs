@@ -7,24 +7,29 @@ use crate::{
     storage::StorageError,
 };
 
-/// Kept free before a deadline to write the part and the record.
-const WRITE_RESERVE: Duration = Duration::from_secs(3);
-
 /// Rows that do not come for so long do not come because storage is slow, but because it does not answer.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// When a function's time ends.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
-    pub at: Instant,
+    at: Instant,
+    /// Kept free to write what there is, and to try that again.
+    reserve: Duration,
     /// Memory that the function is configured with, in MB: it could be raised.
-    pub memory_mb: u64,
+    memory_mb: u64,
 }
 
 impl Deadline {
+    /// The end of a function that has so much time left.
+    pub fn in_time(left: Duration, memory_mb: u64) -> Self {
+        let reserve = (left / 10).clamp(Duration::from_secs(3), Duration::from_secs(30));
+        Self { at: Instant::now() + left, reserve, memory_mb }
+    }
+
     /// The last moment at which rows may still come.
     pub(crate) fn to_stop_waiting(self) -> Instant {
-        self.at.checked_sub(WRITE_RESERVE).unwrap_or(self.at)
+        self.at.checked_sub(self.reserve).unwrap_or(self.at)
     }
 }
 
@@ -59,7 +64,7 @@ impl Pace {
     /// Refuses to start a batch that might not end before the deadline.
     pub(crate) fn check_deadline(&self, rows_done: u64) -> Result<()> {
         match self.deadline {
-            Some(deadline) if Instant::now() + self.slowest_batch + WRITE_RESERVE > deadline.at => {
+            Some(deadline) if Instant::now() + self.slowest_batch > deadline.to_stop_waiting() => {
                 Err(self.too_late(rows_done))
             }
             _ => Ok(()),

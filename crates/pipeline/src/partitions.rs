@@ -70,10 +70,10 @@ pub async fn find_partitions(store: &dyn ObjectStore, folder: &str) -> Result<Pa
             () => others.push(found.name),
         }
     }
-    for (left_out, what) in [(hidden, "hidden files"), (others, "files that are neither .pt nor .pth")] {
+    for (left_out, what) in [(hidden, "it is hidden"), (others, "it is neither .pt nor .pth")] {
         if let Some(first) = left_out.iter().min() {
-            let first = store.location(first);
-            tracing::warn!(files = left_out.len(), first, "{what} lie under the prefix and are left out");
+            let (files, first) = (left_out.len(), store.location(first));
+            tracing::warn!("left out under the prefix, since {what}: {first}, of {files} such files");
         }
     }
     files.sort_by(|a, b| natural_order(&a.object.key, &b.object.key));

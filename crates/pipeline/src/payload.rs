@@ -1,10 +1,13 @@
 //! The execution input: what a run is asked to do.
 //!
 //! The published system's field names work, so its payloads run unchanged; numbers may come as strings, as theirs
-//! do. A field we do not know is an error with the nearest name we do know, because a typing error in an optional
-//! field would otherwise silently give another run than the one that was meant.
+//! do, or as `512.0`, as tools write them that know but one kind of number. A field we do not know is an error with the
+//! nearest name we do know, because a typing error in an optional field would otherwise silently give another run than the
+//! one that was meant.
 
-use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -32,6 +35,12 @@ const FIELDS: [&str; 13] = [
 /// Fields of the published payload that mean nothing here: accepted, and named once in a warning.
 const WITHOUT_MEANING: [&str; 3] = ["script", "S3_object_name", "object_type"];
 
+/// Fields that Step Functions adds to the input of an execution that another one started.
+const STEP_FUNCTIONS_PREFIX: &str = "AWS_STEP_FUNCTIONS_";
+
+/// How alike two names must be for one to be taken for a misspelling of the other (Jaro-Winkler, 1 is equality).
+const ALIKE: f64 = 0.85;
+
 /// The most rows of a batch. The reader holds three batches in memory, of 84 MB each at this size.
 pub const MAX_BATCH_SIZE: u64 = 4096;
 
@@ -39,12 +48,18 @@ pub const MAX_BATCH_SIZE: u64 = 4096;
 /// digits name a rank's files.
 pub const MAX_WORLD_SIZE: u64 = 100_000;
 
+const BATCH_SIZES: RangeInclusive<u64> = 1..=MAX_BATCH_SIZE;
+const WORLD_SIZES: RangeInclusive<u64> = 1..=MAX_WORLD_SIZE;
+const FILE_LIMITS: RangeInclusive<u64> = 1..=u64::MAX;
+const CONCURRENCIES: RangeInclusive<u64> = 0..=10_000;
+
 /// The engine of payloads that name none, which every inference function is built with.
 pub const DEFAULT_ENGINE: &str = "native";
 
-/// A complete, checked execution input: every default filled in.
+/// A complete, checked execution input: every default filled in. What is read back from a plan is checked as well.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+// Gives the derived functions to the type itself, so that `Deserialize` can be they and a check.
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Payload {
     /// Where results go, and where `model` is looked for.
     pub bucket: String,
@@ -89,49 +104,84 @@ impl Payload {
 
         let bucket = fields
             .required_text("bucket", "the bucket for results, and for the partitions unless `data_bucket` is given")?;
-        let data_prefix = match (fields.text("data_prefix")?, fields.text("prefix")?) {
-            (Some(prefix), _) | (None, Some(prefix)) => prefix,
+        let bucket = bucket_name("bucket", &bucket)?;
+        let data_bucket = match fields.text("data_bucket")? {
+            Some(name) => bucket_name("data_bucket", &name)?,
+            None => bucket.clone(),
+        };
+        let data_prefix = match (fields.path("data_prefix")?, fields.path("prefix")?) {
+            (Some(prefix), _) => key_in("data_prefix", &prefix, "data_bucket", &data_bucket)?,
+            (None, Some(prefix)) => key_in("prefix", &prefix, "data_bucket", &data_bucket)?,
             (None, None) => return Err(missing("prefix", "the folder that holds the partitions")),
         };
-        let result_path = match fields.text("result_path")? {
-            Some(path) => as_folder(&path).trim_end_matches('/').to_owned(),
+        let result_path = match fields.path("result_path")? {
+            Some(path) => {
+                let path = key_in("result_path", &path, "bucket", &bucket)?;
+                as_folder(&path).trim_end_matches('/').to_owned()
+            }
             None => format!("results/{execution}"),
         };
-        if result_path.is_empty() || result_path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-            return Err(Error::BadPayload(format!(
-                "`result_path` must be a folder such as \"results/first-run\", found {result_path:?}"
-            )));
-        }
+        let model = fields.path("model")?.map(|key| key_in("model", &key, "bucket", &bucket)).transpose()?;
         let batch_size = fields
-            .integer("batch_size", 1..=MAX_BATCH_SIZE)?
+            .integer("batch_size", BATCH_SIZES)?
             .ok_or_else(|| missing("batch_size", "the number of galaxies per prediction, for example 512"))?;
-        let tolerated_failure_percentage = fields.number("tolerated_failure_percentage")?.unwrap_or(0.0);
-        if !(0.0..=100.0).contains(&tolerated_failure_percentage) {
+        let payload = Self {
+            data_bucket,
+            data_prefix: data_prefix.trim_matches('/').to_owned(),
+            batch_size,
+            world_size: fields.integer("world_size", WORLD_SIZES)?,
+            file_limit: fields.integer("file_limit", FILE_LIMITS)?,
+            model: model.map(|key| key.trim_start_matches('/').to_owned()),
+            result_path,
+            engine: fields.text("engine")?.unwrap_or_else(|| DEFAULT_ENGINE.to_owned()),
+            tolerated_failure_percentage: fields.number("tolerated_failure_percentage")?.unwrap_or(0.0),
+            max_concurrency: fields.integer("max_concurrency", CONCURRENCIES)?.unwrap_or(0),
+            overwrite: fields.boolean("overwrite")?.unwrap_or(false),
+            bucket,
+        };
+        payload.check()?;
+        Ok((payload, warnings))
+    }
+
+    /// Checks what every payload keeps to, however it came to be.
+    ///
+    /// # Errors
+    /// [`Error::BadPayload`], naming the field.
+    pub fn check(&self) -> Result<()> {
+        for (name, bucket) in [("bucket", &self.bucket), ("data_bucket", &self.data_bucket)] {
+            if !is_bucket_name(bucket) {
+                return Err(Error::BadPayload(format!("`{name}` must be the name of a bucket, found {bucket:?}")));
+            }
+        }
+        let path = &self.result_path;
+        if path.is_empty() || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Err(Error::BadPayload(format!(
-                "`tolerated_failure_percentage` must lie between 0 and 100, found {tolerated_failure_percentage}"
+                "`result_path` must be a folder such as \"results/first-run\", found {path:?}"
             )));
         }
-        Ok((
-            Self {
-                data_bucket: fields.text("data_bucket")?.unwrap_or_else(|| bucket.clone()),
-                data_prefix: data_prefix.trim_matches('/').to_owned(),
-                batch_size,
-                world_size: fields.integer("world_size", 1..=MAX_WORLD_SIZE)?,
-                file_limit: fields.integer("file_limit", 1..=u64::MAX)?,
-                model: fields.text("model")?.map(|key| key.trim_start_matches('/').to_owned()),
-                result_path,
-                engine: fields.text("engine")?.unwrap_or_else(|| DEFAULT_ENGINE.to_owned()),
-                tolerated_failure_percentage,
-                max_concurrency: fields.integer("max_concurrency", 0..=10_000)?.unwrap_or(0),
-                overwrite: fields.boolean("overwrite")?.unwrap_or(false),
-                bucket,
-            },
-            warnings,
-        ))
+        if self.model.as_ref().is_some_and(String::is_empty) {
+            return Err(Error::BadPayload("`model` must be the key of a model".into()));
+        }
+        let integers = [
+            ("batch_size", Some(self.batch_size), BATCH_SIZES),
+            ("world_size", self.world_size, WORLD_SIZES),
+            ("file_limit", self.file_limit, FILE_LIMITS),
+            ("max_concurrency", Some(self.max_concurrency), CONCURRENCIES),
+        ];
+        for (name, value, allowed) in integers {
+            if let Some(value) = value.filter(|value| !allowed.contains(value)) {
+                return Err(out_of_bounds(name, allowed, &value.into()));
+            }
+        }
+        if !(0.0..=100.0).contains(&self.tolerated_failure_percentage) {
+            return Err(Error::BadPayload(format!(
+                "`tolerated_failure_percentage` must lie between 0 and 100, found {}",
+                self.tolerated_failure_percentage
+            )));
+        }
+        Ok(())
     }
-}
 
-impl Payload {
     /// The fields in which another payload asks for another catalogue, each as `field (theirs, here ours)`.
     ///
     /// Fields are left out that change neither rows nor redshifts, and so is where the results go.
@@ -155,16 +205,67 @@ impl Payload {
     }
 }
 
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let payload = Self::deserialize(deserializer)?;
+        payload.check().map_err(D::Error::custom)?;
+        Ok(payload)
+    }
+}
+
+/// Whether a field holds a text: `--set prefix=2024` means a folder of this name, and no number.
+pub fn is_text(name: &str) -> bool {
+    ["bucket", "prefix", "data_bucket", "data_prefix", "model", "result_path", "engine"].contains(&name)
+}
+
+/// Whether S3 could have a bucket of this name. Old buckets have longer names and more characters than new ones may have.
+pub fn is_bucket_name(name: &str) -> bool {
+    let characters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (1..=255).contains(&name.len())
+        && name.chars().all(characters)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+/// The name of a bucket that is given as one, or as `s3://name` or `arn:aws:s3:::name`.
+fn bucket_name(field: &str, given: &str) -> Result<String> {
+    let arn = given.strip_prefix("arn:").and_then(|arn| arn.split_once(":s3:::")).map(|(_, name)| name);
+    let name = arn.or_else(|| given.strip_prefix("s3://")).unwrap_or(given).trim_end_matches('/');
+    if is_bucket_name(name) {
+        return Ok(name.to_owned());
+    }
+    let folder = if name.contains('/') { "; folders have fields of their own, such as `prefix`" } else { "" };
+    Err(Error::BadPayload(format!("`{field}` must be the name of a bucket, found {given:?}{folder}")))
+}
+
+/// The key in a bucket that is given as one, or as `s3://bucket/key`.
+fn key_in(field: &str, given: &str, bucket_field: &str, bucket: &str) -> Result<String> {
+    let Some(rest) = given.strip_prefix("s3://") else { return Ok(given.to_owned()) };
+    let (named, key) = rest.split_once('/').unwrap_or((rest, ""));
+    if named == bucket {
+        return Ok(key.to_owned());
+    }
+    Err(Error::BadPayload(format!("`{field}` must lie in the bucket of `{bucket_field}`, {bucket}: found {given:?}")))
+}
+
 /// Refuses unknown names, and collects one warning for those that mean nothing.
 fn check_names(object: &Map<String, Value>) -> Result<Vec<String>> {
     let mut idle = Vec::new();
     for name in object.keys().map(String::as_str) {
         if WITHOUT_MEANING.contains(&name) {
             idle.push(format!("`{name}`"));
-        } else if !FIELDS.contains(&name) {
-            let nearest =
-                FIELDS.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-            let hint = nearest.map(|field| format!(": did you mean `{field}`?")).unwrap_or_default();
+        } else if !FIELDS.contains(&name) && !name.starts_with(STEP_FUNCTIONS_PREFIX) {
+            let likeness = |field: &str| strsim::jaro_winkler(field, &name.to_lowercase());
+            let nearest = FIELDS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+            let hint = nearest
+                .filter(|field| likeness(field) >= ALIKE)
+                .map(|field| format!(": did you mean `{field}`?"))
+                .unwrap_or_default();
             return Err(Error::BadPayload(format!("unknown field `{name}`{hint} (known: {})", FIELDS.join(", "))));
         }
     }
@@ -194,6 +295,18 @@ fn wrong(name: &str, expected: impl std::fmt::Display, found: &Value) -> Error {
     Error::BadPayload(format!("`{name}` must be {expected}, found {}", kind(found)))
 }
 
+fn out_of_bounds(name: &str, allowed: RangeInclusive<u64>, found: &Value) -> Error {
+    let (low, high) = allowed.into_inner();
+    let bound = if high == u64::MAX { "upwards".to_owned() } else { format!("to {high}") };
+    wrong(name, format_args!("a whole number from {low} {bound}"), found)
+}
+
+/// A number that has no fraction, such as 512 or 512.0.
+fn whole(number: f64) -> Option<u64> {
+    // Above 2⁵³, numbers with a point are no longer each whole number.
+    (number.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&number)).then_some(number as u64)
+}
+
 /// Typed access to the fields; `null` counts as absent.
 struct Fields<'a>(&'a Map<String, Value>);
 
@@ -215,20 +328,28 @@ impl Fields<'_> {
         self.text(name)?.ok_or_else(|| missing(name, what))
     }
 
-    fn integer(&self, name: &str, allowed: std::ops::RangeInclusive<u64>) -> Result<Option<u64>> {
+    /// A text that names a folder or file, which may be a number.
+    fn path(&self, name: &str) -> Result<Option<String>> {
+        let number = match self.get(name) {
+            Some(Value::Number(number)) => number.as_u64().or_else(|| number.as_f64().and_then(whole)),
+            _ => None,
+        };
+        number.map_or_else(|| self.text(name), |number| Ok(Some(number.to_string())))
+    }
+
+    fn integer(&self, name: &str, allowed: RangeInclusive<u64>) -> Result<Option<u64>> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let number = match value {
-            Value::Number(number) => number.as_u64(),
-            Value::String(text) => text.trim().parse().ok(),
+            Value::Number(number) => number.as_u64().or_else(|| number.as_f64().and_then(whole)),
+            Value::String(text) => {
+                let text = text.trim();
+                text.parse().ok().or_else(|| text.parse().ok().and_then(whole))
+            }
             _ => None,
         };
         match number {
             Some(number) if allowed.contains(&number) => Ok(Some(number)),
-            _ => {
-                let (low, high) = allowed.into_inner();
-                let bound = if high == u64::MAX { "upwards".to_owned() } else { format!("to {high}") };
-                Err(wrong(name, format_args!("a whole number from {low} {bound}"), value))
-            }
+            _ => Err(out_of_bounds(name, allowed, value)),
         }
     }
 
@@ -304,6 +425,74 @@ mod tests {
         assert!(said.contains("`batchsize`") && said.contains("did you mean `batch_size`"), "{said}");
         let said = message(json!({"bucket": "b", "prefix": "p", "batch_size": 8, "worldsize": 2}));
         assert!(said.contains("did you mean `world_size`"), "{said}");
+    }
+
+    #[test]
+    fn a_name_that_is_like_none_gets_no_hint() {
+        for name in ["colour", "nodes", "AWS_REGION"] {
+            let said = message(json!({"bucket": "b", "prefix": "p", "batch_size": 8, name: 1}));
+            assert!(said.contains(name) && !said.contains("did you mean"), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_tools_write_is_taken() {
+        let nested = json!({
+            "bucket": "b", "prefix": 2024, "batch_size": 512.0, "world_size": "8.0", "file_limit": 3e1,
+            "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:aws:states:us-east-1:1:execution:outer:1"
+        });
+        let (payload, warnings) = Payload::parse(&nested, "run-1").unwrap();
+        assert_eq!((payload.batch_size, payload.world_size, payload.file_limit), (512, Some(8), Some(30)));
+        assert_eq!((payload.data_prefix.as_str(), warnings.len()), ("2024", 0));
+        for wrong in [json!(512.5), json!("512.5"), json!(-1.0), json!(1e300), json!("NaN"), json!("inf")] {
+            let said = message(json!({"bucket": "b", "prefix": "p", "batch_size": wrong}));
+            assert!(said.contains("`batch_size` must be a whole number"), "{said}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_taken_apart_or_refused_in_a_sentence() {
+        let payload = parse(json!({
+            "bucket": "arn:aws:s3:::results", "data_bucket": "s3://sky/", "prefix": "s3://sky/25MB/", "batch_size": 8,
+            "model": "s3://results/models/a.pt", "result_path": "s3://results/mine/1"
+        }))
+        .unwrap();
+        assert_eq!((payload.bucket.as_str(), payload.data_bucket.as_str()), ("results", "sky"));
+        assert_eq!((payload.data_prefix.as_str(), payload.result_path.as_str()), ("25MB", "mine/1"));
+        assert_eq!(payload.model.as_deref(), Some("models/a.pt"));
+        for (field, value) in [
+            ("bucket", "s3://results/mine"),
+            ("bucket", "arn:aws:s3:eu-west-1:123456789012:accesspoint/sky"),
+            ("bucket", "../sky"),
+            ("data_bucket", "my bucket"),
+            ("prefix", "s3://elsewhere/25MB"),
+            ("result_path", "s3://elsewhere/1"),
+        ] {
+            let mut input = json!({"bucket": "b", "prefix": "p", "batch_size": 8});
+            input[field] = value.into();
+            let said = message(input);
+            assert!(said.contains(&format!("`{field}` must")) && said.contains(value), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_payload_that_is_read_back_keeps_to_the_same_bounds() {
+        let payload = parse(json!({"bucket": "b", "prefix": "/", "batch_size": 8})).unwrap();
+        let written = serde_json::to_value(&payload).unwrap();
+        assert_eq!(serde_json::from_value::<Payload>(written.clone()).unwrap(), payload);
+        for (field, value) in [
+            ("batch_size", json!(0)),
+            ("batch_size", json!(4097)),
+            ("world_size", json!(100_001)),
+            ("result_path", json!("a/../b")),
+            ("bucket", json!("../b")),
+            ("tolerated_failure_percentage", json!(1e9)),
+        ] {
+            let mut changed = written.clone();
+            changed[field] = value;
+            let said = serde_json::from_value::<Payload>(changed).unwrap_err().to_string();
+            assert!(said.contains(&format!("`{field}` must")), "{said}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::{Client, config::Credentials};
 use futures::{StreamExt, stream};
-use pipeline::storage::{LocalStore, Object, ObjectStore, S3Store, StorageError, Write, aws_config};
+use pipeline::storage::{LocalStore, Object, ObjectStore, S3Store, StorageError, Write, aws_config, explain};
 
 /// One store, whichever it is, in a state of its own.
 async fn conforms(store: &dyn ObjectStore) {
@@ -33,6 +33,17 @@ async fn conforms(store: &dyn ObjectStore) {
     assert!(matches!(&changed, StorageError::Changed { location } if location.contains("a/1")), "{changed}");
     let past = store.get_range(&store.head("a/1").await.unwrap(), 3..9).await;
     assert!(past.is_err(), "exactly the bytes asked for, or none");
+    let whole = store.head("a/1").await.unwrap();
+    assert_eq!(store.get_range(&whole, 0..5).await.unwrap(), "three");
+    store.put("empty", "".into(), Write::Replace).await.unwrap();
+    assert_eq!(store.get("empty").await.unwrap().bytes, "");
+    for key in ["odd/a b+c%20&d.pt", "odd/é\u{7}<x>.pt"] {
+        store.put(key, "odd".into(), Write::Replace).await.unwrap();
+        let listed = store.list(key).await.unwrap().objects;
+        assert_eq!(listed.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), [key]);
+        assert_eq!(store.get_range(&listed[0], 0..3).await.unwrap(), "odd");
+        assert!(!store.location(key).contains('\u{7}'), "{}", store.location(key));
+    }
 
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "two").unwrap();
@@ -56,6 +67,28 @@ async fn a_folder_is_a_store() {
     let folder = tempfile::tempdir().unwrap();
     conforms(&LocalStore::new(folder.path())).await;
     assert!(folder.path().join("a/b/2").exists());
+}
+
+#[tokio::test]
+async fn a_folder_reads_nothing_that_is_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::new(folder.path());
+    assert!(Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap().success());
+    std::fs::create_dir(folder.path().join("folder")).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
+    store.put("1.pt", "one".into(), Write::Create).await.unwrap();
+    for key in ["pipe", "folder"] {
+        for outcome in [store.get(key).await.map(drop), store.head(key).await.map(drop)] {
+            let said = explain(&outcome.unwrap_err());
+            assert!(said.contains(key) && said.contains("no file"), "{said}");
+        }
+        assert!(store.put_file("copy", &folder.path().join(key)).await.is_err());
+    }
+    let listing = store.list("").await.unwrap();
+    assert_eq!(listing.objects.iter().map(|object| object.key.as_str()).collect::<Vec<_>>(), ["1.pt"]);
+    let mut unreadable: Vec<_> = listing.unreadable.into_iter().map(|unreadable| unreadable.name).collect();
+    unreadable.sort();
+    assert_eq!(unreadable, ["link", "pipe"]);
 }
 
 /// The local stack, stopped when it is dropped.

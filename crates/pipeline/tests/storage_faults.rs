@@ -159,6 +159,7 @@ fn limits() -> Limits {
         answer: Duration::from_millis(400),
         stall: Duration::from_millis(300),
         slowest: 1000,
+        upload: 1_000_000,
         attempts: 5,
         first_pause: Duration::from_millis(5),
         longest_pause: Duration::from_millis(20),
@@ -357,9 +358,11 @@ async fn a_conditional_write_knows_its_own_work_again() {
 #[tokio::test]
 async fn uploads_are_tried_again() {
     let done = written();
-    for fault in [of(500, "InternalError"), of(503, "SlowDown"), of(400, "BadDigest")] {
+    for fault in [of(500, "InternalError"), of(503, "SlowDown"), of(400, "BadDigest"), Answer::Silence] {
         let faulty = Faulty::answering([fault.clone(), fault, done.clone()]).await;
-        assert!(faulty.store.put("a", "x".into(), Write::Replace).await.unwrap().is_some());
+        let started = Instant::now();
+        assert!(faulty.store.put("a", contents().into(), Write::Replace).await.unwrap().is_some());
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
         assert_eq!(faulty.requests().len(), 3);
     }
 }

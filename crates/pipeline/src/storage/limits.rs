@@ -17,11 +17,14 @@ pub struct Limits {
     pub stall: Duration,
     /// Bytes a second that a body must bring.
     pub slowest: u64,
+    /// Bytes a second that the first attempt of an upload must take. Each further one may take twice as long, down to
+    /// `slowest`: an upload that is not answered costs seconds, and a slow line still gets it through.
+    pub upload: u64,
     /// How often an operation is tried.
     pub attempts: u32,
     /// The pause after the first attempt, on average; it doubles from one to the next.
     pub first_pause: Duration,
-    /// No pause grows above this.
+    /// The pause at which the doubling ends, on average as well.
     pub longest_pause: Duration,
     /// All attempts of an operation together. What it sends and reads adds to it at the rate of `slowest`.
     pub operation: Duration,
@@ -35,6 +38,7 @@ impl Default for Limits {
             answer: Duration::from_secs(10),
             stall: Duration::from_secs(5),
             slowest: 20_000,
+            upload: 2_000_000,
             attempts: 10,
             first_pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(5),
@@ -96,6 +100,12 @@ impl<'a> Attempts<'a> {
         tokio::time::timeout(limit, work)
             .await
             .map_err(|_| self.passing(format!("{what} for {:.1} s", limit.as_secs_f64())))
+    }
+
+    /// How long the next attempt of an upload may take.
+    pub(crate) fn upload_limit(&self, bytes: u64) -> Duration {
+        let rate = (self.limits.upload >> self.made.min(63)).max(self.limits.slowest).max(1);
+        self.limits.answer + Duration::from_millis(bytes.saturating_mul(1000) / rate)
     }
 
     /// A failure that another attempt may not meet.

@@ -347,7 +347,7 @@ impl ObjectStore for S3Store {
                 Write::Create => request.if_none_match("*"),
                 Write::Update(etag) => request.if_match(etag),
             };
-            let limit = self.limits.answer + self.limits.time_of(size);
+            let limit = attempts.upload_limit(size);
             match self.send(&attempts, self.place("write", &location), limit, request.send()).await {
                 Ok(put) => {
                     let Some(etag) = put.e_tag else { return Ok(Some(self.head(key).await?)) };
@@ -378,7 +378,7 @@ impl ObjectStore for S3Store {
         loop {
             let body = ByteStream::from_path(file).await.map_err(|error| attempts.passing(error).error)?;
             let request = self.client.put_object().bucket(&self.bucket).key(key).body(body).send();
-            let limit = self.limits.answer + self.limits.time_of(size);
+            let limit = attempts.upload_limit(size);
             match self.send(&attempts, self.place("write", &location), limit, request).await {
                 Ok(_) => return Ok(()),
                 Err(failure) => attempts.again(failure).await?,
