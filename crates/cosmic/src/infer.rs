@@ -17,7 +17,7 @@ use crate::{
     location::Location,
     outcome::Outcome,
     output::{Printer, progress_bar},
-    summary::{paths_text, summary_text},
+    summary::{paths_text, say_warnings, summary_text},
 };
 
 #[derive(Args)]
@@ -73,6 +73,9 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
     })
     .await?;
     bar.finish_and_clear();
+    if printer.json {
+        say_warnings(&results);
+    }
     printer.print(&results, |results| {
         let written = RESULTS.map(|name| args.out.join(name).display().to_string());
         format!("{}\n{}", summary_text(results), paths_text(&written))

@@ -26,7 +26,7 @@ use crate::{
     global::Global,
     outcome::Outcome,
     output::{Printer, progress_bar, seconds},
-    summary::{cost_text, paths_text, summary_text},
+    summary::{cost_text, paths_text, say_warnings, summary_text},
 };
 
 #[derive(Args)]
@@ -142,6 +142,9 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
         unreported_invocations: unreported,
         paths,
     };
+    if let Some(results) = output.results.as_ref().filter(|_| printer.json) {
+        say_warnings(results);
+    }
     printer.print(&output, text)?;
     match (&ended.status, &output.results) {
         (ExecutionStatus::Succeeded, Some(results)) if results.complete => Ok(Outcome::Done),

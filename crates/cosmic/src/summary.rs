@@ -2,7 +2,7 @@
 
 use bill::Cost;
 use catalogue::Metrics;
-use pipeline::run_files::Results;
+use pipeline::{run_files::Results, storage::printable};
 
 use crate::output::{bytes, seconds, table};
 
@@ -34,9 +34,16 @@ pub(crate) fn summary_text(results: &Results) -> String {
     }
     for missing in &results.missing {
         let rank = missing.rank.map_or(String::new(), |rank| format!("rank {rank}, "));
-        text += &format!("MISSING {rank}{}: {}\n", missing.files.join(", "), missing.reason);
+        text += &format!("MISSING {rank}{}: {}\n", printable(&missing.files.join(", ")), missing.reason);
     }
     text
+}
+
+/// Says on standard error what of a run's data a person should look at, where standard output is JSON.
+pub(crate) fn say_warnings(results: &Results) {
+    for warning in results.counts.warnings() {
+        eprintln!("warning: {warning}");
+    }
 }
 
 /// The metrics as rows of a table.

@@ -2,11 +2,14 @@
 //! errors under the names the state machine knows, events that do not parse as [`Error::BadPayload`].
 
 use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
     path::PathBuf,
     pin::Pin,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use futures::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use pipeline::{Error, deadline::Deadline, plan::PlannedModel, storage::explain};
 use serde::{Serialize, de::DeserializeOwned};
@@ -45,7 +48,8 @@ where
             let span = span(&event, &context.request_id);
             let deadline = deadline(context.deadline, u64::try_from(context.env_config.memory).unwrap_or(0));
             async move {
-                let answer = handler(event, deadline).await.map_err(|error| logged(&error))?;
+                let outcome = AssertUnwindSafe(handler(event, deadline)).catch_unwind().await;
+                let answer = outcome.unwrap_or_else(|panic| Err(panicked(&*panic))).map_err(|error| logged(&error))?;
                 serde_json::to_value(answer)
                     .map_err(|error| logged(&Error::internal("failed to encode the answer", error)))
             }
@@ -68,6 +72,12 @@ fn logged(error: &Error) -> Diagnostic {
     let (name, message) = (error.name(), explain(error));
     tracing::error!(error_type = name, "{message}");
     Diagnostic { error_type: name.to_owned(), error_message: message }
+}
+
+/// A panic as the fault of ours that it is. The runtime would name it by a type of its own, which nobody could read.
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let message = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    Error::fault(format!("the function panicked: {}", message.unwrap_or("it gave no message")))
 }
 
 fn deadline(epoch_milliseconds: u64, memory_mb: u64) -> Deadline {
@@ -103,5 +113,21 @@ pub fn packaged_model() -> Result<Option<PlannedModel>, lambda_runtime::Error> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: {error}", path.display()).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_says_what_it_said() {
+        for panic in [Box::new("at once") as Box<dyn Any + Send>, Box::new("at once".to_owned())] {
+            let error = panicked(&*panic);
+            assert_eq!(
+                (error.name(), error.to_string()),
+                ("Internal", "internal error: the function panicked: at once".into())
+            );
+        }
     }
 }

@@ -107,7 +107,7 @@ impl Error {
     }
 
     /// A fault of ours that says all there is to say.
-    pub(crate) fn fault(what: impl Into<String>) -> Self {
+    pub fn fault(what: impl Into<String>) -> Self {
         Self::Internal { what: what.into(), source: None }
     }
 }
