@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes everything that reads what others wrote: zip directories, pickles, data sets, networks, safetensors, payloads.
+# Fuzzes everything that reads what others wrote: zip directories, pickles, data sets, networks, safetensors, payloads, the
+# files of a run.
 # Each target runs for its share of the time on one core; a panic, more than a second for one input or more than 500 MB is
 # an error, and its input is kept in fuzz/artifacts/TARGET.
 #
@@ -30,7 +31,7 @@ fi
 share=$((seconds / ${#targets[@]}))
 for target in "${targets[@]}"; do
     features=()
-    [[ $target != payload ]] || features=(--features payload)
+    [[ $target != payload && $target != run_files ]] || features=(--features pipeline)
     printf '\n==> %s, for %d s\n' "$target" "$share" >&2
     mkdir -p "fuzz/found/$target"
     cargo +nightly fuzz run --sanitizer none --target "$host" "${features[@]}" "$target" "fuzz/found/$target" "fuzz/corpus/$target" -- \

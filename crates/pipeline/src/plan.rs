@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, Result},
-    payload::Payload,
+    payload::{MAX_WORLD_SIZE, Payload},
     storage::ObjectInfo,
 };
 
@@ -101,10 +101,10 @@ impl Share {
         let Some(own) = &self.rows else {
             return files.iter().map(|file| Slice { file, rows: None }).collect();
         };
-        let mut start = 0;
+        let mut start = 0_u64;
         let mut slices = Vec::new();
         for file in files {
-            let end = start + file.rows.unwrap_or_default();
+            let end = start.saturating_add(file.rows.unwrap_or_default());
             let (from, to) = (own.start.max(start), own.end.min(end));
             if from < to {
                 slices.push(Slice { file, rows: Some(from - start..to - start) });
@@ -149,7 +149,7 @@ impl Plan {
         files: &[PlannedFile],
         model: PlannedModel,
     ) -> Result<Self> {
-        let wanted = payload.world_size.unwrap_or(files.len() as u64);
+        let wanted = payload.world_size.unwrap_or((files.len() as u64).min(MAX_WORLD_SIZE));
         let (world_size, rows) = if shares_files(wanted, files.len()) {
             let rows = total_rows(files)?;
             (wanted.min(rows).max(1), Some(rows))
@@ -169,6 +169,17 @@ impl Plan {
         })
     }
 
+    /// Checks what every plan keeps to, so that one of a foreign hand cannot make a step count for ever.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.world_size {
+            1..=MAX_WORLD_SIZE => Ok(()),
+            others => Err(Error::fault(format!("a plan of {others} ranks, and 1 to {MAX_WORLD_SIZE} are possible"))),
+        }
+    }
+
     /// What each rank reads, by rank.
     ///
     /// Rank r of w owns `[r·n/w, (r+1)·n/w)` of the n files, or of the n rows where ranks share files.
@@ -186,13 +197,13 @@ impl Plan {
         for rank in 0..self.world_size {
             let own = own(rows, rank);
             let file_rows = |file: usize| files[file].rows.unwrap_or_default();
-            while first < files.len() && first_row + file_rows(first) <= own.start {
+            while first < files.len() && file_rows(first) <= own.start - first_row {
                 first_row += file_rows(first);
                 first += 1;
             }
             let (mut end, mut end_row) = (first, first_row);
             while end < files.len() && end_row < own.end {
-                end_row += file_rows(end);
+                end_row = u64::saturating_add(end_row, file_rows(end));
                 end += 1;
             }
             shares.push(Share { files: first..end, rows: Some(own.start - first_row..own.end - first_row) });

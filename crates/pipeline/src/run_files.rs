@@ -131,6 +131,7 @@ impl RunFiles {
             );
             Error::internal(said, error)
         })?;
+        plan.check()?;
         Ok(Some(FoundPlan { plan, info }))
     }
 

@@ -7,7 +7,7 @@ use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use futures::{StreamExt, stream};
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     events::{SummarizeEvent, Summary},
     map_run::{failure_reasons, not_run_reason},
     merge::{Merge, Merged, prove},
@@ -34,6 +34,9 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
     let run_files = RunFiles::new(stores.bucket(&event.bucket), &event.result_path);
     let (plan, claim) = claim(&run_files, event).await?;
     let files = run_files.read_files(&event.files).await?;
+    if files.len() as u64 != plan.files {
+        return Err(Error::fault(format!("{} files are planned, and {} are listed", plan.files, files.len())));
+    }
     let found = run_files.find_ranks().await?;
     let mut reasons = failure_reasons(&run_files, event).await;
 

@@ -38,7 +38,7 @@ pub struct RankObject {
 
 impl RankObject {
     /// Reads the Parquet file. The error says why it is not what a rank leaves.
-    pub(super) fn parse(bytes: Bytes) -> Result<Self, String> {
+    pub fn parse(bytes: Bytes) -> Result<Self, String> {
         let run =
             read_metadata(&bytes, RECORD).map_err(|error| error.to_string())?.ok_or("it holds no record of a rank")?;
         let run = serde_json::from_str(&run).map_err(|error| format!("its record cannot be read: {error}"))?;
