@@ -31,10 +31,10 @@ def undisturbed_afterwards(sky):
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_of_storage_costs_no_galaxy_and_changes_no_number(sky, kind):
-    sky.stack.options(faults={kind: SHARES.get(kind, SHARE)}, hang_seconds=100, seed=7)
+    sky.stack.options(faults={kind: SHARES.get(kind, SHARE)}, hang_seconds=100, seed=3)
     started = time.monotonic()
     ended = small_sky.run(sky.cosmic, f"fault-{kind}")
-    assert ended["status"] == "SUCCEEDED", ended
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
     assert time.monotonic() - started < 90, "a request without an answer must not cost a function's whole time"
     assert sky.stack.options()["happened"].get(kind, 0) > 0, "nothing was put to the test"
     small_sky.check_complete(sky, f"fault-{kind}")

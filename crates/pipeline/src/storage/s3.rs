@@ -13,7 +13,7 @@ use aws_sdk_s3::{
     config::{ResponseChecksumValidation, StalledStreamProtectionConfig, http::HttpResponse},
     error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
-    types::{ChecksumMode, Delete, EncodingType, ObjectIdentifier},
+    types::{Delete, EncodingType, ObjectIdentifier},
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::Bytes;
@@ -165,7 +165,15 @@ impl S3Store {
             .key(key)
             .set_if_match(body.etag().map(str::to_owned))
             .set_range(body.range_header())
-            .set_checksum_mode(body.asks_for_whole().then_some(ChecksumMode::Enabled));
+            .customize();
+        // The header alone, without the SDK's own validation: `body` sees to it, over all answers that the bytes come in, and
+        // the SDK would warn of each checksum that is one of parts.
+        let request = match body.asks_for_whole() {
+            true => request.mutate_request(|request| {
+                request.headers_mut().insert("x-amz-checksum-mode", "ENABLED");
+            }),
+            false => request,
+        };
         let place = self.place("read", location);
         let mut answer = self.send(attempts, place, self.limits.answer, request.send()).await?;
         body.accept_head(&answer).map_err(|error| attempts.passing(error))?;
