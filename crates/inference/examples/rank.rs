@@ -14,7 +14,7 @@ use pipeline::{
     Error,
     engine_cache::EngineCache,
     events::{InitializeEvent, RankEvent, Task},
-    initialize::{Executions, initialize},
+    initialize::{ExecutionState, Executions, initialize},
     plan::Owner,
     rank,
     run_files::RunFiles,
@@ -26,8 +26,8 @@ struct NoOther;
 
 #[async_trait]
 impl Executions for NoOther {
-    async fn is_running(&self, _: &str) -> pipeline::Result<bool> {
-        Ok(false)
+    async fn state(&self, _: &str) -> pipeline::Result<ExecutionState> {
+        Ok(ExecutionState::Unknown)
     }
 }
 

@@ -9,7 +9,10 @@ use aws_sdk_sfn::{
     error::{DisplayErrorContext, ProvideErrorMetadata},
     types::ExecutionStatus,
 };
-use pipeline::{Error, initialize::Executions};
+use pipeline::{
+    Error,
+    initialize::{ExecutionState, Executions},
+};
 
 /// The executions of an account and region.
 pub(crate) struct StepFunctions(Client);
@@ -26,11 +29,15 @@ impl StepFunctions {
 
 #[async_trait]
 impl Executions for StepFunctions {
-    async fn is_running(&self, execution_arn: &str) -> pipeline::Result<bool> {
+    async fn state(&self, execution_arn: &str) -> pipeline::Result<ExecutionState> {
         match self.0.describe_execution().execution_arn(execution_arn).send().await {
-            Ok(described) => Ok(described.status == ExecutionStatus::Running),
-            // Step Functions forgets executions 90 days after their end, and with their state machine.
-            Err(error) if error.code() == Some("ExecutionDoesNotExist") => Ok(false),
+            Ok(described) => Ok(match described.status {
+                ExecutionStatus::Running | ExecutionStatus::PendingRedrive => ExecutionState::Running,
+                _ => ExecutionState::Ended,
+            }),
+            // Step Functions forgets executions 90 days after their end, and with their state machine. One that has just
+            // started may not be visible yet.
+            Err(error) if error.code() == Some("ExecutionDoesNotExist") => Ok(ExecutionState::Unknown),
             // The owner belongs to another deployment, whose executions this one may not look at.
             Err(error) if error.code() == Some("AccessDeniedException") => Err(Error::BadPayload(format!(
                 "`result_path` belongs to execution {execution_arn}, of which this deployment may not know whether it is \

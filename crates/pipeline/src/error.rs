@@ -38,6 +38,9 @@ pub enum Error {
         "result path {location} belongs to execution {owner}, which is still running: wait for it (`cosmic run --attach {owner_arn}` follows it) or stop it (`aws stepfunctions stop-execution --execution-arn {owner_arn}`), then start again; or choose another `result_path`"
     )]
     ResultPathBusy { location: String, owner: String, owner_arn: String },
+    /// The execution was stopped while this step of it lived on.
+    #[error("execution {execution} has ended, and claims no result path any more")]
+    ExecutionEnded { execution: String },
     /// The plan in storage is not the one that this step belongs to.
     #[error("{location} is the plan of {found}, and this step belongs to {expected}, which has lost the result path")]
     PlanMismatch { location: String, expected: String, found: String },
@@ -59,7 +62,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// Names that no retry mends: the input or the set-up is wrong.
-    pub const PERMANENT: [&str; 12] = [
+    pub const PERMANENT: [&str; 13] = [
         "BadPayload",
         "EmptyPrefix",
         "NotFound",
@@ -70,6 +73,7 @@ impl Error {
         "BadEngine",
         "ResultPathTaken",
         "ResultPathBusy",
+        "ExecutionEnded",
         "PlanMismatch",
         "DeadlineExceeded",
     ];
@@ -90,6 +94,7 @@ impl Error {
             Self::BadEngine(_) => "BadEngine",
             Self::ResultPathTaken { .. } => "ResultPathTaken",
             Self::ResultPathBusy { .. } | Self::FolderBusy { .. } => "ResultPathBusy",
+            Self::ExecutionEnded { .. } => "ExecutionEnded",
             Self::PlanMismatch { .. } => "PlanMismatch",
             Self::DeadlineExceeded(_) => "DeadlineExceeded",
             Self::Contended { .. } | Self::Internal { .. } => "Internal",
@@ -154,6 +159,9 @@ mod tests {
             Error::BadEngine(source()),
             Error::ResultPathTaken { location: location(), owner: text(), differences: Vec::new() },
             Error::ResultPathBusy { location: location(), owner: text(), owner_arn: text() },
+            Error::ExecutionEnded { execution: text() },
+            Error::FolderBusy { folder: text() },
+            Error::Contended { location: location() },
             Error::PlanMismatch { location: location(), expected: text(), found: text() },
             Error::DeadlineExceeded(text()),
             Error::fault(""),

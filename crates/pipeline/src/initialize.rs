@@ -29,8 +29,17 @@ const HASH_PIECE: u64 = 8 << 20;
 /// Knows executions of state machines.
 #[async_trait]
 pub trait Executions: Send + Sync {
-    /// Whether the execution of this ARN is running. One that is not known is not.
-    async fn is_running(&self, execution_arn: &str) -> Result<bool>;
+    /// How the execution of this ARN is.
+    async fn state(&self, execution_arn: &str) -> Result<ExecutionState>;
+}
+
+/// How an execution is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutionState {
+    Running,
+    Ended,
+    /// Step Functions does not know it: not yet, or not any more.
+    Unknown,
 }
 
 /// Plans a run and claims its result path.
@@ -95,13 +104,18 @@ async fn admit(
     payload: &Payload,
     found: Option<&FoundPlan>,
 ) -> Result<String> {
+    // This is asked after the plan was read: an initializer whose execution was stopped, and that lives on, must not take the
+    // path over once its successor has ended.
+    if executions.state(&owner.execution_arn).await? == ExecutionState::Ended {
+        return Err(Error::ExecutionEnded { execution: owner.execution.clone() });
+    }
     let Some(FoundPlan { plan: theirs, .. }) = found else { return Ok(owner.execution.clone()) };
     if theirs.owner == *owner {
         // An earlier attempt of this function got as far as this.
         return Ok(theirs.generation.clone());
     }
     let location = run_files.location("");
-    if executions.is_running(&theirs.owner.execution_arn).await? {
+    if executions.state(&theirs.owner.execution_arn).await? == ExecutionState::Running {
         let Owner { execution, execution_arn } = theirs.owner.clone();
         return Err(Error::ResultPathBusy { location, owner: execution, owner_arn: execution_arn });
     }

@@ -1,6 +1,6 @@
 //! Executions that get into each other's way: over a store in memory, a scheduler with a seed decides which of all storage
 //! operations that are under way happens next. Executions are stopped while their functions live on, functions run twice,
-//! ranks are lost, payloads and overwriting differ. The last execution runs undisturbed but for what the others still
+//! ranks are lost, operations stall for as long as a whole run takes, payloads and overwriting differ. The last execution runs undisturbed but for what the others still
 //! have under way, and at the end the results must be its own, whole, and say so.
 //!
 //! `COSMIC_SEEDS=0..1000 cargo test --release -p pipeline --test interleavings -- --nocapture` runs a thousand schedules,
@@ -9,7 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
     path::{Path, PathBuf},
     sync::{
@@ -30,7 +30,7 @@ use pipeline::{
     Error,
     engine_cache::EngineCache,
     events::{InitializeEvent, RankEvent, Run, SummarizeEvent, Summary, Task},
-    initialize::{Executions, initialize},
+    initialize::{ExecutionState, Executions, initialize},
     plan::Owner,
     rank,
     run_files::{RESULTS, RESULTS_JSON, Results, RunFiles, sha256},
@@ -170,16 +170,37 @@ impl Random {
 }
 
 /// The bucket, and the storage operations that wait for the scheduler.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct World(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     objects: Mutex<BTreeMap<String, Bytes>>,
-    waiting: Mutex<Vec<(String, oneshot::Sender<()>)>>,
+    waiting: Mutex<Vec<Waiting>>,
+    step: AtomicUsize,
+    /// How often each operation has come.
+    seen: Mutex<HashMap<String, u64>>,
+    seed: u64,
     running: Mutex<HashSet<String>>,
     conflicts: AtomicUsize,
 }
+
+/// An operation that waits for the scheduler.
+struct Waiting {
+    operation: String,
+    /// The step before which it is not picked, unless nothing else is left.
+    not_before: usize,
+    pick: oneshot::Sender<()>,
+}
+
+tokio::task_local! {
+    /// Whether operations of this task may stall.
+    static STALLS: bool;
+}
+
+/// So many of a thousand operations stall, for at most so many steps.
+const STALLED: u64 = 40;
+const LONGEST_STALL: u64 = 700;
 
 impl std::fmt::Debug for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -188,26 +209,47 @@ impl std::fmt::Debug for World {
 }
 
 impl World {
+    fn new(seed: u64) -> Self {
+        Self(Arc::new(Inner { seed, ..Inner::default() }))
+    }
+
     /// Waits until the scheduler picks this operation.
     async fn pass(&self, operation: &str, key: &str) {
-        let (sender, picked) = oneshot::channel();
-        self.0.waiting.lock().unwrap().push((format!("{operation} {key}"), sender));
+        let operation = format!("{operation} {key}");
+        let stall = if STALLS.try_with(|stalls| *stalls).unwrap_or(false) { self.stall(&operation) } else { 0 };
+        let not_before = self.0.step.load(Ordering::Relaxed) + stall;
+        let (pick, picked) = oneshot::channel();
+        self.0.waiting.lock().unwrap().push(Waiting { operation, not_before, pick });
         picked.await.unwrap();
+    }
+
+    /// For how many steps an operation stalls: by the seed, whatever other tasks do meanwhile.
+    fn stall(&self, operation: &str) -> usize {
+        let mut seen = self.0.seen.lock().unwrap();
+        let times = seen.entry(operation.to_owned()).or_default();
+        *times += 1;
+        let hash = sha256(format!("{} {operation} {times}", self.0.seed).as_bytes());
+        let draw = u64::from_str_radix(&hash[..12], 16).unwrap();
+        // What claims and what writes results decides whose they are.
+        let share = if operation.starts_with("put results/") { 5 * STALLED } else { STALLED };
+        if draw % 1000 < share { (draw / 1000 % LONGEST_STALL) as usize } else { 0 }
     }
 
     /// Lets one of the waiting operations happen, once nothing else can go on. `false` where none is waiting.
     async fn step(&self, random: &mut Random) -> bool {
         // The clock stands still: this returns when all tasks wait, for this scheduler or for each other.
         tokio::time::sleep(Duration::from_millis(1)).await;
+        let step = self.0.step.fetch_add(1, Ordering::Relaxed);
         let mut waiting = self.0.waiting.lock().unwrap();
-        if waiting.is_empty() {
+        // Tasks on other threads may arrive in any order; a schedule must not depend on it.
+        waiting.sort_by(|a, b| (a.not_before > step, &a.operation).cmp(&(b.not_before > step, &b.operation)));
+        let ready = waiting.iter().filter(|waiting| waiting.not_before <= step).count();
+        let choice = if ready > 0 { ready } else { waiting.len() };
+        if choice == 0 {
             return false;
         }
-        // Tasks on other threads may arrive in any order; a schedule must not depend on it.
-        waiting.sort_by(|a, b| a.0.cmp(&b.0));
-        let at = random.below(waiting.len());
-        let (_, picked) = waiting.remove(at);
-        let _ = picked.send(());
+        let picked = waiting.remove(random.below(choice));
+        let _ = picked.pick.send(());
         true
     }
 
@@ -240,9 +282,10 @@ impl Stores for World {
 
 #[async_trait]
 impl Executions for World {
-    async fn is_running(&self, execution_arn: &str) -> Result<bool, Error> {
+    async fn state(&self, execution_arn: &str) -> Result<ExecutionState, Error> {
         self.pass("describe", execution_arn).await;
-        Ok(self.0.running.lock().unwrap().contains(execution_arn))
+        let runs = self.0.running.lock().unwrap().contains(execution_arn);
+        Ok(if runs { ExecutionState::Running } else { ExecutionState::Ended })
     }
 }
 
@@ -337,6 +380,7 @@ fn owner(name: &str) -> Owner {
 async fn execute(world: World, engines: Arc<EngineCache>, start: Start, lost: Arc<AtomicUsize>) -> Ended {
     let arn = owner(&start.name).execution_arn;
     let mut random = Random::new(start.at as u64 * 7919 + start.name.len() as u64);
+    let stalls = start.stop.is_some();
     let stopped = || !world.0.running.lock().unwrap().contains(&arn);
     let count_lost = {
         let lost = Arc::clone(&lost);
@@ -350,7 +394,7 @@ async fn execute(world: World, engines: Arc<EngineCache>, start: Start, lost: Ar
     let event = InitializeEvent { payload: start.payload.clone(), owner: owner(&start.name) };
     let spawn_initialize = || -> JoinHandle<Result<Run, Error>> {
         let (world, event) = (world.clone(), event.clone());
-        tokio::spawn(async move { initialize(&world, &world, &event, None).await })
+        tokio::spawn(STALLS.scope(stalls, async move { initialize(&world, &world, &event, None).await }))
     };
     let late = random.percent(start.twice).then(&spawn_initialize);
     let planned = spawn_initialize().await.unwrap();
@@ -375,7 +419,8 @@ async fn execute(world: World, engines: Arc<EngineCache>, start: Start, lost: Ar
         }
         for attempt in 0..if random.percent(start.twice) { 2 } else { 1 } {
             let (world, engines, event) = (world.clone(), Arc::clone(&engines), RankEvent::new(&planned, task.clone()));
-            let rank = tokio::spawn(async move { rank::run(&world, &engines, &event, None).await });
+            let rank = async move { rank::run(&world, &engines, &event, None).await };
+            let rank = tokio::spawn(STALLS.scope(stalls, rank));
             if attempt == 0 {
                 ranks.push(rank);
             }
@@ -401,7 +446,7 @@ async fn execute(world: World, engines: Arc<EngineCache>, start: Start, lost: Ar
     };
     let spawn_summarize = || -> JoinHandle<Result<Summary, Error>> {
         let (world, event) = (world.clone(), event.clone());
-        tokio::spawn(async move { summarize(&world, &event, SystemTime::UNIX_EPOCH).await })
+        tokio::spawn(STALLS.scope(stalls, async move { summarize(&world, &event, SystemTime::UNIX_EPOCH).await }))
     };
     if random.percent(start.twice) {
         spawn_summarize();
@@ -426,7 +471,7 @@ async fn execute(world: World, engines: Arc<EngineCache>, start: Start, lost: Ar
 
 async fn schedule(seed: u64, data: &Data, seen: &mut Seen) {
     let mut random = Random::new(seed);
-    let world = World::default();
+    let world = World::new(seed);
     for (key, bytes) in &data.0 {
         world.insert(key, bytes.clone());
     }
@@ -500,7 +545,7 @@ async fn schedule(seed: u64, data: &Data, seen: &mut Seen) {
             Ended::Refused(error) => match error.name() {
                 "ResultPathBusy" => seen.busy += 1,
                 "ResultPathTaken" => seen.taken += 1,
-                "PlanMismatch" | "BadPartition" => {}
+                "PlanMismatch" | "ExecutionEnded" => {}
                 _ => panic!("seed {seed}: {name}: {}", explain(&error)),
             },
             Ended::Done(_) | Ended::Stopped => {}

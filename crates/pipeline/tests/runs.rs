@@ -24,7 +24,7 @@ use pipeline::{
     Error,
     engine_cache::EngineCache,
     events::{InitializeEvent, RankAnswer, RankEvent, Run, SummarizeEvent, Summary, Task},
-    initialize::{Executions, initialize},
+    initialize::{ExecutionState, Executions, initialize},
     plan::Owner,
     rank::run,
     run_files::{Results, sha256},
@@ -75,8 +75,12 @@ impl Running {
 
 #[async_trait]
 impl Executions for Running {
-    async fn is_running(&self, execution_arn: &str) -> Result<bool, Error> {
-        Ok(self.0.lock().unwrap().contains(execution_arn))
+    async fn state(&self, execution_arn: &str) -> Result<ExecutionState, Error> {
+        Ok(if self.0.lock().unwrap().contains(execution_arn) {
+            ExecutionState::Running
+        } else {
+            ExecutionState::Unknown
+        })
     }
 }
 
