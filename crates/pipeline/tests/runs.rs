@@ -613,3 +613,18 @@ async fn a_model_that_is_none_fails_the_rank_with_its_key() {
     assert_eq!(error.name(), "BadModel");
     assert!(explain(&error).contains("model.pt"), "{error}");
 }
+
+/// Writes the seeds for fuzzing the files of a run: `cargo test -p pipeline --test runs -- --ignored`.
+#[tokio::test]
+#[ignore = "it writes into the repository"]
+async fn seeds_for_the_fuzzer() {
+    let sky = Sky::of(&[2, 0, 3]);
+    let (planned, _) = sky.execute(json!({"world_size": 4})).await;
+    let corpus = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/run_files");
+    std::fs::create_dir_all(&corpus).unwrap();
+    for name in ["plan.json", "files.jsonl", "tasks.json"] {
+        std::fs::copy(sky.path(&format!("results/{name}")), corpus.join(name)).unwrap();
+    }
+    assert_eq!(planned.world_size, 4);
+    std::fs::copy(&sky.objects()[0], corpus.join("rank.parquet")).unwrap();
+}
