@@ -12,6 +12,7 @@ use crate::{
     location::Location,
     outcome::Outcome,
     output::{Printer, bytes},
+    whole_file::{WholeFile, show},
 };
 
 #[derive(Args)]
@@ -60,6 +61,7 @@ pub(crate) async fn convert(args: ConvertArgs, global: &Global, printer: Printer
         }
         _ => None,
     };
+    let whole = WholeFile::create(&args.out)?;
     let location = Location::parse(&args.model, global).await?;
     let model = Model::from_bytes_with(&location.name(), location.read_model().await?, given)?;
     let mut notes: HashMap<String, String> = model.metadata.clone();
@@ -75,9 +77,11 @@ pub(crate) async fn convert(args: ConvertArgs, global: &Global, printer: Printer
         PrecisionArg::F32 => Precision::F32,
     };
     let encoded = model.to_safetensors(precision, &notes)?;
-    std::fs::write(&args.out, &encoded).with_context(|| format!("failed to write {}", args.out.display()))?;
+    let shown = show(&args.out);
+    std::fs::write(whole.path(), &encoded).with_context(|| format!("failed to write {shown}"))?;
+    whole.finish()?;
     let output = ConvertOutput {
-        out: args.out.display().to_string(),
+        out: shown,
         bytes: encoded.len() as u64,
         parameters: model.weights.parameters() as u64,
         source_sha256: model.sha256,

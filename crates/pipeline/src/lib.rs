@@ -1,8 +1,8 @@
 //! A run: what it is asked to do ([`payload`]), how it is divided ([`plan`]), and its three steps.
 //!
 //! - [`initialize`]: from a payload to a plan in the bucket.
-//! - [`rank`]: one rank's share of the rows in, its part of the catalogue out. [`batch_loop`] is the loop in it.
-//! - [`summarize`]: from the parts to one catalogue, with metrics and a picture.
+//! - [`rank`]: one rank's share of the rows in, its part of the catalogue out, as one file. [`batch_loop`] is the loop in it.
+//! - [`summarize`]: from what the ranks have left to one catalogue, with metrics and a picture.
 //! - [`local_run`]: the same on one machine, without AWS.
 //!
 //! Data flows one way: payload → plan → ranks → catalogue → results. The steps do not know each other: they meet in

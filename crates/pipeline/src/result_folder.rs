@@ -16,8 +16,8 @@ use crate::{
     storage::StorageError,
 };
 
-/// How the hidden folders' names begin.
-const STAGING: &str = ".cosmic-";
+/// How the names of these hidden folders begin, and of no others.
+const STAGING: &str = ".cosmic-results-";
 
 /// A folder that is this process's to put results into.
 pub struct ResultFolder {

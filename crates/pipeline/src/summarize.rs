@@ -51,7 +51,7 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
     let mut rank = 0;
     while let Some((slices, left)) = fetched.next().await.transpose()? {
         match left {
-            Left::Whole(object) => merge.add(rank, &slices, object)?,
+            Left::Whole(object) => merge.add(rank, &slices, *object)?,
             Left::Unusable(reason) => merge.miss(Some(rank), &slices, reason),
             Left::Nothing => {
                 let reason = reasons.remove(&rank).unwrap_or_else(|| not_run_reason(event));
@@ -97,7 +97,7 @@ async fn claim(run_files: &RunFiles, event: &SummarizeEvent) -> Result<(Plan, Cl
 /// What a rank has left.
 enum Left {
     /// Proved to be what its share owes.
-    Whole(RankObject),
+    Whole(Box<RankObject>),
     /// It is there, and of no use.
     Unusable(String),
     Nothing,
@@ -130,7 +130,7 @@ async fn fetch<'a>(
 async fn read(run_files: &RunFiles, object: &ObjectInfo, slices: &[Slice<'_>]) -> Result<Left> {
     let unusable = |reason| Left::Unusable(format!("what it left, {}, cannot be used: {reason}", object.key));
     match run_files.read_rank(object).await {
-        Ok(left) => Ok(prove(slices, &left).map_or_else(unusable, |()| Left::Whole(left))),
+        Ok(left) => Ok(prove(slices, &left).map_or_else(unusable, |()| Left::Whole(Box::new(left)))),
         Err(RankError::Unusable(reason)) => Ok(unusable(reason)),
         Err(RankError::Storage(StorageError::NotFound { .. })) => Ok(Left::Nothing),
         Err(RankError::Storage(error)) => Err(error.into()),

@@ -6,7 +6,7 @@
 //! `COSMIC_SEEDS=0..1000 cargo test --release -p pipeline --test interleavings -- --nocapture` runs a thousand schedules,
 //! and `COSMIC_SEEDS=7..8` one of them again.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
