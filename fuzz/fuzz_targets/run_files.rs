@@ -16,9 +16,17 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let _ = serde_json::from_slice::<Vec<Task>>(bytes);
-    let Ok(plan) = serde_json::from_slice::<Plan>(bytes) else { return };
-    let files: Vec<PlannedFile> = Vec::new();
-    if plan.world_size < 1000 {
-        let _ = plan.shares(&files);
+    // A plan, and the lines of the list of files behind it.
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let Some(Ok(plan)) = lines.next().map(serde_json::from_slice::<Plan>) else {
+        return;
+    };
+    let files: Vec<PlannedFile> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    if plan.check().is_err() || plan.world_size > 1000 {
+        return;
+    }
+    for share in plan.shares(&files) {
+        let slices = share.slices(&files[share.files.clone()]);
+        assert_eq!(plan.object_name(&slices).len(), 64);
     }
 });

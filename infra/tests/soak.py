@@ -23,7 +23,6 @@ from options import FAULTS
 # What an execution may end with under misfortunes, beside SUCCEEDED, IncompleteCatalogue and being stopped.
 PASSING = {
     "StoreUnavailable",
-    "Changed",
     "Internal",
     "ResultPathTaken",
     "ResultPathBusy",
@@ -78,6 +77,9 @@ def run_schedule(sky: SimpleNamespace, seed: int, said: list[str]) -> Counter[st
     payload = {"result_path": f"soak/{seed}-{uuid.uuid4().hex[:8]}", "world_size": chance.choice([None, None, 2, 12])}
     for step in range(chance.randint(1, 3)):
         options = misfortunes(chance, seed * 10 + step)
+        if payload["world_size"] == 12:
+            # Ranks that share files read no whole that a checksum is of: RELIABILITY.md.
+            options["faults"].pop("flip", None)
         sky.stack.options(**options)
         action = chance.choice(["run", "run", "stop", "twice", "overwrite"])
         if action == "overwrite":

@@ -20,6 +20,6 @@ pub use comparison::Comparison;
 pub use flags::{Flag, FlagCounts};
 pub use metrics::{Metrics, Rail};
 pub use parquet::errors::ParquetError;
-pub use parquet_file::{CatalogueWriter, read, read_metadata};
+pub use parquet_file::{CatalogueWriter, read, read_metadata, row_count};
 pub use provenance::Provenance;
 pub use rows::CatalogueRows;

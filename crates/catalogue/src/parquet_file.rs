@@ -158,6 +158,19 @@ pub fn read_metadata(bytes: &Bytes, key: &str) -> Result<Option<String>, Parquet
     Ok(entries.into_iter().flatten().find(|entry| entry.key == key).and_then(|entry| entry.value.clone()))
 }
 
+/// The number of rows that the footer of a Parquet file speaks of.
+///
+/// # Errors
+/// What Parquet says.
+pub fn row_count(bytes: &Bytes) -> Result<u64, ParquetError> {
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes)?;
+    Ok(metadata
+        .row_groups()
+        .iter()
+        .map(|group| u64::try_from(group.num_rows()).unwrap_or(u64::MAX))
+        .fold(0, u64::saturating_add))
+}
+
 /// Cuts a batch where the file changes or the row index does not go on by one.
 fn runs(batch: &RecordBatch) -> Vec<CatalogueRows> {
     let files = batch.column(0).as_string::<i32>();

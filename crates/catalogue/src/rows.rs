@@ -16,6 +16,13 @@ pub struct CatalogueRows {
 }
 
 impl CatalogueRows {
+    /// Appends the rows that follow in the same file.
+    pub fn append(&mut self, mut next: Self) {
+        self.z_spec.append(&mut next.z_spec);
+        self.z_phot.append(&mut next.z_phot);
+        self.flags.append(&mut next.flags);
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.flags.len()

@@ -35,13 +35,16 @@ pub(crate) fn progress_bar(template: &str) -> ProgressBar {
     bar
 }
 
+/// Wider cells stand out of their column.
+const WIDEST: usize = 1000;
+
 /// A table with aligned columns: the first to the left, the others to the right.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([header[column].chars().count()]).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let widths: Vec<usize> = (0..header.len()).map(|column| width(column).min(WIDEST)).collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
         let mut text = String::new();
         for (column, cell) in cells.enumerate() {

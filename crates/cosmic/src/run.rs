@@ -10,12 +10,13 @@ use anyhow::{Context, Result, bail};
 use aws_config::SdkConfig;
 use aws_sdk_sfn::{operation::describe_execution::DescribeExecutionOutput, types::ExecutionStatus};
 use bill::Cost;
+use bytes::Bytes;
 use clap::Args;
 use pipeline::{
     events::plain_cause,
     payload::{Payload, is_text},
     result_folder::ResultFolder,
-    run_files::{RESULTS, RESULTS_JSON, Results, RunFiles, sha256, to_json},
+    run_files::{RESULTS, RESULTS_JSON, Results, RunFiles, sha256},
     storage::{S3Store, aws_config, explain},
 };
 use serde::Serialize;
@@ -48,7 +49,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR", env = "COSMIC_OUT")]
     out: Option<PathBuf>,
     /// Start it and return at once.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "out")]
     no_wait: bool,
     /// Start nothing: follow this execution, given by name or ARN, and show its results.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["set", "name", "no_wait"])]
@@ -99,7 +100,10 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
         }
     });
     let ended = tokio::select! {
-        ended = following => ended?,
+        ended = following => ended.with_context(|| format!(
+            "the execution is not followed any more and goes on; `cosmic run --attach {}` follows it again",
+            execution.arn
+        ))?,
         _ = tokio::signal::ctrl_c() => {
             bar.finish_and_clear();
             bail!(
@@ -114,12 +118,12 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
     let files = RunFiles::new(Arc::new(store), &checked.result_path);
     // Nothing of this run lies there where it was refused or planning failed.
     let results = match summarized(&ended) {
-        true => Some(fetch(&files, &execution).await?),
+        true => Some(Fetched::of(&files, &execution).await?),
         false => None,
     };
     let paths = match (&results, out) {
         (None, _) => Vec::new(),
-        (Some(results), Some(folder)) => download(&files, results, folder).await?,
+        (Some(fetched), Some(folder)) => fetched.save(folder)?,
         (Some(_), None) => RESULTS.map(|name| files.location(name)).to_vec(),
     };
     // Results are worth more than their price: that it cannot be told is no failure.
@@ -137,7 +141,7 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
         seconds: duration(&ended),
         error: ended.error,
         cause: ended.cause.map(|cause| plain_cause(&cause)),
-        results,
+        results: results.map(|fetched| fetched.results),
         cost,
         unreported_invocations: unreported,
         paths,
@@ -216,36 +220,52 @@ fn summarized(ended: &DescribeExecutionOutput) -> bool {
     ended.status == ExecutionStatus::Succeeded || ended.error.as_deref() == Some("IncompleteCatalogue")
 }
 
-/// The results of an execution, held against what Results.json says of them.
-async fn fetch(files: &RunFiles, execution: &Execution) -> Result<Results> {
-    let results = files.read_results_json().await?;
-    if results.execution != execution.name {
-        bail!(
-            "{} is of execution {}, which has replaced the results of {}",
-            files.location(RESULTS_JSON),
-            results.execution,
-            execution.name
-        );
-    }
-    Ok(results)
+/// The results of an execution, each held against what Results.json says of it.
+struct Fetched {
+    results: Results,
+    /// By their names, Results.json last.
+    files: Vec<(&'static str, Bytes)>,
 }
 
-/// Puts the results into a folder, all or none.
-async fn download(files: &RunFiles, results: &Results, folder: ResultFolder) -> Result<Vec<String>> {
-    for name in RESULTS.into_iter().filter(|name| *name != RESULTS_JSON) {
-        let bytes = files.read_file(name).await?;
-        let expected = results.sha256.get(name).with_context(|| format!("Results.json does not speak of {name}"))?;
-        let found = sha256(&bytes);
-        if found != *expected {
+impl Fetched {
+    async fn of(files: &RunFiles, execution: &Execution) -> Result<Self> {
+        let written = files.read_file(RESULTS_JSON).await?;
+        let results: Results = serde_json::from_slice(&written)
+            .with_context(|| format!("{} is not of this version of Cosmic", files.location(RESULTS_JSON)))?;
+        if results.execution != execution.name {
             bail!(
-                "{} has the SHA-256 {found}, and Results.json says {expected}: another execution is replacing these results; nothing was downloaded",
-                files.location(name)
+                "{} is of execution {}, which has replaced the results of {}",
+                files.location(RESULTS_JSON),
+                results.execution,
+                execution.name
             );
         }
-        folder.write(name, &bytes)?;
+        let mut fetched = Vec::new();
+        for name in RESULTS.into_iter().filter(|name| *name != RESULTS_JSON) {
+            let bytes = files.read_file(name).await?;
+            let expected =
+                results.sha256.get(name).with_context(|| format!("Results.json does not speak of {name}"))?;
+            let found = sha256(&bytes);
+            if found != *expected {
+                bail!(
+                    "{} has the SHA-256 {found}, and Results.json says {expected}: another execution is replacing these \
+                     results, or the file was changed; nothing was downloaded",
+                    files.location(name)
+                );
+            }
+            fetched.push((name, bytes));
+        }
+        fetched.push((RESULTS_JSON, written));
+        Ok(Self { results, files: fetched })
     }
-    folder.write(RESULTS_JSON, &to_json(results)?)?;
-    Ok(folder.publish()?.iter().map(|path| path.display().to_string()).collect())
+
+    /// Puts the results into a folder, all or none.
+    fn save(&self, folder: ResultFolder) -> Result<Vec<String>> {
+        for (name, bytes) in &self.files {
+            folder.write(name, bytes)?;
+        }
+        Ok(folder.publish()?.iter().map(|path| path.display().to_string()).collect())
+    }
 }
 
 fn duration(ended: &DescribeExecutionOutput) -> f64 {

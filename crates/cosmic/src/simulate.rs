@@ -86,7 +86,24 @@ pub(crate) async fn simulate(args: SimulateArgs, printer: Printer) -> Result<Out
     Ok(Outcome::Done)
 }
 
+/// Refuses to write one file over another that the same command names.
+fn check_paths(args: &SimulateArgs) -> Result<()> {
+    let named = [("--catalogue", &args.catalogue), ("--out", &args.out), ("--preview", &args.preview)];
+    let same = |a: &Path, b: &Path| a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    for (at, (name, path)) in named.iter().enumerate() {
+        for (other, second) in &named[at + 1..] {
+            if let (Some(path), Some(second)) = (path, second)
+                && same(path, second)
+            {
+                bail!("{name} and {other} are the same file, {}: nothing was written", show(path));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn make(args: &SimulateArgs) -> Result<SimulateOutput> {
+    check_paths(args)?;
     let sky = Sky::new(args.seed);
     let rows = args.catalogue.as_deref().map(read).transpose()?;
     let (indices, galaxy): (Range<u64>, Box<dyn Fn(u64) -> Galaxy + Sync + '_>) = match &rows {

@@ -53,6 +53,13 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
     let dataset = Dataset::open(source.reader().await?).await?;
     let out = Location::parse_folder(&args.out, global).await?;
     let old = find_old(&out, &source, args.overwrite).await?;
+    if !dataset.unused().is_empty() {
+        eprintln!(
+            "warning: {} holds more than is read, which the partitions will not have: {}",
+            source.name(),
+            dataset.unused().join(", ")
+        );
+    }
     if dataset.rows() == 0 {
         bail!("{} holds no galaxies: there is nothing to cut", source.name());
     }

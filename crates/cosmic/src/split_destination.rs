@@ -13,14 +13,14 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use pipeline::{
-    partitions::find_partitions,
+    partitions::{WRITING, find_partitions},
     storage::{StorageError, as_folder},
 };
 use tempfile::TempDir;
 
 use crate::{
     location::Location,
-    whole_file::{PREFIX, hidden_folder, show, sync},
+    whole_file::{hidden_folder, show, sync},
 };
 
 /// The keys of the partitions that a run would read in a folder, and that are to be replaced.
@@ -127,7 +127,7 @@ impl<'a> Destination<'a> {
             Some(root) => {
                 let made = !root.exists();
                 fs::create_dir_all(root).with_context(|| format!("failed to make the folder {}", show(root)))?;
-                (hidden_folder(root)?, made)
+                (hidden_folder(root, WRITING)?, made)
             }
             None => (tempfile::tempdir().context("failed to make a temporary folder")?, false),
         };
@@ -179,7 +179,7 @@ impl<'a> Destination<'a> {
     /// Moves the old partitions away and the new ones in, or all back where that fails half-way.
     fn move_into(self, root: &Path) -> Result<()> {
         let away =
-            tempfile::Builder::new().prefix(&format!("{PREFIX}replaced-")).disable_cleanup(true).tempdir_in(root);
+            tempfile::Builder::new().prefix(&format!("{WRITING}replaced-")).disable_cleanup(true).tempdir_in(root);
         let away = away.with_context(|| format!("failed to write into {}", show(root)))?.keep();
         let out_of_the_way = self.old.iter().enumerate().map(|(at, key)| (root.join(key), away.join(at.to_string())));
         let in_place = self.new.iter().map(|name| (self.staging.path().join(name), root.join(name)));

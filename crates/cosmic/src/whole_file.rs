@@ -11,7 +11,7 @@ use pipeline::storage::printable;
 use tempfile::TempDir;
 
 /// How folders begin in which something is being written. They are hidden, so that no run reads what is in them.
-pub(crate) const PREFIX: &str = ".cosmic-";
+const PREFIX: &str = ".cosmic-";
 
 /// A file that is being written.
 pub(crate) struct WholeFile {
@@ -34,7 +34,7 @@ impl WholeFile {
         // What a link leads to is replaced, not the link.
         let place = fs::canonicalize(place).unwrap_or_else(|_| place.to_owned());
         let Some(name) = place.file_name() else { bail!("{shown} is not the name of a file") };
-        let folder = hidden_folder(place.parent().unwrap_or(Path::new("")))?;
+        let folder = hidden_folder(place.parent().unwrap_or(Path::new("")), PREFIX)?;
         let path = folder.path().join(name);
         Ok(Self { path, folder, place })
     }
@@ -53,10 +53,10 @@ impl WholeFile {
 }
 
 /// Makes a hidden folder inside another one, to write in. It is deleted with what is in it when it is dropped.
-pub(crate) fn hidden_folder(folder: &Path) -> Result<TempDir> {
+pub(crate) fn hidden_folder(folder: &Path, prefix: &str) -> Result<TempDir> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     tempfile::Builder::new()
-        .prefix(PREFIX)
+        .prefix(prefix)
         .tempdir_in(folder)
         .with_context(|| format!("failed to write into {}", show(folder)))
 }

@@ -322,6 +322,34 @@ fn split_that_fails_leaves_what_was_there() {
 }
 
 #[test]
+fn a_split_that_was_interrupted_is_said_of_what_it_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let [sky, parts, out] = ["sky.pt", "parts", "out"].map(|name| folder.path().join(name));
+    done(&["simulate", "--count", "12", "--out", text(&sky)]);
+    let split = ["split", text(&sky), "--partition-size", "100kB", "--out", text(&parts)];
+    done(&split);
+    // As a kill in the midst of its renames leaves it.
+    let hidden = parts.join(".cosmic-partitions-x");
+    std::fs::create_dir(&hidden).unwrap();
+    std::fs::rename(parts.join("2.pt"), hidden.join("2.pt")).unwrap();
+    let model = network("module.pt");
+    let (code, stdout, stderr) =
+        cosmic(&["infer", "--json", "--data", text(&parts), "--model", text(&model), "--out", text(&out)]);
+    assert_eq!(code, 3, "{stderr}");
+    assert!(stdout.contains("was interrupted"), "{stdout}");
+    assert_eq!(cosmic(&split).0, 1);
+}
+
+#[test]
+fn simulate_writes_none_of_its_files_over_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sky.pt");
+    let (code, _, stderr) = cosmic(&["simulate", "--count", "1", "--out", text(&path), "--preview", text(&path)]);
+    assert!(code == 1 && stderr.contains("the same file"), "{stderr}");
+    assert!(!path.exists());
+}
+
+#[test]
 fn outputs_that_are_no_files_are_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe.pt");

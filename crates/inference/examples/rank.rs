@@ -56,7 +56,7 @@ async fn main() -> Result<()> {
         "batch_size": batch_size
     });
     let owner = Owner { execution: "bench".into(), execution_arn: "bench".into() };
-    let planned = initialize(&stores, &NoOther, &InitializeEvent { payload, owner }, None).await?;
+    let planned = initialize(&stores, &NoOther, &InitializeEvent { payload, owner, attempt: 0 }, None).await?;
     let files = RunFiles::new(stores.bucket(&planned.bucket), &planned.result_path);
     let [task] = <[Task; 1]>::try_from(files.read_tasks().await?)
         .map_err(|tasks| anyhow!("{folder} has {} partitions, and this measures one", tasks.len()))?;

@@ -48,8 +48,13 @@ where
             let span = span(&event, &context.request_id);
             let deadline = deadline(context.deadline, u64::try_from(context.env_config.memory).unwrap_or(0));
             async move {
-                let outcome = AssertUnwindSafe(handler(event, deadline)).catch_unwind().await;
-                let answer = outcome.unwrap_or_else(|panic| Err(panicked(&*panic))).map_err(|error| logged(&error))?;
+                let work = AssertUnwindSafe(handler(event, deadline)).catch_unwind();
+                let outcome = match tokio::time::timeout_at(deadline.to_answer().into(), work).await {
+                    Ok(outcome) => outcome.unwrap_or_else(|panic| Err(panicked(&*panic))),
+                    // What takes long by itself knows its deadline: this is what waits for others.
+                    Err(_) => Err(Error::fault("the function's time has run out while it waited for storage")),
+                };
+                let answer = outcome.map_err(|error| logged(&error))?;
                 serde_json::to_value(answer)
                     .map_err(|error| logged(&Error::internal("failed to encode the answer", error)))
             }

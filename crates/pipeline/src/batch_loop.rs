@@ -124,7 +124,7 @@ struct Current {
     file: FileRows,
     /// The row that must come next.
     next: u64,
-    rows: Vec<CatalogueRows>,
+    rows: CatalogueRows,
     implausible_redshifts: u64,
     bytes: u64,
 }
@@ -176,8 +176,9 @@ impl BatchLoop<'_> {
                     } else {
                         pace.opened(file.to - file.from);
                     }
-                    current =
-                        Some(Current { next: file.from, file, rows: Vec::new(), implausible_redshifts: 0, bytes: 0 });
+                    let rows =
+                        CatalogueRows { source_file: file.key.clone(), first_row: file.from, ..Default::default() };
+                    current = Some(Current { next: file.from, file, rows, implausible_redshifts: 0, bytes: 0 });
                     continue;
                 }
                 Some(Message::End) => {
@@ -187,11 +188,9 @@ impl BatchLoop<'_> {
                         let FileRows { key, from, to } = &file;
                         return Err(Error::fault(format!("rows {from}..{to} of {key} are owed, and end at {next}")));
                     }
-                    for rows in rows {
-                        work.rows += rows.len() as u64;
-                        work.flagged += rows.flagged();
-                        each(Output::Rows(rows))?;
-                    }
+                    work.rows += rows.len() as u64;
+                    work.flagged += rows.flagged();
+                    each(Output::Rows(rows))?;
                     work.implausible_redshifts += implausible_redshifts;
                     work.bytes += bytes;
                     work.files.push(file);
@@ -230,7 +229,7 @@ impl BatchLoop<'_> {
                 let rows = chunk.catalogue_rows(batch, z_phot);
                 begun.next += rows.len() as u64;
                 predicted += rows.len() as u64;
-                begun.rows.push(rows);
+                begun.rows.append(rows);
                 each(Output::Predicted(predicted))?;
             }
             begun.bytes += chunk.bytes;
@@ -307,11 +306,13 @@ impl Reader {
     /// Sends all rows of the inputs, until they end or nobody listens any more.
     async fn run(mut self, inputs: Vec<Input>) -> Result<()> {
         for Input { file, rows, opened } in inputs {
-            let outcome = match self.send_file(&file, rows.as_ref(), opened).await {
-                // What arrived may not be what is stored: the file is read once more before that is believed of it.
-                Err(Error::BadPartition(reason)) => {
+            let mut begun = false;
+            let outcome = match self.send_file(&file, rows.as_ref(), opened, &mut begun).await {
+                // What arrived may not be what is stored: the file is read once more before that is believed of it, as
+                // opening it does by itself.
+                Err(Error::BadPartition(reason)) if begun => {
                     tracing::warn!(key = file.object.key, reason = explain(&*reason), "read once more");
-                    self.send_file(&file, rows.as_ref(), None).await
+                    self.send_file(&file, rows.as_ref(), None, &mut begun).await
                 }
                 first => first,
             };
@@ -329,17 +330,19 @@ impl Reader {
         Ok(())
     }
 
-    /// Sends the rows of one file.
+    /// Sends the rows of one file. `begun` becomes true once it was opened.
     async fn send_file(
         &mut self,
         file: &PlannedFile,
         rows: Option<&Range<u64>>,
         opened: Option<Dataset<ObjectReader>>,
+        begun: &mut bool,
     ) -> Result<()> {
         let dataset = match opened {
             Some(dataset) => dataset,
             None => partitions::open(&self.store, file).await?,
         };
+        *begun = true;
         let rows = rows.cloned().unwrap_or(0..dataset.rows());
         let key = &file.object.key;
         if !dataset.unused().is_empty() && !self.said_unused {

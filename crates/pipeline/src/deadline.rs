@@ -27,6 +27,11 @@ impl Deadline {
         Self { at: Instant::now() + left, reserve, memory_mb }
     }
 
+    /// The last moment at which the function can still say what it has come to.
+    pub fn to_answer(self) -> Instant {
+        self.at.checked_sub(Duration::from_secs(1)).unwrap_or(self.at)
+    }
+
     /// The last moment at which rows may still come.
     pub(crate) fn to_stop_waiting(self) -> Instant {
         self.at.checked_sub(self.reserve).unwrap_or(self.at)
@@ -74,7 +79,8 @@ impl Pace {
     /// The error of a wait for rows that the deadline has ended. Where the rows had not come for a long time it is
     /// storage's, which a later attempt may find well again; else there was too much to do.
     pub(crate) fn ran_out_waiting(&self, waited: Duration, rows_done: u64) -> Error {
-        if waited < SILENCE {
+        let all = self.deadline.map_or(SILENCE, |deadline| deadline.at.saturating_duration_since(self.started));
+        if waited < SILENCE.min(all / 3) {
             return self.too_late(rows_done);
         }
         Error::Storage(StorageError::Unavailable {

@@ -13,6 +13,8 @@ pub struct InitializeEvent {
     /// The execution whose input it is.
     #[serde(flatten)]
     pub owner: Owner,
+    /// How often the state machine has tried this step before.
+    pub attempt: u64,
 }
 
 /// Answer of the initializer: the run that the other states carry along.
@@ -104,6 +106,8 @@ pub struct SummarizeEvent {
     pub result_path: String,
     pub fingerprint: String,
     pub files: ObjectInfo,
+    /// How often the state machine has tried this step before.
+    pub attempt: u64,
     /// When the execution started, RFC 3339.
     pub start_time: String,
     /// Where the map wrote its results, if it ended.

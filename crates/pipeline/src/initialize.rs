@@ -3,7 +3,7 @@
 //! A result path belongs to a payload. The same payload again takes over what is finished; another one is refused, unless
 //! it overwrites; and while the execution that owns the path still runs, every other is refused.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -16,7 +16,7 @@ use crate::{
     partitions::{self, Partitions, list_partitions},
     payload::Payload,
     plan::{Owner, Plan, PlannedFile, PlannedModel, shares_files},
-    run_files::{ATTEMPTS, Claim, FoundPlan, FoundRanks, Leftover, RunFiles, to_lines},
+    run_files::{ATTEMPTS, Claim, Claimant, FoundPlan, FoundRanks, Leftover, RunFiles, Step, to_lines},
     storage::{ObjectStore, Stores, explain},
 };
 
@@ -25,6 +25,11 @@ const CONCURRENT_READS: usize = 32;
 
 /// A model is hashed in pieces of this size, so that planning needs no memory for it.
 const HASH_PIECE: u64 = 8 << 20;
+
+/// An execution that claimed its path longer ago is known to Step Functions, if it is not forgotten: what it says of
+/// executions is said to be eventually consistent, and takes seconds.
+/// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html>
+const NOT_VISIBLE_YET: Duration = Duration::from_secs(300);
 
 /// Knows executions of state machines.
 #[async_trait]
@@ -79,17 +84,16 @@ pub async fn initialize(
         })?,
     };
     let run_files = RunFiles::new(results, &payload.result_path);
+    let claimant = Claimant { step: Step::Initialize, attempt: event.attempt };
     for _ in 0..ATTEMPTS {
         let found = run_files.find_plan().await?;
         let generation = admit(&run_files, executions, &event.owner, &payload, found.as_ref()).await?;
         let plan = Plan::new(payload.clone(), event.owner.clone(), generation, &files, model.clone())?;
         // Both are looked up before the claim: what a successor leaves is not among them.
         let ranks = run_files.find_ranks().await?;
-        let starts_anew = plan.generation == event.owner.execution;
+        let starts_anew = plan.generation == event.owner.execution_arn;
         let leftovers = if starts_anew && payload.overwrite { run_files.find_leftovers().await? } else { Vec::new() };
-        if let Some(claim) =
-            run_files.claim(plan.clone(), "initialize", found.as_ref().map(|found| &found.info)).await?
-        {
+        if let Some(claim) = run_files.claim(plan.clone(), claimant, found.as_ref()).await? {
             return write_plan(&run_files, &claim, plan, &files, &ranks, leftovers).await;
         }
     }
@@ -109,20 +113,25 @@ async fn admit(
     if executions.state(&owner.execution_arn).await? == ExecutionState::Ended {
         return Err(Error::ExecutionEnded { execution: owner.execution.clone() });
     }
-    let Some(FoundPlan { plan: theirs, .. }) = found else { return Ok(owner.execution.clone()) };
+    let Some(FoundPlan { plan: theirs, age, .. }) = found else { return Ok(owner.execution_arn.clone()) };
     if theirs.owner == *owner {
         // An earlier attempt of this function got as far as this.
         return Ok(theirs.generation.clone());
     }
     let location = run_files.location("");
-    if executions.state(&theirs.owner.execution_arn).await? == ExecutionState::Running {
+    let runs = match executions.state(&theirs.owner.execution_arn).await? {
+        ExecutionState::Running => true,
+        ExecutionState::Ended => false,
+        ExecutionState::Unknown => *age < NOT_VISIBLE_YET,
+    };
+    if runs {
         let Owner { execution, execution_arn } = theirs.owner.clone();
         return Err(Error::ResultPathBusy { location, owner: execution, owner_arn: execution_arn });
     }
     let differences = payload.differences(&theirs.payload);
     if payload.overwrite {
         tracing::info!(execution = theirs.owner.execution, "overwrites the run of this execution");
-        Ok(owner.execution.clone())
+        Ok(owner.execution_arn.clone())
     } else if differences.is_empty() {
         tracing::info!(execution = theirs.owner.execution, "goes on with the run of this execution");
         Ok(theirs.generation.clone())
@@ -156,7 +165,7 @@ async fn write_plan(
         pending = pending.len(),
         "planned"
     );
-    let files = run_files.write_files(claim, lines).await?;
+    let files = run_files.write_files(claim, &lines).await?;
     let tasks = run_files.write_tasks(claim, &pending).await?;
     // Ranks of an earlier attempt of this execution may be among what was there.
     let own: HashSet<&str> = finished.iter().chain(&pending).map(|task| task.object.as_str()).collect();

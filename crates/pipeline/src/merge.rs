@@ -113,6 +113,8 @@ impl Merge {
             engine: engines.join(" and "),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
+        // No two executions' catalogues are the same bytes: a late write is told by its ETag.
+        self.catalogue.note("cosmic.execution", plan.owner.execution_arn.clone());
         let catalogue = self.catalogue.finish(&made_by).map_err(encode)?;
         let picture = draw(&self.comparison, execution)?;
         let combined: Vec<_> = self.ranks.iter().map(|run| combined_entry(run, &plan.payload.result_path)).collect();
@@ -174,6 +176,10 @@ pub(crate) fn prove(share: &[Slice<'_>], object: &RankObject) -> Result<(), Stri
     }
     if let Some(key) = files.pop_front().map(|file| &file.key).or(unreadable.pop_front().map(|file| &file.key)) {
         return Err(format!("the rank was not to read {key}"));
+    }
+    let flagged: u64 = object.rows.iter().map(CatalogueRows::flagged).sum();
+    if flagged != work.flagged {
+        return Err(format!("{flagged} rows are flagged, and its record says {}", work.flagged));
     }
     match object.rows.iter().find(|rows| !every_row_says(rows)) {
         Some(rows) => Err(format!("{} has a row with neither redshift nor flag, or with both", rows.source_file)),

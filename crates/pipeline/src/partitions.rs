@@ -26,6 +26,13 @@ fn is_hidden(name: &str) -> bool {
     name.split('/').any(|part| part.starts_with('.'))
 }
 
+/// How the hidden folders' names begin in which partitions are written, and old ones kept, until all are in place.
+pub const WRITING: &str = ".cosmic-partitions-";
+
+fn is_interrupted_write(name: &str) -> bool {
+    name.split('/').any(|part| part.starts_with(WRITING))
+}
+
 /// Whether what cannot be read may be, or hold, a partition. A folder's name may have any form, and so has that of a link
 /// to one; other endings than a partition's are those of other files.
 fn may_be_partition(name: &str) -> bool {
@@ -50,19 +57,25 @@ pub struct Partitions {
 pub async fn find_partitions(store: &dyn ObjectStore, folder: &str) -> Result<Partitions> {
     let listing = store.list(folder).await?;
     let within = |name: &str| name.strip_prefix(folder).unwrap_or(name).to_owned();
-    let (mut hidden, mut others) = (Vec::new(), Vec::new());
+    let (mut hidden, mut others, mut interrupted) = (Vec::new(), Vec::new(), Vec::new());
     let mut files = Vec::new();
     for object in listing.objects {
         let name = within(&object.key);
         match () {
             // S3's own stand-ins for folders.
             () if object.key.ends_with('/') => {}
+            () if is_interrupted_write(&name) => interrupted.push(object.key),
             () if is_hidden(&name) => hidden.push(object.key),
             () if is_partition(&object.key) => files.push(PlannedFile::listed(object)),
             () => others.push(object.key),
         }
     }
     let mut unreadable = Vec::new();
+    if let Some(first) = interrupted.into_iter().min() {
+        let reason = "`cosmic split` is still at work here, or was interrupted, so that partitions may be missing: look \
+                      into this hidden folder, split again or take its files out, and delete it";
+        unreadable.push(Unreadable { name: first, reason: reason.to_owned() });
+    }
     for found in listing.unreadable {
         match () {
             () if is_hidden(&within(&found.name)) => hidden.push(found.name),

@@ -44,8 +44,7 @@ const ALIKE: f64 = 0.85;
 /// The most rows of a batch. The reader holds three batches in memory, of 84 MB each at this size.
 pub const MAX_BATCH_SIZE: u64 = 4096;
 
-/// Ranks of one run: Step Functions' limit for the items of a Distributed Map's JSON file is far above it, and five
-/// digits name a rank's files.
+/// Ranks of one run. Step Functions' limit for the items of a Distributed Map's JSON file is far above it.
 pub const MAX_WORLD_SIZE: u64 = 100_000;
 
 const BATCH_SIZES: RangeInclusive<u64> = 1..=MAX_BATCH_SIZE;

@@ -70,7 +70,7 @@ pub struct Plan {
     /// The execution that the result path belongs to.
     #[serde(flatten)]
     pub owner: Owner,
-    /// Name of the execution that last started from nothing. Ranks of an earlier generation are not taken over.
+    /// ARN of the execution that last started from nothing. Ranks of an earlier generation are not taken over.
     pub generation: String,
     /// Version of Cosmic that planned it.
     pub version: String,
@@ -173,7 +173,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`Error::Internal`].
-    pub(crate) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         match self.world_size {
             1..=MAX_WORLD_SIZE => Ok(()),
             others => Err(Error::fault(format!("a plan of {others} ranks, and 1 to {MAX_WORLD_SIZE} are possible"))),
@@ -267,16 +267,11 @@ fn fingerprint(payload: &Payload, world_size: u64, files: &[PlannedFile], model:
         "engine": payload.engine,
         "world_size": world_size,
         "model": model.sha256,
-        "files": files,
+        "files": files.iter().map(|PlannedFile { object, rows, .. }| (object, rows)).collect::<Vec<_>>(),
     });
     let bytes =
         serde_json::to_vec(&determined_by).map_err(|error| Error::internal("failed to encode the plan", error))?;
     Ok(hex::encode(Sha256::digest(bytes))[..16].to_owned())
-}
-
-/// Sorts by key in natural order: `2.pt` before `10.pt`.
-pub fn sort(files: &mut [PlannedFile]) {
-    files.sort_by(|a, b| natural_order(&a.object.key, &b.object.key));
 }
 
 /// Compares runs of digits by value and everything else by character. A total order (where only leading zeros

@@ -21,7 +21,11 @@ mod combined;
 mod record;
 mod results;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use crate::{
     error::{Error, Result},
@@ -59,6 +63,9 @@ const INCOMPLETE: &str = ".incomplete.parquet";
 /// Writes of a file that may be lost to others before it is given up.
 pub(crate) const ATTEMPTS: usize = 10;
 
+/// The key of the last line of the list of files, which is the stamp of the claim that it was written under.
+const CLAIMED_AT: &str = "claimed_at";
+
 /// The files under one result path. Its methods fail where storage does, and where a file is not what this version writes.
 #[derive(Debug, Clone)]
 pub struct RunFiles {
@@ -66,11 +73,28 @@ pub struct RunFiles {
     root: String,
 }
 
-/// `plan.json` as it is stored. Whoever writes it stamps it, so that no two versions of it have the same ETag.
+/// Who has claimed a result path for an execution: a later step, or a later attempt of the same, goes before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Claimant {
+    pub step: Step,
+    /// How often the state machine has tried the step before.
+    pub attempt: u64,
+}
+
+/// A step that claims the result path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    Initialize,
+    Summarize,
+}
+
+/// `plan.json` as it is stored. Its stamp sees to it that no two versions of it have the same ETag.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct StampedPlan {
-    /// The step that wrote it, and when: `initialize 1764086400123456789`.
-    claimed: String,
+    claimed_by: Claimant,
+    /// Nanoseconds since 1970, as text: JSON's numbers do not hold them.
+    claimed_at: String,
     #[serde(flatten)]
     plan: Plan,
 }
@@ -79,6 +103,9 @@ struct StampedPlan {
 #[derive(Debug)]
 pub struct FoundPlan {
     pub plan: Plan,
+    pub claimed_by: Claimant,
+    /// How long ago.
+    pub age: Duration,
     /// Its object: a claim replaces this one or fails.
     pub info: ObjectInfo,
 }
@@ -88,6 +115,8 @@ pub struct FoundPlan {
 pub struct Claim {
     info: ObjectInfo,
     owner: Owner,
+    /// When it was made: what is written under the claim and could otherwise be the bytes of another's has it in it.
+    pub(crate) stamp: String,
 }
 
 /// What ranks have left, by the hash in its name.
@@ -124,7 +153,7 @@ impl RunFiles {
     /// Reads the plan, where there is one.
     pub async fn find_plan(&self) -> Result<Option<FoundPlan>> {
         let Some(Object { info, bytes }) = if_present(self.store.get(&self.key(PLAN)).await)? else { return Ok(None) };
-        let StampedPlan { plan, .. } = serde_json::from_slice(&bytes).map_err(|error| {
+        let StampedPlan { plan, claimed_by, claimed_at } = serde_json::from_slice(&bytes).map_err(|error| {
             let said = format!(
                 "{} is not a plan of this version of Cosmic: delete it, or choose another `result_path`",
                 self.location(PLAN)
@@ -132,7 +161,9 @@ impl RunFiles {
             Error::internal(said, error)
         })?;
         plan.check()?;
-        Ok(Some(FoundPlan { plan, info }))
+        let claimed_at = Duration::from_nanos(claimed_at.parse().unwrap_or_default());
+        let age = since_1970().saturating_sub(claimed_at);
+        Ok(Some(FoundPlan { plan, claimed_by, age, info }))
     }
 
     /// Reads the plan, and checks that it is this execution's.
@@ -146,8 +177,8 @@ impl RunFiles {
         }
     }
 
-    /// Why a result path is no longer this execution's.
-    pub async fn lost(&self, owner: &Owner) -> Result<Error> {
+    /// Why a result path is no longer this step's.
+    pub async fn why_lost(&self, owner: &Owner) -> Result<Error> {
         Ok(self.mismatch(owner, self.find_plan().await?.as_ref()))
     }
 
@@ -165,19 +196,26 @@ impl RunFiles {
 
     /// Writes the plan over the one that was found, if any, which makes the result path this step's. `None` says that
     /// another step was faster: look again.
-    pub async fn claim(&self, plan: Plan, step: &str, found: Option<&ObjectInfo>) -> Result<Option<Claim>> {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    ///
+    /// # Errors
+    /// [`Error::PlanMismatch`] where a later step, or a later attempt of this one, has claimed the path for the execution.
+    pub async fn claim(&self, plan: Plan, claimant: Claimant, found: Option<&FoundPlan>) -> Result<Option<Claim>> {
         let owner = plan.owner.clone();
-        let stamped = StampedPlan { claimed: format!("{step} {}", now.as_nanos()), plan };
+        if found.is_some_and(|found| found.plan.owner == owner && found.claimed_by > claimant) {
+            return Err(self.mismatch(&owner, found));
+        }
+        let stamp = since_1970().as_nanos().to_string();
+        let stamped = StampedPlan { claimed_by: claimant, claimed_at: stamp.clone(), plan };
+        let found = found.map(|found| &found.info);
         let written = self.store.put(&self.key(PLAN), to_json(&stamped)?, Write::over(found)).await?;
-        Ok(written.map(|info| Claim { info, owner }))
+        Ok(written.map(|info| Claim { info, owner, stamp }))
     }
 
     async fn check(&self, claim: &Claim) -> Result<()> {
         let there = if_present(self.store.head(&self.key(PLAN)).await)?;
         match there {
             Some(there) if there.etag == claim.info.etag => Ok(()),
-            _ => Err(self.lost(&claim.owner).await?),
+            _ => Err(self.why_lost(&claim.owner).await?),
         }
     }
 
@@ -204,8 +242,9 @@ impl RunFiles {
     }
 
     /// Writes the list of planned files.
-    pub async fn write_files(&self, claim: &Claim, files: Bytes) -> Result<ObjectInfo> {
-        self.write_own(claim, FILES, files).await
+    pub async fn write_files(&self, claim: &Claim, lines: &[u8]) -> Result<ObjectInfo> {
+        let claimed = serde_json::json!({ CLAIMED_AT: claim.stamp });
+        self.write_own(claim, FILES, [lines, claimed.to_string().as_bytes(), b"\n"].concat().into()).await
     }
 
     /// Reads all planned files.
@@ -286,7 +325,11 @@ impl RunFiles {
     /// Reads what a rank has left.
     pub async fn read_rank(&self, object: &ObjectInfo) -> Result<RankObject, RankError> {
         let bytes = self.store.get(&object.key).await?.bytes;
-        RankObject::parse(bytes).map_err(RankError::Unusable)
+        let left = RankObject::parse(bytes).map_err(RankError::Unusable)?;
+        if object.key.ends_with(INCOMPLETE) != left.run.work.unreadable.is_empty() {
+            return Ok(left);
+        }
+        Err(RankError::Unusable("its name and its record differ in whether it is complete".into()))
     }
 
     /// Writes what a rank leaves. Where all of its files could be read it is written once, over nothing but `void`, an
@@ -358,13 +401,17 @@ fn is_map_record(name: &str) -> bool {
     is_uuid && is_record
 }
 
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 async fn list_if_present(store: &dyn ObjectStore, prefix: &str) -> Result<Vec<ObjectInfo>> {
     // A local result folder need not exist yet.
     Ok(if_present(store.list(prefix).await)?.unwrap_or_default().objects)
 }
 
-/// `files.jsonl`, and where each of its lines begins; the last entry is its size.
-pub(crate) fn to_lines(files: &[PlannedFile]) -> Result<(Bytes, Vec<u64>)> {
+/// The lines of `files.jsonl` that name files, and where each begins; the last entry is their size.
+pub(crate) fn to_lines(files: &[PlannedFile]) -> Result<(Vec<u8>, Vec<u64>)> {
     let mut text = Vec::new();
     let mut starts = vec![0];
     for file in files {
@@ -373,11 +420,12 @@ pub(crate) fn to_lines(files: &[PlannedFile]) -> Result<(Bytes, Vec<u64>)> {
         text.push(b'\n');
         starts.push(text.len() as u64);
     }
-    Ok((text.into(), starts))
+    Ok((text, starts))
 }
 
 fn parse_lines(lines: &[u8]) -> Result<Vec<PlannedFile>, serde_json::Error> {
-    lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(serde_json::from_slice).collect()
+    let is_file = |line: &&[u8]| !line.is_empty() && !line.starts_with(format!("{{\"{CLAIMED_AT}\"").as_bytes());
+    lines.split(|byte| *byte == b'\n').filter(is_file).map(serde_json::from_slice).collect()
 }
 
 /// A result as JSON.

@@ -13,7 +13,7 @@ use crate::{
     merge::{Merge, Merged, prove},
     plan::{Plan, PlannedFile, Share, Slice},
     run_files::{
-        ATTEMPTS, Claim, FoundPlan, FoundRanks, RESULTS_JSON, RankError, RankObject, Results, RunFiles, to_json,
+        ATTEMPTS, Claim, Claimant, FoundRanks, RESULTS_JSON, RankError, RankObject, Results, RunFiles, Step, to_json,
     },
     storage::{ObjectInfo, StorageError, Stores},
 };
@@ -51,7 +51,7 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
     let mut rank = 0;
     while let Some((slices, left)) = fetched.next().await.transpose()? {
         match left {
-            Left::Whole(object) => merge.add(rank, &slices, *object)?,
+            Left::Proved(object) => merge.add(rank, &slices, *object)?,
             Left::Unusable(reason) => merge.miss(Some(rank), &slices, reason),
             Left::Nothing => {
                 let reason = reasons.remove(&rank).unwrap_or_else(|| not_run_reason(event));
@@ -85,10 +85,11 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
 
 /// The plan, as this attempt's: an earlier one, should it still be alive, writes no more.
 async fn claim(run_files: &RunFiles, event: &SummarizeEvent) -> Result<(Plan, Claim)> {
+    let claimant = Claimant { step: Step::Summarize, attempt: event.attempt };
     for _ in 0..ATTEMPTS {
-        let FoundPlan { plan, info } = run_files.read_own_plan(&event.owner, &event.fingerprint).await?;
-        if let Some(claim) = run_files.claim(plan.clone(), "summarize", Some(&info)).await? {
-            return Ok((plan, claim));
+        let found = run_files.read_own_plan(&event.owner, &event.fingerprint).await?;
+        if let Some(claim) = run_files.claim(found.plan.clone(), claimant, Some(&found)).await? {
+            return Ok((found.plan, claim));
         }
     }
     Err(run_files.contended())
@@ -96,8 +97,8 @@ async fn claim(run_files: &RunFiles, event: &SummarizeEvent) -> Result<(Plan, Cl
 
 /// What a rank has left.
 enum Left {
-    /// Proved to be what its share owes.
-    Whole(Box<RankObject>),
+    /// It is what its share owes, but for the files that it names as unreadable.
+    Proved(Box<RankObject>),
     /// It is there, and of no use.
     Unusable(String),
     Nothing,
@@ -130,7 +131,7 @@ async fn fetch<'a>(
 async fn read(run_files: &RunFiles, object: &ObjectInfo, slices: &[Slice<'_>]) -> Result<Left> {
     let unusable = |reason| Left::Unusable(format!("what it left, {}, cannot be used: {reason}", object.key));
     match run_files.read_rank(object).await {
-        Ok(left) => Ok(prove(slices, &left).map_or_else(unusable, |()| Left::Whole(Box::new(left)))),
+        Ok(left) => Ok(prove(slices, &left).map_or_else(unusable, |()| Left::Proved(Box::new(left)))),
         Err(RankError::Unusable(reason)) => Ok(unusable(reason)),
         Err(RankError::Storage(StorageError::NotFound { .. })) => Ok(Left::Nothing),
         Err(RankError::Storage(error)) => Err(error.into()),

@@ -391,13 +391,17 @@ async fn execute(world: World, engines: Arc<EngineCache>, start: Start, lost: Ar
         }
     };
 
-    let event = InitializeEvent { payload: start.payload.clone(), owner: owner(&start.name) };
-    let spawn_initialize = || -> JoinHandle<Result<Run, Error>> {
-        let (world, event) = (world.clone(), event.clone());
+    let event = InitializeEvent { payload: start.payload.clone(), owner: owner(&start.name), attempt: 0 };
+    let spawn_initialize = |attempt| -> JoinHandle<Result<Run, Error>> {
+        let (world, event) = (world.clone(), InitializeEvent { attempt, ..event.clone() });
+        // An attempt that was given up may stall, whether its execution was stopped or not.
+        let stalls = stalls || attempt == 0 && start.twice > 0;
         tokio::spawn(STALLS.scope(stalls, async move { initialize(&world, &world, &event, None).await }))
     };
-    let late = random.percent(start.twice).then(&spawn_initialize);
-    let planned = spawn_initialize().await.unwrap();
+    // The state machine gives the first attempt up, and starts a second one, while the first lives on.
+    let given_up = random.percent(start.twice);
+    let late = given_up.then(|| spawn_initialize(0));
+    let planned = spawn_initialize(given_up.into()).await.unwrap();
     if stopped() {
         return Ended::Stopped;
     }
@@ -440,24 +444,22 @@ async fn execute(world: World, engines: Arc<EngineCache>, start: Start, lost: Ar
         result_path: planned.result_path,
         fingerprint: planned.fingerprint,
         files: planned.files,
+        attempt: 0,
         start_time: "2026-01-01T00:00:00.000Z".into(),
         map: None,
         error: None,
     };
-    let spawn_summarize = || -> JoinHandle<Result<Summary, Error>> {
-        let (world, event) = (world.clone(), event.clone());
-        tokio::spawn(STALLS.scope(stalls, async move { summarize(&world, &event, SystemTime::UNIX_EPOCH).await }))
+    let spawn_summarize = |attempt| -> JoinHandle<Result<Summary, Error>> {
+        let (world, event) = (world.clone(), SummarizeEvent { attempt, ..event.clone() });
+        let stalls = stalls || attempt == 0 && start.twice > 0;
+        let summary = async move { summarize(&world, &event, SystemTime::UNIX_EPOCH).await };
+        tokio::spawn(STALLS.scope(stalls, summary))
     };
-    if random.percent(start.twice) {
-        spawn_summarize();
+    let given_up = random.percent(start.twice);
+    if given_up {
+        spawn_summarize(0);
     }
-    let mut summary = spawn_summarize().await.unwrap();
-    // The state machine's retries; a second attempt of the same execution may have been faster.
-    for _ in 0..3 {
-        if summary.as_ref().is_err_and(|error| error.name() != "PlanMismatch" || !stopped()) {
-            summary = spawn_summarize().await.unwrap();
-        }
-    }
+    let summary = spawn_summarize(given_up.into()).await.unwrap();
     let ended = match summary {
         Ok(summary) => Ended::Done(summary),
         Err(error) => {
@@ -528,7 +530,7 @@ async fn schedule(seed: u64, data: &Data, seen: &mut Seen) {
                 payload: payload(last_prefix, overwrites),
                 at: step,
                 stop: None,
-                twice: 0,
+                twice: 50,
                 lost_ranks: 0,
             };
             last = Some(tokio::spawn(execute(world.clone(), Arc::clone(&model), start, Arc::clone(&lost))));

@@ -64,8 +64,9 @@ fn owner(execution: &str) -> Owner {
 struct Running(Mutex<HashSet<String>>);
 
 impl Running {
-    fn start(&self, execution: &str) {
-        self.0.lock().unwrap().insert(owner(execution).execution_arn);
+    /// Whether it was running already.
+    fn start(&self, execution: &str) -> bool {
+        !self.0.lock().unwrap().insert(owner(execution).execution_arn)
     }
 
     fn stop(&self, execution: &str) {
@@ -76,11 +77,7 @@ impl Running {
 #[async_trait]
 impl Executions for Running {
     async fn state(&self, execution_arn: &str) -> Result<ExecutionState, Error> {
-        Ok(if self.0.lock().unwrap().contains(execution_arn) {
-            ExecutionState::Running
-        } else {
-            ExecutionState::Unknown
-        })
+        Ok(if self.0.lock().unwrap().contains(execution_arn) { ExecutionState::Running } else { ExecutionState::Ended })
     }
 }
 
@@ -147,8 +144,14 @@ impl Sky {
     }
 
     async fn initialize(&self, execution: &str, change: Value) -> Result<Run, Error> {
-        let event = InitializeEvent { payload: self.payload(change), owner: owner(execution) };
-        initialize(&self.stores, &self.running, &event, None).await
+        let event = InitializeEvent { payload: self.payload(change), owner: owner(execution), attempt: 0 };
+        // It runs while its initializer does.
+        let ran = self.running.start(execution);
+        let planned = initialize(&self.stores, &self.running, &event, None).await;
+        if !ran {
+            self.running.stop(execution);
+        }
+        planned
     }
 
     /// The tasks that the initializer has written last.
@@ -179,6 +182,7 @@ impl Sky {
             result_path: planned.result_path.clone(),
             fingerprint: planned.fingerprint.clone(),
             files: planned.files.clone(),
+            attempt: 0,
             start_time: "2026-01-01T00:00:00.000Z".into(),
             map: None,
             error: None,
@@ -394,6 +398,23 @@ async fn nobody_gets_the_result_path_of_an_execution_that_still_runs() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_was_given_up_claims_nothing_of_a_later_one() {
+    let sky = Sky::of(&[3, 4]);
+    sky.running.start("first");
+    let attempt = async |attempt| {
+        let event = InitializeEvent { payload: sky.payload(json!({})), owner: owner("first"), attempt };
+        initialize(&sky.stores, &sky.running, &event, None).await
+    };
+    let planned = attempt(1).await.unwrap();
+    assert_eq!(attempt(0).await.unwrap_err().name(), "PlanMismatch");
+    for rank in [0, 1] {
+        sky.rank(&planned, rank).await.unwrap();
+    }
+    assert!(sky.summarize(&planned).await.unwrap().complete);
+    assert_eq!(attempt(2).await.unwrap_err().name(), "PlanMismatch", "the summarizer has come after it");
+}
+
+#[tokio::test]
 async fn steps_of_a_run_that_lost_its_result_path_change_nothing_there() {
     let sky = Sky::of(&[3, 4]);
     let old = sky.initialize("old", json!({})).await.unwrap();
@@ -553,7 +574,9 @@ async fn results_without_a_metric_read_back_as_they_were_written() {
     assert!(metrics.mae.is_some() && metrics.rail.bias.is_some(), "one null costs no other its value: {metrics:?}");
 
     sky.write_partition(1, 1, |_| f32::NAN);
-    sky.execute(json!({"result_path": "results", "overwrite": true})).await;
+    let anew = sky.initialize("second", json!({"overwrite": true})).await.unwrap();
+    sky.rank(&anew, 0).await.unwrap();
+    sky.summarize(&anew).await.unwrap();
     assert_eq!(sky.results().metrics, Metrics::default());
 }
 
@@ -622,9 +645,10 @@ async fn seeds_for_the_fuzzer() {
     let (planned, _) = sky.execute(json!({"world_size": 4})).await;
     let corpus = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/run_files");
     std::fs::create_dir_all(&corpus).unwrap();
-    for name in ["plan.json", "files.jsonl", "tasks.json"] {
-        std::fs::copy(sky.path(&format!("results/{name}")), corpus.join(name)).unwrap();
-    }
+    let read = |name: &str| std::fs::read_to_string(sky.path(&format!("results/{name}"))).unwrap();
+    let plan: Value = serde_json::from_str(&read("plan.json")).unwrap();
+    std::fs::write(corpus.join("plan"), format!("{plan}\n{}", read("files.jsonl"))).unwrap();
+    std::fs::write(corpus.join("tasks.json"), read("tasks.json")).unwrap();
     assert_eq!(planned.world_size, 4);
     std::fs::copy(&sky.objects()[0], corpus.join("rank.parquet")).unwrap();
 }

@@ -259,8 +259,14 @@ async fn a_body_goes_on_where_it_broke_off_and_holds_on_to_its_etag() {
 
 #[tokio::test]
 async fn an_object_that_changes_under_a_read_is_no_mixture() {
-    let faulty = Faulty::answering([Answer::Cut(40_000), of(412, "PreconditionFailed")]).await;
-    let changed = faulty.store.get("1.pt").await.unwrap_err();
+    // Whole, it is read in its new state from the beginning.
+    let answers = [Answer::Cut(40_000), of(412, "PreconditionFailed"), Answer::Good];
+    let faulty = Faulty::answering(answers.clone()).await;
+    assert_eq!(faulty.store.get("1.pt").await.unwrap().bytes, contents());
+    assert_eq!(faulty.ranges(), [None, Some("bytes=40000-99999".into()), None]);
+    // A part is of the state that was asked for, or none.
+    let faulty = Faulty::answering(answers).await;
+    let changed = faulty.store.get_range(&faulty.object(), 0..SIZE as u64).await.unwrap_err();
     assert!(matches!(changed, StorageError::Changed { .. }), "{changed}");
 }
 

@@ -89,6 +89,11 @@ impl<'a> Attempts<'a> {
         Self { limits, action, location, started, deadline, made: 0 }
     }
 
+    /// Gives the operation the time of so many bytes more, once it is known how many they are.
+    pub(crate) fn extend(&mut self, bytes: u64) {
+        self.deadline += self.limits.time_of(bytes);
+    }
+
     /// Waits for one thing within its own time and within the operation's.
     pub(crate) async fn in_time<T>(
         &self,

@@ -188,7 +188,8 @@ fn write_beside(
     Ok(Some(metadata))
 }
 
-/// Held from looking at a file to replacing it.
+/// Held from looking at a file to replacing it. Other processes do not know of it: a folder is no bucket that several
+/// machines write to.
 static UPDATES: Mutex<()> = Mutex::new(());
 
 /// A [`Write`] that can be handed to another thread.

@@ -142,11 +142,18 @@ impl S3Store {
     async fn fetch(&self, key: &str, mut body: PartialBody, size: u64) -> Result<(Bytes, String), StorageError> {
         let location = self.location(key);
         let mut attempts = Attempts::new(&self.limits, "read", &location, size);
+        let mut known = size;
         loop {
-            match self.fetch_more(key, &mut body, &attempts, &location).await {
+            let outcome = self.fetch_more(key, &mut body, &mut attempts, &mut known, &location).await;
+            let failure = match outcome {
                 Ok(()) => return Ok(body.finish()),
-                Err(failure) => attempts.again(failure).await?,
-            }
+                // A whole object is read in whichever state it is: in the new one, where it was written meanwhile.
+                Err(Failure { error: StorageError::Changed { .. }, .. }) if body.start_in_new_state() => {
+                    attempts.passing("the object was written while it was read")
+                }
+                Err(failure) => failure,
+            };
+            attempts.again(failure).await?;
         }
     }
 
@@ -155,7 +162,8 @@ impl S3Store {
         &self,
         key: &str,
         body: &mut PartialBody,
-        attempts: &Attempts<'_>,
+        attempts: &mut Attempts<'_>,
+        known: &mut u64,
         location: &str,
     ) -> Result<(), Failure> {
         let request = self
@@ -177,6 +185,9 @@ impl S3Store {
         let place = self.place("read", location);
         let mut answer = self.send(attempts, place, self.limits.answer, request.send()).await?;
         body.accept_head(&answer).map_err(|error| attempts.passing(error))?;
+        let wanted = body.wanted();
+        attempts.extend(wanted.saturating_sub(*known));
+        *known = wanted.max(*known);
         let window = self.limits.stall;
         let enough = self.limits.slowest.saturating_mul(window.as_millis() as u64) / 1000;
         let (mut window_end, mut brought) = (Instant::now() + window, 0);
@@ -264,7 +275,10 @@ impl S3Store {
         let answer = self.send(attempts, place, self.limits.answer, request).await?;
         let failed: HashSet<&str> = answer.errors().iter().filter_map(|error| error.key()).collect();
         let Some(first) = answer.errors().first() else { return Ok(()) };
-        keys.retain(|key| failed.contains(key.as_str()));
+        // An error that names no key may be of any.
+        if answer.errors().iter().all(|error| error.key().is_some()) {
+            keys.retain(|key| failed.contains(key.as_str()));
+        }
         let code = first.code().unwrap_or_default();
         let location = self.location(first.key().unwrap_or_default());
         let source = [code, first.message().unwrap_or_default()].join(": ").into();
@@ -358,8 +372,11 @@ impl ObjectStore for S3Store {
             let limit = attempts.upload_limit(size);
             match self.send(&attempts, self.place("write", &location), limit, request.send()).await {
                 Ok(put) => {
-                    let Some(etag) = put.e_tag else { return Ok(Some(self.head(key).await?)) };
-                    return Ok(Some(ObjectInfo { key: key.to_owned(), size, etag }));
+                    if let Some(etag) = put.e_tag {
+                        return Ok(Some(ObjectInfo { key: key.to_owned(), size, etag }));
+                    }
+                    may_be_ours = true;
+                    attempts.again(attempts.passing(body::BodyError::Headless("ETag"))).await?;
                 }
                 Err(Failure { status: Some(412), .. }) if write != Write::Replace => {
                     return if may_be_ours { self.find_equal(key, &bytes).await } else { Ok(None) };

@@ -90,6 +90,19 @@ impl PartialBody {
         }
     }
 
+    /// Forgets what came where any state of the object will do, and says whether that is so.
+    pub(super) fn start_in_new_state(&mut self) -> bool {
+        if self.first_decides {
+            self.start_again();
+        }
+        self.first_decides
+    }
+
+    /// How many bytes there are to come in all, where it is known.
+    pub(super) fn wanted(&self) -> u64 {
+        self.wanted.unwrap_or_default()
+    }
+
     fn received(&self) -> u64 {
         self.bytes.len() as u64
     }
