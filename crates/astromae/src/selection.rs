@@ -21,8 +21,8 @@ pub(crate) struct Listed<T> {
 /// A tensor that every AstroMAE network has.
 const ANCHOR: &str = "patch_embed.proj.weight";
 
-/// Chooses the tensors that the network uses, by names and shapes alone: no other ones are read. The result has the names
-/// of [`SECOND_NAMES`] where they are there.
+/// Chooses the tensors that the network uses, by names and shapes alone: no other ones are read. The result has the
+/// names of [`SECOND_NAMES`] where they are there.
 pub(crate) fn used_tensors<T>(
     mut listed: BTreeMap<String, Listed<T>>,
     hyperparameters: Hyperparameters,
@@ -95,7 +95,8 @@ pub(crate) fn remove_second_names(weights: &mut Weights) -> Result<()> {
     Ok(())
 }
 
-/// Removes the 5×5 branch that the last inception block of the published classes makes and leaves out of its forward pass.
+/// Removes the 5×5 branch that the last inception block of the published classes makes and leaves out of its forward
+/// pass.
 fn remove_unused_branch(shapes: &mut Shapes) -> Result<()> {
     let last = INCEPTION_BLOCKS[INCEPTION_BLOCKS.len() - 1];
     let mut channels = 0_usize;

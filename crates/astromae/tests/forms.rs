@@ -120,7 +120,8 @@ fn a_tensor_that_is_missing_empty_or_has_no_place_is_named() {
 /// A tensor of a safetensors file.
 type Saved = (String, Dtype, Vec<usize>, Vec<u8>);
 
-/// The small model's tensors, as `save_file(model.state_dict(), path)` has them: in f64, with counters, without metadata.
+/// The small model's tensors, as `save_file(model.state_dict(), path)` has them: in f64, with counters, without
+/// metadata.
 fn state_dict() -> Vec<Saved> {
     let weights = open("module.pt").weights;
     let tensors = weights.iter().map(|(name, tensor)| {

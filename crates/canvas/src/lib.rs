@@ -1,7 +1,7 @@
 //! What the project's pictures share: a background, one font, text, and encoding as PNG.
 //!
-//! Pictures are drawn by plotters without any of the system's fonts, so that they look the same on every machine and in a
-//! Lambda function, which has none.
+//! Pictures are drawn by plotters without any of the system's fonts, so that they look the same on every machine and in
+//! a Lambda function, which has none.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -42,12 +42,12 @@ pub type Result<T> = std::result::Result<T, DrawError>;
 /// A part of a picture that is drawn on, in pixels from its upper left corner.
 pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
-/// Draws on a background of this size in pixels and of this colour, and encodes the picture as PNG. The same drawing gives
-/// the same bytes.
+/// Draws on a background of this size in pixels and of this colour, and encodes the picture as PNG. The same drawing
+/// gives the same bytes.
 ///
 /// # Errors
-/// What `drawing` says; and where it panics, as plotters does where coordinates overflow. The picture is dropped then, so
-/// that nothing half drawn is seen.
+/// What `drawing` says; and where it panics, as plotters does where coordinates overflow. The picture is dropped then,
+/// so that nothing half drawn is seen.
 pub fn render(
     size: (u32, u32),
     background: &RGBColor,

@@ -6,8 +6,8 @@ use crate::{metrics::Metrics, picture, plausible::is_redshift, rows::CatalogueRo
 
 /// The redshifts of galaxies that have both, and the predictions of those that have no spectroscopic one.
 ///
-/// A number that cannot be a redshift counts as none: whoever made the rows has said so already, and of a foreign file's rows
-/// nothing that is averaged or drawn may be infinite either.
+/// A number that cannot be a redshift counts as none: whoever made the rows has said so already, and of a foreign
+/// file's rows nothing that is averaged or drawn may be infinite either.
 #[derive(Debug, Default)]
 pub struct Comparison {
     z_spec: Vec<f64>,
@@ -42,10 +42,11 @@ impl Comparison {
         self.z_spec.len() as u64
     }
 
-    /// Draws inference.png, of the galaxies with both redshifts, or of the predictions where no other redshift is known.
+    /// Draws inference.png, of the galaxies with both redshifts, or of the predictions where no other redshift is
+    /// known.
     ///
-    /// A picture that cannot be drawn costs the picture alone, since a catalogue and its metrics are whole without it: then
-    /// the picture says why, and so does the second value.
+    /// A picture that cannot be drawn costs the picture alone, since a catalogue and its metrics are whole without it:
+    /// then the picture says why, and so does the second value.
     ///
     /// # Errors
     /// [`DrawError`] where not even that can be drawn.

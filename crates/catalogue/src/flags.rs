@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::plausible::{MAGNITUDES, PIXELS, all_within, is_redshift};
 
-/// A reason why a galaxy has no predicted redshift. Its number is its bit in the column `flags`; a row may have several.
+/// A reason why a galaxy has no predicted redshift. Its number is its bit in the column `flags`; a row may have
+/// several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Flag {

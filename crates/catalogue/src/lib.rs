@@ -1,6 +1,8 @@
-//! The product: one row per galaxy with its predicted redshift, in the input's order, or with the reason why there is none.
+//! The product: one row per galaxy with its predicted redshift, in the input's order, or with the reason why there is
+//! none.
 //!
-//! - [`CatalogueRows`] are rows as columns, a [`Flag`] says why a redshift is missing, [`Provenance`] what made a catalogue.
+//! - [`CatalogueRows`] are rows as columns, a [`Flag`] says why a redshift is missing, [`Provenance`] what made a
+//!   catalogue.
 //! - [`plausible`] says which numbers can be a redshift, a magnitude or a pixel.
 //! - [`CatalogueWriter`] and [`read()`] are its form as Parquet.
 //! - [`Comparison`] collects redshifts, of which [`Metrics`] are computed and inference.png is drawn.

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Metrics of n galaxies with both redshifts, by AstroMAE's definitions. Each is finite, or `None` (null) where it cannot be
-/// computed: all where n is 0, and one alone where its own formula has no finite value.
+/// Metrics of n galaxies with both redshifts, by AstroMAE's definitions. Each is finite, or `None` (null) where it
+/// cannot be computed: all where n is 0, and one alone where its own formula has no finite value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Number of galaxies.
@@ -102,8 +102,8 @@ fn are_equal(values: impl Iterator<Item = f64>) -> bool {
     high - low <= f64::from(f32::EPSILON) * low.abs().max(high.abs())
 }
 
-/// The q-quantile, between neighbours by linear interpolation, as NumPy's default is; `None` of no values, and where it is
-/// not finite. Reorders the values.
+/// The q-quantile, between neighbours by linear interpolation, as NumPy's default is; `None` of no values, and where it
+/// is not finite. Reorders the values.
 pub(crate) fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
     let position = q * values.len().checked_sub(1)? as f64;
     let below = position.floor() as usize;

@@ -1,9 +1,9 @@
 //! inference.png: predicted against spectroscopic redshift, with the metrics, and the residuals below.
 //!
 //! Points are coloured by how many lie around them and the densest are drawn last, so 500,000 galaxies are as clear as
-//! 1,000. Axes follow the bulk of the data, within the redshifts that can be; what lies beyond them is drawn on the frame and
-//! counted in a note. Every point is clamped to its axes before plotters sees it: plotters counts pixels in i32 and looks
-//! for ticks up to an axis's end, so that a point at 10¹⁰ overflows and an infinite axis never ends.
+//! 1,000. Axes follow the bulk of the data, within the redshifts that can be; what lies beyond them is drawn on the
+//! frame and counted in a note. Every point is clamped to its axes before plotters sees it: plotters counts pixels in
+//! i32 and looks for ticks up to an axis's end, so that a point at 10¹⁰ overflows and an infinite axis never ends.
 
 mod axes;
 mod colours;
@@ -157,8 +157,8 @@ fn redshift_range(pairs: &[Point]) -> Range<f64> {
     low - room..high + room
 }
 
-/// From the outermost 0.05 % of values to the other, but no further beyond the middle 96 % than those are wide: a single value
-/// of a hundred is in the outermost 0.05 % of none.
+/// From the outermost 0.05 % of values to the other, but no further beyond the middle 96 % than those are wide: a
+/// single value of a hundred is in the outermost 0.05 % of none.
 fn bulk(values: &mut [f64]) -> Option<Range<f64>> {
     let [low, start, end, high] = [0.0005, 0.02, 0.98, 0.9995].map(|q| quantile(values, q));
     let (start, end) = (start?, end?);
@@ -224,7 +224,8 @@ fn note_outside(
     text(root, &note, 18, Anchor::lower_right((xs.end - 12, ys.end - 10)), &GREY)
 }
 
-/// Medians of (x, y) in bins of equal numbers along x; none where there are too few galaxies for them to mean something.
+/// Medians of (x, y) in bins of equal numbers along x; none where there are too few galaxies for them to mean
+/// something.
 fn running_median(mut residuals: Vec<Point>) -> Vec<Point> {
     const LEAST_PER_BIN: usize = 25;
     let bins = (residuals.len() / LEAST_PER_BIN).min(40);

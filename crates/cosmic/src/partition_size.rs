@@ -1,5 +1,5 @@
-//! Sizes on the command line: `25MB` is 25 × 10⁶ bytes, as in everything that is printed, and `25MiB` is 25 × 2²⁰ bytes, as
-//! in the published system's partitions.
+//! Sizes on the command line: `25MB` is 25 × 10⁶ bytes, as in everything that is printed, and `25MiB` is 25 × 2²⁰
+//! bytes, as in the published system's partitions.
 
 use bytesize::ByteSize;
 

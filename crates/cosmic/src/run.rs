@@ -41,8 +41,8 @@ pub(crate) struct RunArgs {
     /// Set a field of the payload, such as bucket=my-bucket or world_size=40 (may be given several times).
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Name of the execution; made of the payload's name and the time if not given. Names of executions that have ended are
-    /// not free again for 90 days.
+    /// Name of the execution; made of the payload's name and the time if not given. Names of executions that have
+    /// ended are not free again for 90 days.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Folder to download catalogue, picture and results into.

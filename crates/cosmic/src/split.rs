@@ -1,5 +1,5 @@
-//! `cosmic split`: one data set into partitions, of which a chunk of rows is in memory at a time. Partitions have the types of
-//! the published ones, whatever the data set has: images in f32, magnitudes in f64.
+//! `cosmic split`: one data set into partitions, of which a chunk of rows is in memory at a time. Partitions have the
+//! types of the published ones, whatever the data set has: images in f32, magnitudes in f64.
 
 use std::path::Path;
 
@@ -32,7 +32,8 @@ pub(crate) struct SplitArgs {
     /// Folder for 1.pt, 2.pt …, local or s3://bucket/prefix.
     #[arg(long, value_name = "DEST")]
     out: String,
-    /// Replace the partitions that a run would read in the folder: its .pt and .pth files at any depth, but hidden ones.
+    /// Replace the partitions that a run would read in the folder: its .pt and .pth files at any depth, but hidden
+    /// ones.
     #[arg(long)]
     overwrite: bool,
 }

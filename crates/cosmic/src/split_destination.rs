@@ -1,9 +1,10 @@
 //! Where `cosmic split` puts its partitions, and what it replaces there.
 //!
-//! Old partitions beside new ones would be one data set to every later run. So the folder must hold nothing that a run would
-//! read, or that is replaced, all of it, by the rule of a run. In a folder of this machine the new partitions are written
-//! under a hidden name and moved into place when all are whole and the old ones out of the way: at no moment are both there.
-//! S3 moves nothing: there the new ones are uploaded first, and what is left of the old ones is deleted at the end.
+//! Old partitions beside new ones would be one data set to every later run. So the folder must hold nothing that a run
+//! would read, or that is replaced, all of it, by the rule of a run. In a folder of this machine the new partitions are
+//! written under a hidden name and moved into place when all are whole and the old ones out of the way: at no moment
+//! are both there. S3 moves nothing: there the new ones are uploaded first, and what is left of the old ones is deleted
+//! at the end.
 
 use std::{
     collections::HashSet,
@@ -26,8 +27,8 @@ use crate::{
 /// The keys of the partitions that a run would read in a folder, and that are to be replaced.
 ///
 /// # Errors
-/// Where there are any and `overwrite` is not set, and where they cannot or must not all be replaced: the data set that is
-/// cut is one of them, they lie all over a bucket or a home folder, or one cannot be read.
+/// Where there are any and `overwrite` is not set, and where they cannot or must not all be replaced: the data set that
+/// is cut is one of them, they lie all over a bucket or a home folder, or one cannot be read.
 pub(crate) async fn find_old(out: &Location, source: &Location, overwrite: bool) -> Result<Vec<String>> {
     if let Some(root) = &out.root {
         match fs::metadata(root) {
@@ -157,8 +158,8 @@ impl<'a> Destination<'a> {
         Ok(())
     }
 
-    /// Puts the new partitions in the place of the old ones where all are written, and else leaves as much as possible as it
-    /// was; the error says what is there.
+    /// Puts the new partitions in the place of the old ones where all are written, and else leaves as much as possible
+    /// as it was; the error says what is there.
     pub(crate) async fn finish(self, written: Result<()>, partitions: u64) -> Result<()> {
         match (&self.out.root, written) {
             (Some(root), Ok(())) => self.move_into(root),

@@ -1,5 +1,5 @@
-//! Files that are written whole or not at all: beside their place, and moved there at the end. A full disk or a Ctrl-C leaves
-//! what was there before.
+//! Files that are written whole or not at all: beside their place, and moved there at the end. A full disk or a Ctrl-C
+//! leaves what was there before.
 
 use std::{
     fs::{self, File},

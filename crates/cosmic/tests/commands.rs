@@ -1,5 +1,5 @@
-//! The commands that need no AWS, as a user types them. `cosmic run` and `cosmic logs` are tested against the local stack,
-//! in infra/tests.
+//! The commands that need no AWS, as a user types them. `cosmic run` and `cosmic logs` are tested against the local
+//! stack, in infra/tests.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,6 +1,6 @@
 //! Prints how far each kind of layer is from the processor's peak, on one thread and each instruction set that the
-//! processor has: `layers MODEL`. With `--json`, it prints one JSON object for the instruction set that the engine uses,
-//! for `scripts/bench.sh`.
+//! processor has: `layers MODEL`. With `--json`, it prints one JSON object for the instruction set that the engine
+//! uses, for `scripts/bench.sh`.
 
 use astromae::Model;
 use engine_native::{

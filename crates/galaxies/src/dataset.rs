@@ -97,8 +97,8 @@ impl<R: RangeRead> Dataset<R> {
         if let Some(redshifts) = &redshifts {
             check_shape("redshifts", redshifts, &[&[rows], &[rows, 1]])?;
         }
-        // Every image has bytes of its own, or a small file could promise any number of rows. Magnitudes and redshifts of
-        // many rows may lie in one place.
+        // Every image has bytes of its own, or a small file could promise any number of rows. Magnitudes and redshifts
+        // of many rows may lie in one place.
         if !images.fits_its_storage() {
             return Err(Error::Shape {
                 file: file.name().to_owned(),
@@ -116,8 +116,8 @@ impl<R: RangeRead> Dataset<R> {
         })
     }
 
-    /// What the file holds beside images, magnitudes and redshifts, and what is not read: keys of a dictionary, and tensors
-    /// of a tuple by their place. At most 20 are named.
+    /// What the file holds beside images, magnitudes and redshifts, and what is not read: keys of a dictionary, and
+    /// tensors of a tuple by their place. At most 20 are named.
     pub fn unused(&self) -> &[String] {
         &self.unused
     }
@@ -147,8 +147,8 @@ impl<R: RangeRead> Dataset<R> {
     /// Reads consecutive galaxies; needs memory for these and no others.
     ///
     /// Who reads all rows in order, from 0 on and each range behind the last one, has the file's bytes checked against
-    /// the checksums of its archive by the read that ends with the last row. What earlier reads gave is not to be believed
-    /// before that. Starting again with row 0 starts the check again.
+    /// the checksums of its archive by the read that ends with the last row. What earlier reads gave is not to be
+    /// believed before that. Starting again with row 0 starts the check again.
     ///
     /// # Errors
     /// [`torch_file::FormatError::Checksum`] for the last row where any byte was not the right one,
@@ -163,8 +163,8 @@ impl<R: RangeRead> Dataset<R> {
         Ok(Galaxies { images, magnitudes, redshifts })
     }
 
-    /// Reads the magnitudes of consecutive galaxies, `[n, 5]`, in the f64 that [`DatasetWriter`](crate::DatasetWriter) writes;
-    /// networks take f32.
+    /// Reads the magnitudes of consecutive galaxies, `[n, 5]`, in the f64 that [`DatasetWriter`](crate::DatasetWriter)
+    /// writes; networks take f32.
     ///
     /// # Errors
     /// Those of [`Dataset::read`].
@@ -192,8 +192,8 @@ struct Found<'a> {
 /// The most names that are listed.
 const MAX_NAMES: usize = 20;
 
-/// Images, magnitudes and redshifts, where the object is of a form that has them. The error says what it is instead, and how a
-/// data set is made of it.
+/// Images, magnitudes and redshifts, where the object is of a form that has them. The error says what it is instead,
+/// and how a data set is made of it.
 fn find_tensors(root: Value<'_>) -> Result<Found<'_>, String> {
     let holder = match root.class() {
         Some((_, "TensorDataset")) => root.state().and_then(|state| state.get("tensors")).unwrap_or(root),

@@ -6,8 +6,9 @@
 //! | magnitudes | `[n, 5]` | of the same bands |
 //! | redshifts | `[n]` or `[n, 1]` | spectroscopic, and optional, or `None`: NaN or infinite where the redshift of a galaxy is not known |
 //!
-//! The tensors come as a `TensorDataset`, tuple or list in this order, or as a dictionary under these names. Each may be of
-//! any floating-point type, and a NumPy array instead. What a file is, as bytes, is the business of [`torch_file`].
+//! The tensors come as a `TensorDataset`, tuple or list in this order, or as a dictionary under these names. Each may
+//! be of any floating-point type, and a NumPy array instead. What a file is, as bytes, is the business of
+//! [`torch_file`].
 #![warn(missing_docs)]
 
 mod dataset;

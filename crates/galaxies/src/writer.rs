@@ -17,8 +17,8 @@ pub enum Redshifts {
     None,
 }
 
-/// A data set that is being written, as a `TensorDataset` of images in f32, magnitudes in f64 and, where they are known,
-/// redshifts.
+/// A data set that is being written, as a `TensorDataset` of images in f32, magnitudes in f64 and, where they are
+/// known, redshifts.
 pub struct DatasetWriter {
     writer: TensorDatasetWriter,
     redshifts: Redshifts,
@@ -42,8 +42,8 @@ impl DatasetWriter {
     /// `[n]`.
     ///
     /// # Errors
-    /// [`WriteError::Rows`] where lengths do not fit each other or the number of rows, [`WriteError::Io`] where the disk
-    /// does not take them.
+    /// [`WriteError::Rows`] where lengths do not fit each other or the number of rows, [`WriteError::Io`] where the
+    /// disk does not take them.
     pub fn write(&mut self, images: &[f32], magnitudes: &[f64], redshifts: Option<&[f64]>) -> Result<(), WriteError> {
         let images: Vec<u8> = images.iter().flat_map(|value| value.to_le_bytes()).collect();
         let magnitudes: Vec<u8> = magnitudes.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -1,4 +1,5 @@
-//! Data sets that PyTorch wrote (`crates/torch-file/tests/fixtures/make.py`), read back, and data sets that are written.
+//! Data sets that PyTorch wrote (`crates/torch-file/tests/fixtures/make.py`), read back, and data sets that are
+//! written.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,6 +1,6 @@
 //! Time and peak memory of one rank, as the function runs it, for `scripts/bench.sh`:
-//! `rank FOLDER MODEL ENGINE BATCH_SIZE THREADS` plans the one partition of a local folder, runs its rank and prints the
-//! rank's record.
+//! `rank FOLDER MODEL ENGINE BATCH_SIZE THREADS` plans the one partition of a local folder, runs its rank and prints
+//! the rank's record.
 
 use std::{
     fs::{canonicalize, create_dir},

@@ -24,13 +24,15 @@ use tracing_subscriber::{
 /// Filter of the logs, as `RUST_LOG` has it: `info`, `pipeline=debug`.
 const LOG_FILTER: &str = "COSMIC_LOG";
 
-/// Describes the packaged model. It lies beside the model in the inference function's zip, and alone in the initializer's.
+/// Describes the packaged model. It lies beside the model in the inference function's zip, and alone in the
+/// initializer's.
 const MODEL_DESCRIPTION: &str = "model.json";
 
 /// Serves events for the life of the process.
 ///
 /// `span` makes the span around an event, whose fields stand in each of its log lines: it should hold `requestId`,
-/// `execution` and `rank`. Without them `cosmic logs` cannot tell whose line it is. `handler` is told when its time ends.
+/// `execution` and `rank`. Without them `cosmic logs` cannot tell whose line it is. `handler` is told when its time
+/// ends.
 pub async fn serve<E, A, F>(
     span: impl Fn(&E, &str) -> tracing::Span,
     handler: impl Fn(E, Deadline) -> F,

@@ -3,9 +3,9 @@
 //! Reading runs ahead of computing by one chunk, in a task of its own, so that there are at most three chunks in memory
 //! (one computed on, one waiting, one arriving, the last as it is in the file too) whatever the size of the files.
 //!
-//! The loop is where completeness is proved, for ranks and local runs alike: each input is either handed on, with exactly
-//! the rows it owes, or named as unreadable. The rows of a file are handed on once all of it was read, because only then
-//! its checksum is known; until then they wait, as some twenty bytes a galaxy.
+//! The loop is where completeness is proved, for ranks and local runs alike: each input is either handed on, with
+//! exactly the rows it owes, or named as unreadable. The rows of a file are handed on once all of it was read, because
+//! only then its checksum is known; until then they wait, as some twenty bytes a galaxy.
 
 use std::{ops::Range, sync::Arc, time::Instant};
 

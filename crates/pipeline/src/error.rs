@@ -5,8 +5,8 @@
 
 use crate::storage::{BoxError, StorageError};
 
-/// A failure with the key or field that caused it and what to do about it. What it says is completed by its causes: print
-/// it with [`explain`](crate::storage::explain).
+/// A failure with the key or field that caused it and what to do about it. What it says is completed by its causes:
+/// print it with [`explain`](crate::storage::explain).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The execution input is not one we can run.

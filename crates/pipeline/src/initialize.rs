@@ -1,7 +1,7 @@
 //! The first step: from the execution's input to a plan in the bucket.
 //!
-//! A result path belongs to a payload. The same payload again takes over what is finished; another one is refused, unless
-//! it overwrites; and while the execution that owns the path still runs, every other is refused.
+//! A result path belongs to a payload. The same payload again takes over what is finished; another one is refused,
+//! unless it overwrites; and while the execution that owns the path still runs, every other is refused.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -108,8 +108,8 @@ async fn admit(
     payload: &Payload,
     found: Option<&FoundPlan>,
 ) -> Result<String> {
-    // This is asked after the plan was read: an initializer whose execution was stopped, and that lives on, must not take the
-    // path over once its successor has ended.
+    // This is asked after the plan was read: an initializer whose execution was stopped, and that lives on, must not
+    // take the path over once its successor has ended.
     if executions.state(&owner.execution_arn).await? == ExecutionState::Ended {
         return Err(Error::ExecutionEnded { execution: owner.execution.clone() });
     }

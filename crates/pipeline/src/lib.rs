@@ -1,14 +1,15 @@
 //! A run: what it is asked to do ([`payload`]), how it is divided ([`plan`]), and its three steps.
 //!
 //! - [`initialize`]: from a payload to a plan in the bucket.
-//! - [`rank`]: one rank's share of the rows in, its part of the catalogue out, as one file. [`batch_loop`] is the loop in it.
+//! - [`rank`]: one rank's share of the rows in, its part of the catalogue out, as one file. [`batch_loop`] is the loop
+//!   in it.
 //! - [`summarize`]: from what the ranks have left to one catalogue, with metrics and a picture.
 //! - [`local_run`]: the same on one machine, without AWS.
 //!
 //! Data flows one way: payload → plan → ranks → catalogue → results. The steps do not know each other: they meet in
 //! [`run_files`], the files of a run, and [`events`], what the state machine hands them. They reach files through
-//! [`storage::ObjectStore`] alone. The crate knows the `Engine` trait but no engine, so that the functions that only plan
-//! and merge do not carry one.
+//! [`storage::ObjectStore`] alone. The crate knows the `Engine` trait but no engine, so that the functions that only
+//! plan and merge do not carry one.
 
 pub mod batch_loop;
 pub mod deadline;

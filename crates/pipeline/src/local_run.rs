@@ -57,8 +57,8 @@ impl LocalRun<'_> {
     /// A file that cannot be listed or read is left out and named in [`Results::missing`].
     ///
     /// # Errors
-    /// Where no file can be read, the reason of the first; else whatever stops predicting or writing. The folder is then
-    /// as it was.
+    /// Where no file can be read, the reason of the first; else whatever stops predicting or writing. The folder is
+    /// then as it was.
     pub async fn run(
         &self,
         partitions: Partitions,

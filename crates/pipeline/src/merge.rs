@@ -1,7 +1,7 @@
 //! What ranks have left becomes one catalogue, proved row by row against the plan.
 //!
-//! What a rank has left counts only if its rows are exactly those of the rank's share, in order, each with a redshift or a
-//! flag that says why it has none; files that the rank could not read are named instead.
+//! What a rank has left counts only if its rows are exactly those of the rank's share, in order, each with a redshift
+//! or a flag that says why it has none; files that the rank could not read are named instead.
 
 use std::collections::{BTreeMap, VecDeque};
 

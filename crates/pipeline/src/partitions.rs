@@ -20,8 +20,8 @@ fn has_ending(key: &str, ending: &str) -> bool {
     at.and_then(|at| key.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
 }
 
-/// Whether a file, or a folder that it is in, is hidden: `._1.pt` of macOS, `.ipynb_checkpoints`, `.Trash-1000`. `name` is
-/// what follows the folder that was asked for, which may itself be hidden.
+/// Whether a file, or a folder that it is in, is hidden: `._1.pt` of macOS, `.ipynb_checkpoints`, `.Trash-1000`. `name`
+/// is what follows the folder that was asked for, which may itself be hidden.
 fn is_hidden(name: &str) -> bool {
     name.split('/').any(|part| part.starts_with('.'))
 }
@@ -33,8 +33,8 @@ fn is_interrupted_write(name: &str) -> bool {
     name.split('/').any(|part| part.starts_with(WRITING))
 }
 
-/// Whether what cannot be read may be, or hold, a partition. A folder's name may have any form, and so has that of a link
-/// to one; other endings than a partition's are those of other files.
+/// Whether what cannot be read may be, or hold, a partition. A folder's name may have any form, and so has that of a
+/// link to one; other endings than a partition's are those of other files.
 fn may_be_partition(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);
     is_partition(file) || !file.trim_start_matches('.').contains('.')
@@ -49,8 +49,8 @@ pub struct Partitions {
     pub unreadable: Vec<Unreadable>,
 }
 
-/// All that a run would read under a folder, which may be nothing; `folder` ends in a slash or is empty. What is left out
-/// is said in warnings.
+/// All that a run would read under a folder, which may be nothing; `folder` ends in a slash or is empty. What is left
+/// out is said in warnings.
 ///
 /// # Errors
 /// Those of [`ObjectStore::list`].
@@ -124,8 +124,8 @@ pub async fn list_partitions(store: &Arc<dyn ObjectStore>, folder: &str, limit: 
     }
 }
 
-/// Opens a planned file, and checks that it has the planned number of rows. A file that is not what it should be is read
-/// once more before that is believed of it, because what arrived may not be what is stored.
+/// Opens a planned file, and checks that it has the planned number of rows. A file that is not what it should be is
+/// read once more before that is believed of it, because what arrived may not be what is stored.
 ///
 /// # Errors
 /// [`Error::BadPartition`] where it has not, or is no data set; [`Error::Storage`] where it cannot be read.

@@ -2,8 +2,8 @@
 //!
 //! The published system's field names work, so its payloads run unchanged; numbers may come as strings, as theirs
 //! do, or as `512.0`, as tools write them that know but one kind of number. A field we do not know is an error with the
-//! nearest name we do know, because a typing error in an optional field would otherwise silently give another run than the
-//! one that was meant.
+//! nearest name we do know, because a typing error in an optional field would otherwise silently give another run than
+//! the one that was meant.
 
 use std::ops::RangeInclusive;
 
@@ -223,7 +223,8 @@ pub fn is_text(name: &str) -> bool {
     ["bucket", "prefix", "data_bucket", "data_prefix", "model", "result_path", "engine"].contains(&name)
 }
 
-/// Whether S3 could have a bucket of this name. Old buckets have longer names and more characters than new ones may have.
+/// Whether S3 could have a bucket of this name. Old buckets have longer names and more characters than new ones may
+/// have.
 pub fn is_bucket_name(name: &str) -> bool {
     let characters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     (1..=255).contains(&name.len())

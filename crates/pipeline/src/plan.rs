@@ -61,8 +61,8 @@ pub struct Owner {
     pub execution_arn: String,
 }
 
-/// What is to be done, and who asked for it. Its size does not depend on the number of files, which are listed in a file
-/// of their own.
+/// What is to be done, and who asked for it. Its size does not depend on the number of files, which are listed in a
+/// file of their own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Hash over what determines the catalogue: see [`Plan::new`].

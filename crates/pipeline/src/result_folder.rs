@@ -1,5 +1,5 @@
-//! A folder of this machine that results are put into, all or none: they are written into a hidden folder in it, and moved
-//! to their places once they are whole, so that older results stay until then.
+//! A folder of this machine that results are put into, all or none: they are written into a hidden folder in it, and
+//! moved to their places once they are whole, so that older results stay until then.
 
 use std::{
     fs::{File, TryLockError},

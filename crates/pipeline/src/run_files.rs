@@ -13,9 +13,10 @@
 //! Local inference writes the results under the same names.
 //!
 //! Functions that were given up as dead may still be alive, and write late. Two rules keep them from doing harm. What a
-//! rank leaves is named by a hash of what determines it, so that a late rank writes what is there already or what nobody
-//! looks at. Everything else is written by [`RunFiles::write_own`], which replaces only what it saw before it made sure
-//! that the result path is still its own: whoever takes the path over afterwards, and writes, is never overwritten.
+//! rank leaves is named by a hash of what determines it, so that a late rank writes what is there already or what
+//! nobody looks at. Everything else is written by [`RunFiles::write_own`], which replaces only what it saw before it
+//! made sure that the result path is still its own: whoever takes the path over afterwards, and writes, is never
+//! overwritten.
 
 mod combined;
 mod record;
@@ -66,7 +67,8 @@ pub(crate) const ATTEMPTS: usize = 10;
 /// The key of the last line of the list of files, which is the stamp of the claim that it was written under.
 const CLAIMED_AT: &str = "claimed_at";
 
-/// The files under one result path. Its methods fail where storage does, and where a file is not what this version writes.
+/// The files under one result path. Its methods fail where storage does, and where a file is not what this version
+/// writes.
 #[derive(Debug, Clone)]
 pub struct RunFiles {
     store: Arc<dyn ObjectStore>,
@@ -198,7 +200,8 @@ impl RunFiles {
     /// another step was faster: look again.
     ///
     /// # Errors
-    /// [`Error::PlanMismatch`] where a later step, or a later attempt of this one, has claimed the path for the execution.
+    /// [`Error::PlanMismatch`] where a later step, or a later attempt of this one, has claimed the path for the
+    /// execution.
     pub async fn claim(&self, plan: Plan, claimant: Claimant, found: Option<&FoundPlan>) -> Result<Option<Claim>> {
         let owner = plan.owner.clone();
         if found.is_some_and(|found| found.plan.owner == owner && found.claimed_by > claimant) {
@@ -226,7 +229,8 @@ impl RunFiles {
     pub async fn write_own(&self, claim: &Claim, name: &str, bytes: Bytes) -> Result<ObjectInfo> {
         let key = self.key(name);
         for _ in 0..ATTEMPTS {
-            // The order matters: a successor can only have written after the check, and what it wrote is not what was seen.
+            // The order matters: a successor can only have written after the check, and what it wrote is not what was
+            // seen.
             let seen = if_present(self.store.head(&key).await)?;
             self.check(claim).await?;
             if let Some(written) = self.store.put(&key, bytes.clone(), Write::over(seen.as_ref())).await? {
@@ -290,8 +294,8 @@ impl RunFiles {
         Ok(found)
     }
 
-    /// Finds what ranks and map runs have left so far: the keys that an overwriting run deletes once the path is its own.
-    /// No name but those that a run of this path itself gives is among them.
+    /// Finds what ranks and map runs have left so far: the keys that an overwriting run deletes once the path is its
+    /// own. No name but those that a run of this path itself gives is among them.
     pub async fn find_leftovers(&self) -> Result<Vec<Leftover>> {
         let mut leftovers = Vec::new();
         let (ranks, map) = (self.key(RANKS), self.key(MAP));

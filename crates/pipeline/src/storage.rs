@@ -1,9 +1,9 @@
 //! Where files lie: S3, or a local folder with the same keys.
 //!
-//! There is one trait with two implementations, and one conformance suite (`tests/storage.rs`) over a folder and over S3's
-//! protocol; `tests/storage_faults.rs` has an S3 that misbehaves. Why not the `object_store` crate: the functions need
-//! `aws-sdk-s3` anyway (credentials, signing and endpoint settings are then those of all AWS tools), and a handful of
-//! operations do not pay for a second client.
+//! There is one trait with two implementations, and one conformance suite (`tests/storage.rs`) over a folder and over
+//! S3's protocol; `tests/storage_faults.rs` has an S3 that misbehaves. Why not the `object_store` crate: the functions
+//! need `aws-sdk-s3` anyway (credentials, signing and endpoint settings are then those of all AWS tools), and a handful
+//! of operations do not pay for a second client.
 
 mod error;
 mod limits;

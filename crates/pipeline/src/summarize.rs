@@ -1,5 +1,5 @@
-//! The last step: what ranks have left becomes one catalogue, proved complete against the plan, or what is missing gets a
-//! name.
+//! The last step: what ranks have left becomes one catalogue, proved complete against the plan, or what is missing gets
+//! a name.
 
 use std::time::Instant;
 
@@ -27,8 +27,8 @@ const REASONS_SHOWN: usize = 5;
 /// Merges what the ranks of an execution left, and reports.
 ///
 /// # Errors
-/// Storage failures, and a result path that another run has taken: then nothing of the other's is touched. Missing ranks
-/// are no error: the answer and Results.json say so.
+/// Storage failures, and a result path that another run has taken: then nothing of the other's is touched. Missing
+/// ranks are no error: the answer and Results.json say so.
 pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::time::SystemTime) -> Result<Summary> {
     let started = Instant::now();
     let run_files = RunFiles::new(stores.bucket(&event.bucket), &event.result_path);

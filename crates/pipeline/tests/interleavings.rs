@@ -1,10 +1,11 @@
-//! Executions that get into each other's way: over a store in memory, a scheduler with a seed decides which of all storage
-//! operations that are under way happens next. Executions are stopped while their functions live on, functions run twice,
-//! ranks are lost, operations stall for as long as a whole run takes, payloads and overwriting differ. The last execution runs undisturbed but for what the others still
-//! have under way, and at the end the results must be its own, whole, and say so.
+//! Executions that get into each other's way: over a store in memory, a scheduler with a seed decides which of all
+//! storage operations that are under way happens next. Executions are stopped while their functions live on, functions
+//! run twice, ranks are lost, operations stall for as long as a whole run takes, payloads and overwriting differ. The
+//! last execution runs undisturbed but for what the others still have under way, and at the end the results must be its
+//! own, whole, and say so.
 //!
-//! `COSMIC_SEEDS=0..1000 cargo test --release -p pipeline --test interleavings -- --nocapture` runs a thousand schedules,
-//! and `COSMIC_SEEDS=7..8` one of them again.
+//! `COSMIC_SEEDS=0..1000 cargo test --release -p pipeline --test interleavings -- --nocapture` runs a thousand
+//! schedules, and `COSMIC_SEEDS=7..8` one of them again.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 

@@ -1,5 +1,5 @@
-//! Whole runs on a folder instead of S3: initialize, each rank, summarize. The network is a formula, so that every value
-//! of a catalogue is known; everything else is what runs on Lambda.
+//! Whole runs on a folder instead of S3: initialize, each rank, summarize. The network is a formula, so that every
+//! value of a catalogue is known; everything else is what runs on Lambda.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -11,7 +11,8 @@ use plotters::{
 
 use crate::stamp::SIDE;
 
-/// Bands of red, green and blue, and what their fluxes (nanomaggies per pixel) are multiplied by: a spiral becomes white.
+/// Bands of red, green and blue, and what their fluxes (nanomaggies per pixel) are multiplied by: a spiral becomes
+/// white.
 const CHANNELS: [(usize, f64); 3] = [(3, 1.0), (2, 1.4), (1, 2.5)];
 /// The stretch is logarithmic above about one over this, in nanomaggies per pixel.
 const SOFTENING: f64 = 10.0;

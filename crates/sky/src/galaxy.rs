@@ -6,8 +6,8 @@ use crate::{conditions::Conditions, magnitudes::Magnitudes};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Galaxy {
     pub object: Object,
-    /// `[5, 32, 32]`: u g r i z, rows, pixels of 0.396″; nanomaggies per pixel, sky subtracted, Galactic reddening left
-    /// in.
+    /// `[5, 32, 32]`: u g r i z, rows, pixels of 0.396″; nanomaggies per pixel, sky subtracted, Galactic reddening
+    /// left in.
     pub images: Vec<f32>,
 }
 

@@ -1,5 +1,5 @@
-//! The sky against one that is simulated in NumPy (`statistics/make.py`), with its own code and random numbers and the crate's
-//! constants and tables: population, colours and pixels.
+//! The sky against one that is simulated in NumPy (`statistics/make.py`), with its own code and random numbers and the
+//! crate's constants and tables: population, colours and pixels.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

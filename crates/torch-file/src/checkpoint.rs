@@ -11,8 +11,8 @@ use crate::{
 const MAX_DEPTH: usize = 64;
 /// Dictionaries around a network are nested at most so deep.
 const MAX_DICTIONARIES: usize = 3;
-/// What the names and tensors of a network may take, in bytes. The same module may stand under many names, each of which is
-/// one more, so this also bounds the time it takes to collect them.
+/// What the names and tensors of a network may take, in bytes. The same module may stand under many names, each of
+/// which is one more, so this also bounds the time it takes to collect them.
 const MAX_HELD: usize = 64 << 20;
 /// What a tensor or an attribute takes beside its name.
 const ENTRY: usize = 256;
@@ -83,8 +83,8 @@ pub fn without_wrappers<T>(named: BTreeMap<String, T>) -> BTreeMap<String, T> {
 }
 
 impl Checkpoint {
-    /// The network in an open file: a module or a state dict, wrapped or not, alone or in a dictionary under one of the keys
-    /// that training scripts use.
+    /// The network in an open file: a module or a state dict, wrapped or not, alone or in a dictionary under one of the
+    /// keys that training scripts use.
     ///
     /// # Errors
     /// [`FormatError::Content`] where the file holds something else.

@@ -6,11 +6,11 @@ use crc32fast::Hasher;
 
 use crate::{error::FormatError, zip::Member};
 
-/// Sees the ranges of a member as they are read, and knows at its end whether all of them together have the checksum that
-/// the archive gives it.
+/// Sees the ranges of a member as they are read, and knows at its end whether all of them together have the checksum
+/// that the archive gives it.
 ///
-/// It follows the ranges that lie one behind the other from the member's first byte. A reader of some rows in the middle
-/// never comes to the end, and one that starts again starts it again: so it needs to be told nothing.
+/// It follows the ranges that lie one behind the other from the member's first byte. A reader of some rows in the
+/// middle never comes to the end, and one that starts again starts it again: so it needs to be told nothing.
 pub(crate) struct RunningChecksum {
     member: Member,
     expected: u32,

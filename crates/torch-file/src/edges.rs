@@ -1,9 +1,9 @@
 //! A file's head and tail, read at once when it is opened.
 //!
 //! A torch.save file describes itself at both ends: the zip form has its pickle and the first members' headers at its
-//! head, the directory and the last members' headers at its tail; the legacy form has its pickles at its head. On object
-//! storage a request's latency outweighs the transfer of 64 KiB, so two requests at the same time take the place of about
-//! nine small ones in a row.
+//! head, the directory and the last members' headers at its tail; the legacy form has its pickles at its head. On
+//! object storage a request's latency outweighs the transfer of 64 KiB, so two requests at the same time take the place
+//! of about nine small ones in a row.
 
 use std::ops::Range;
 

@@ -33,8 +33,8 @@ pub enum Error<E: std::error::Error + 'static> {
     Format(#[from] FormatError),
 }
 
-/// What is wrong with the contents of a file. `file` is its path or key in each variant. Names and texts that come from the
-/// file itself are printed as [`Printable`] has them.
+/// What is wrong with the contents of a file. `file` is its path or key in each variant. Names and texts that come from
+/// the file itself are printed as [`Printable`] has them.
 #[expect(missing_docs, reason = "the messages say what the fields are")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -42,8 +42,8 @@ pub struct TorchFile<R> {
 }
 
 impl<R: RangeRead> TorchFile<R> {
-    /// Reads a file's object, with its tensors as references. A file whose description lies within 64 KiB of its ends, as
-    /// that of every data set does, takes two reads at the same time.
+    /// Reads a file's object, with its tensors as references. A file whose description lies within 64 KiB of its ends,
+    /// as that of every data set does, takes two reads at the same time.
     ///
     /// # Errors
     /// [`Error::Read`] where the reader fails, and a [`FormatError`] for each malformation.

@@ -13,14 +13,15 @@ use crate::{
     value::{Node, Pickle},
 };
 
-/// torch's magic number, the integer that the first pickle of a legacy file holds: 0x1950a86a20f9469cfc6c, in the bytes of
-/// protocol 2 and later, and in the digits of protocols 0 and 1.
+/// torch's magic number, the integer that the first pickle of a legacy file holds: 0x1950a86a20f9469cfc6c, in the bytes
+/// of protocol 2 and later, and in the digits of protocols 0 and 1.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const MAGIC_DIGITS: &[u8] = b"L119547037146038801333356L\n.";
 const PROTOCOL: i64 = 1001;
 /// A file has at most this many storages.
 const MAX_STORAGES: usize = 100_000;
-/// The bytes that the values of the pickles around the object may take, of which that of the storage keys is the largest.
+/// The bytes that the values of the pickles around the object may take, of which that of the storage keys is the
+/// largest.
 const MAX_SMALL: usize = 16 << 20;
 /// Bytes in front of a storage: its number of elements.
 const COUNT: u64 = 8;

@@ -7,8 +7,8 @@
 //! checked against the archive's checksum where all of them are read, and each malformation is a [`FormatError`] of its
 //! own.
 //!
-//! The crate reads byte ranges ([`RangeRead`]), so a few rows of a file of gigabytes in S3 cost a few small requests, and
-//! memory for those rows.
+//! The crate reads byte ranges ([`RangeRead`]), so a few rows of a file of gigabytes in S3 cost a few small requests,
+//! and memory for those rows.
 //!
 //! - [`TorchFile`]: the object of a file, as [`Value`]s.
 //! - [`StoredTensor`]: one of its tensors, read whole or by rows.

@@ -1,8 +1,8 @@
 //! What the machine for pickles works on: the bytes, the values, the stack, the marks and the memo.
 //!
 //! A small pickle can ask for much memory, by copying what it has built again and again. So everything that is built is
-//! counted in bytes, and not more of it than [`MAX_HELD`]; and since nothing is done that is not counted or does not use
-//! up bytes of the pickle, time is bounded with it.
+//! counted in bytes, and not more of it than [`MAX_HELD`]; and since nothing is done that is not counted or does not
+//! use up bytes of the pickle, time is bounded with it.
 
 use std::ops::Range;
 

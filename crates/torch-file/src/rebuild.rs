@@ -157,8 +157,8 @@ pub(crate) fn persistent(arena: &Arena, id: Id) -> Result<Rebuilt, String> {
 }
 
 /// What a persistent id of protocol 0 names, which is what Python prints of the tuple:
-/// `('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 6)`, or with `None` for a view at its end. `torch.load` does not
-/// read what `torch.save` writes there, but nothing is missing.
+/// `('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 6)`, or with `None` for a view at its end. `torch.load` does
+/// not read what `torch.save` writes there, but nothing is missing.
 pub(crate) fn persistent_text(printed: &str) -> Result<Rebuilt, String> {
     let refused = || format!("the persistent id {}", Printable(printed));
     let parts: Vec<&str> =
@@ -186,8 +186,8 @@ fn tensor(arena: &Arena, storage: Id, offset: Id, shape: Id, stride: Id) -> Resu
     TensorRef::new((**storage).clone(), arena.integer(offset, "offset")?, &shape, &stride)
 }
 
-/// Takes in the bits by which torch says that a tensor's values are not what its bytes say: `{"neg": True}`, say, of the
-/// imaginary part of a conjugate.
+/// Takes in the bits by which torch says that a tensor's values are not what its bytes say: `{"neg": True}`, say, of
+/// the imaginary part of a conjugate.
 fn set_bits(arena: &Arena, tensor: &mut TensorRef, bits: Id) -> Result<(), String> {
     let Node::Dict(entries) = arena.node(bits) else {
         return Ok(());

@@ -11,8 +11,8 @@ const SMALL_SPAN: u64 = 16_384;
 /// The strides of a tensor as a file gives them.
 ///
 /// # Errors
-/// A sentence that names a negative one. torch knows none; a file that has one was not written by it, and elements before
-/// the offset could lie in front of the storage.
+/// A sentence that names a negative one. torch knows none; a file that has one was not written by it, and elements
+/// before the offset could lie in front of the storage.
 pub(crate) fn checked(strides: &[i64]) -> Result<Vec<u64>, String> {
     let check = |(dimension, stride): (usize, &i64)| {
         u64::try_from(*stride).map_err(|_| {

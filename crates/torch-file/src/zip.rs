@@ -188,8 +188,8 @@ impl Member {
         }
     }
 
-    /// Where the fixed part of the local header lies, whose lengths say where the payload starts: the padding that aligns
-    /// the payload is in it, and in no other place.
+    /// Where the fixed part of the local header lies, whose lengths say where the payload starts: the padding that
+    /// aligns the payload is in it, and in no other place.
     fn local_header(&self) -> Range<u64> {
         self.listed.header..self.listed.header + LOCAL_HEADER
     }

@@ -1,4 +1,5 @@
-//! The structures of a zip file whose members are stored, aligned and possibly larger than 4 GiB, as torch.save writes them.
+//! The structures of a zip file whose members are stored, aligned and possibly larger than 4 GiB, as torch.save writes
+//! them.
 
 use crc32fast::Hasher;
 

@@ -1,5 +1,5 @@
-//! Files that PyTorch wrote (`fixtures/make.py`), read back; and ways in which they can be broken. Data sets, and what can be
-//! wrong with them, are in the tests of the crate `galaxies`.
+//! Files that PyTorch wrote (`fixtures/make.py`), read back; and ways in which they can be broken. Data sets, and what
+//! can be wrong with them, are in the tests of the crate `galaxies`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -133,8 +133,8 @@ fn a_compiled_module_is_what_was_compiled() {
     assert_eq!(checkpoint.attributes["num_heads"], Attribute::Int(3));
 }
 
-/// NumPy 2 saves an array whose dimensions are in another order than its bytes as one of the bytes' order, with the order of
-/// its own.
+/// NumPy 2 saves an array whose dimensions are in another order than its bytes as one of the bytes' order, with the
+/// order of its own.
 #[test]
 fn an_array_of_turned_dimensions_is_turned_back() {
     let dtype = |pickle: Pickle| pickle.global("numpy", "dtype").text("f4").raw(b"\x89\x88\x87R");

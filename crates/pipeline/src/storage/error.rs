@@ -52,8 +52,8 @@ impl StorageError {
     }
 }
 
-/// An error with all its causes in one line. A cause that repeats what was said before is left out, as those of AWS's SDK
-/// often do.
+/// An error with all its causes in one line. A cause that repeats what was said before is left out, as those of AWS's
+/// SDK often do.
 pub fn explain(error: &(dyn Error + 'static)) -> String {
     let mut said = error.to_string();
     let mut cause = error.source();

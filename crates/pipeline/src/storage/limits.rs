@@ -1,8 +1,9 @@
 //! How long a request to S3 may take, and how often it is tried.
 //!
-//! The SDK's own retries end where the body of an answer begins, share one budget among all requests of a process, and stop
-//! for all of them when it is used up. Here one loop covers a request from its first byte to its last: each operation has its
-//! own attempts and its own deadline, so that a hang costs seconds, and a body goes on where it broke off.
+//! The SDK's own retries end where the body of an answer begins, share one budget among all requests of a process, and
+//! stop for all of them when it is used up. Here one loop covers a request from its first byte to its last: each
+//! operation has its own attempts and its own deadline, so that a hang costs seconds, and a body goes on where it broke
+//! off.
 
 use std::time::{Duration, Instant};
 
@@ -31,8 +32,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// S3 answers in 0.2 s, and in some seconds where it deletes a thousand keys. Ten attempts take 20 s of pauses, after
-    /// which S3 has made room for a prefix that it throttled.
+    /// S3 answers in 0.2 s, and in some seconds where it deletes a thousand keys. Ten attempts take 20 s of pauses,
+    /// after which S3 has made room for a prefix that it throttled.
     fn default() -> Self {
         Self {
             answer: Duration::from_secs(10),
@@ -53,7 +54,8 @@ impl Limits {
         Duration::from_millis(bytes.saturating_mul(1000) / self.slowest.max(1))
     }
 
-    /// The pause after so many attempts, half of it by chance, so that clients that failed together do not come back together.
+    /// The pause after so many attempts, half of it by chance, so that clients that failed together do not come back
+    /// together.
     fn pause(&self, attempts: u32) -> Duration {
         let doubled = self.first_pause.saturating_mul(1 << attempts.saturating_sub(1).min(16));
         doubled.min(self.longest_pause).mul_f64(0.5 + fastrand::f64())

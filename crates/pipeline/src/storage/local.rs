@@ -148,8 +148,8 @@ fn reason(error: &walkdir::Error) -> String {
     }
 }
 
-/// Writes beside `path` and moves into place what was written, so that a reader never sees half an object, nor finds one
-/// after a power cut.
+/// Writes beside `path` and moves into place what was written, so that a reader never sees half an object, nor finds
+/// one after a power cut.
 fn write_beside(
     path: &Path,
     write: &Condition,

@@ -94,8 +94,8 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// Exactly the bytes of `range`, if the object still has this ETag; else [`StorageError::Changed`].
     async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes, StorageError>;
 
-    /// Writes a whole object, and says what is there now. `None` says that nothing was written, because what was there is
-    /// not what `write` may replace. A write whose answer was lost counts as done.
+    /// Writes a whole object, and says what is there now. `None` says that nothing was written, because what was there
+    /// is not what `write` may replace. A write whose answer was lost counts as done.
     async fn put(&self, key: &str, bytes: Bytes, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError>;
 
     /// Writes a file of this machine as an object, in memory for a part of it.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-/// A name in which nothing can break a line, move the cursor or turn the direction of the text: such characters stand as
-/// `\u{1b}`.
+/// A name in which nothing can break a line, move the cursor or turn the direction of the text: such characters stand
+/// as `\u{1b}`.
 pub fn printable(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for character in name.chars() {

@@ -39,7 +39,8 @@ const CONNECT: Duration = Duration::from_secs(4);
 
 /// The standard AWS environment (profile, variables, role), with an endpoint that wins over it where one is given.
 ///
-/// Clients that are made of it give a request 30 s an attempt and 120 s in all; the one of S3 has [`Limits`] of its own.
+/// Clients that are made of it give a request 30 s an attempt and 120 s in all; the one of S3 has [`Limits`] of its
+/// own.
 pub async fn aws_config(endpoint_url: Option<&str>) -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder()
@@ -71,9 +72,9 @@ impl S3Store {
     /// The client for all buckets of an account. An endpoint that is not AWS's is addressed by path:
     /// `http://host/bucket/key`.
     ///
-    /// Time limits and retries of the SDK are off, but for connecting and for uploads that stall: [`Limits`] says what is in
-    /// their place. Checksums of answers are validated only where a request asks for it: ranges of objects have none, and
-    /// the SDK would warn of each.
+    /// Time limits and retries of the SDK are off, but for connecting and for uploads that stall: [`Limits`] says what
+    /// is in their place. Checksums of answers are validated only where a request asks for it: ranges of objects
+    /// have none, and the SDK would warn of each.
     pub fn client(config: &SdkConfig) -> Client {
         let path_style = config.endpoint_url().is_some()
             || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some()
@@ -121,7 +122,8 @@ impl S3Store {
         }
     }
 
-    /// Adds the bucket's region to the refusal of a region that the bucket is not in, where the refusal does not name it.
+    /// Adds the bucket's region to the refusal of a region that the bucket is not in, where the refusal does not name
+    /// it.
     async fn with_region(&self, place: Place<'_>, failure: Failure) -> Failure {
         match failure.error {
             StorageError::Refused { status, ref code, hint: Some(ref hint), .. } if hint == answer::ELSEWHERE => {
@@ -174,8 +176,8 @@ impl S3Store {
             .set_if_match(body.etag().map(str::to_owned))
             .set_range(body.range_header())
             .customize();
-        // The header alone, without the SDK's own validation: `body` sees to it, over all answers that the bytes come in, and
-        // the SDK would warn of each checksum that is one of parts.
+        // The header alone, without the SDK's own validation: `body` sees to it, over all answers that the bytes come
+        // in, and the SDK would warn of each checksum that is one of parts.
         let request = match body.asks_for_whole() {
             true => request.mutate_request(|request| {
                 request.headers_mut().insert("x-amz-checksum-mode", "ENABLED");

@@ -124,8 +124,8 @@ pub(super) fn of_reason(place: Place<'_>, reason: Reason, source: BoxError) -> F
     Failure { error, passing, status }
 }
 
-/// Whether the same request may be answered otherwise in a moment. 307 is that of a bucket so new that its name does not
-/// lead to its region yet; 409 says that another request to the same key is under way.
+/// Whether the same request may be answered otherwise in a moment. 307 is that of a bucket so new that its name does
+/// not lead to its region yet; 409 says that another request to the same key is under way.
 fn is_passing(code: Option<&str>, status: u16) -> bool {
     let throttled = code.is_some_and(|code| code == "SlowDown" || code.contains("Throttl"));
     throttled

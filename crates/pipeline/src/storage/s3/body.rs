@@ -168,8 +168,8 @@ impl PartialBody {
     /// Checks, at the end of an answer's body, that all bytes came and are those that were stored.
     ///
     /// # Errors
-    /// [`BodyError::BrokeOff`] where some are still to come, [`BodyError::Checksum`] where they are not those: nothing that
-    /// came is kept then.
+    /// [`BodyError::BrokeOff`] where some are still to come, [`BodyError::Checksum`] where they are not those: nothing
+    /// that came is kept then.
     pub(super) fn check_end(&mut self) -> Result<(), BodyError> {
         let (received, wanted) = (self.received(), self.wanted.unwrap_or_default());
         if received < wanted {
@@ -192,8 +192,8 @@ impl PartialBody {
     }
 }
 
-/// The checksum of a whole object in the head of an answer. One that ends in `-3` is of its three parts' checksums, which
-/// cannot be held against the bytes.
+/// The checksum of a whole object in the head of an answer. One that ends in `-3` is of its three parts' checksums,
+/// which cannot be held against the bytes.
 fn full_checksum(answer: &GetObjectOutput) -> Option<Checksum> {
     CHECKSUM_ALGORITHMS_IN_PRIORITY_ORDER.into_iter().find_map(|name| {
         let algorithm = ChecksumAlgorithm::from_str(name).ok()?;

@@ -1,5 +1,5 @@
-//! A page of a listing, held against what it says of itself. The parser of the SDK takes an answer whose end is missing for a
-//! shorter list, and a lost file would be a lost part of the catalogue.
+//! A page of a listing, held against what it says of itself. The parser of the SDK takes an answer whose end is missing
+//! for a shorter list, and a lost file would be a lost part of the catalogue.
 
 use std::borrow::Cow;
 
