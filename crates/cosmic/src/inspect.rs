@@ -125,6 +125,7 @@ async fn safetensors_content(reader: &ObjectReader) -> Result<Content> {
     struct Tensor {
         dtype: String,
         shape: Vec<u64>,
+        data_offsets: (u64, u64),
     }
     let start = reader.read(0..8).await?;
     let end = start.first_chunk().map_or(0, |length| u64::from_le_bytes(*length)).saturating_add(8);
@@ -133,6 +134,15 @@ async fn safetensors_content(reader: &ObjectReader) -> Result<Content> {
     }
     let header: Header = serde_json::from_slice(&reader.read(8..end).await?)
         .with_context(|| format!("{} is not a safetensors file", reader.name()))?;
+    let data = header.tensors.values().map(|tensor| tensor.data_offsets.1).max().unwrap_or(0);
+    let whole = end.saturating_add(data);
+    if whole != reader.size() {
+        bail!(
+            "{} has {} bytes, and its header speaks of {whole}: it is cut short, or not what was written",
+            reader.name(),
+            reader.size()
+        );
+    }
     let entry = |(name, tensor): (String, Tensor)| TensorEntry { name, dtype: tensor.dtype, shape: tensor.shape };
     let tensors: Vec<_> = header.tensors.into_iter().map(entry).collect();
     Ok(Content::Network {

@@ -36,6 +36,9 @@ impl Location {
             let store = Arc::new(S3Store::new(client, bucket));
             return Ok(Self { store, key: key.to_owned(), root: None });
         }
+        if text.is_empty() {
+            bail!("a path is empty");
+        }
         let path = Path::new(text);
         if path.is_dir() || text.ends_with('/') {
             return Ok(Self::local(path, String::new()));
@@ -85,6 +88,14 @@ impl Location {
         if is_partition(&self.key) {
             let file = PlannedFile::listed(self.store.head(&self.key).await?);
             return Ok(Partitions { files: vec![file], unreadable: Vec::new() });
+        }
+        // A folder of this machine is a store's root.
+        if let Some(path) = self.path().filter(|_| !self.key.is_empty()) {
+            let shown = printable(&path.display().to_string());
+            match path.symlink_metadata() {
+                Ok(_) => bail!("{shown} is no data set: it is no folder, and its name ends neither in .pt nor in .pth"),
+                Err(_) => bail!("{shown} does not exist: check the path"),
+            }
         }
         Ok(list_partitions(&self.store, &self.key, None).await?)
     }

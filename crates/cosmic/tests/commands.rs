@@ -144,6 +144,8 @@ fn what_infer_cannot_use_is_named() {
     for (data, model, named) in [
         (folder.path(), model.as_path(), "no .pt file"),
         (Path::new("/nowhere/1.pt"), &model, "/nowhere/1.pt"),
+        (Path::new("/nowhere/parts"), &model, "/nowhere/parts does not exist"),
+        (Path::new(env!("CARGO_MANIFEST_PATH")), &model, "no folder"),
         (&data, Path::new("/nowhere/model.pt"), "/nowhere/model.pt"),
         (&data, &data, "galaxies.pt"),
         (&model, &model, "module.pt"),
@@ -477,6 +479,16 @@ fn inspect_survives_shapes_that_lie_and_prints_no_control_characters() {
     let shown = done(&["inspect", text(&path)]);
     assert!(shown.contains("18446744073709551615 values") && shown.contains("not usable as AstroMAE"), "{shown}");
     assert!(!shown.contains('\u{1b}') && shown.contains("origin: \\u{1b}[2J"), "{shown}");
+
+    // More dimensions than a column is wide, and a file that was cut short.
+    let shape = vec!["1"; 22_000].join(",");
+    let header = format!(r#"{{"a":{{"dtype":"F32","shape":[{shape}],"data_offsets":[0,4]}}}}"#);
+    let whole = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), b"1234"].concat();
+    fs::write(&path, &whole).unwrap();
+    done(&["inspect", text(&path)]);
+    fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    let (code, _, stderr) = cosmic(&["inspect", text(&path)]);
+    assert!(code == 1 && stderr.contains("cut short"), "{stderr}");
 
     fs::write(&path, [&(1_u64 << 62).to_le_bytes()[..], b"{"].concat()).unwrap();
     let (code, _, stderr) = cosmic(&["inspect", text(&path)]);
