@@ -87,7 +87,8 @@ def run_schedule(sky: SimpleNamespace, seed: int, said: list[str]) -> Counter[st
         arns = [begin(sky, payload) for _ in range(2 if action == "twice" else 1)]
         payload.pop("overwrite", None)
         if action == "stop":
-            time.sleep(chance.random() * 2)
+            # The local stack cannot stop an execution that has not entered its first state.
+            time.sleep(0.5 + chance.random() * 2)
             sky.stack.client("stepfunctions").stop_execution(executionArn=arns[0])
         ended = [sky.cosmic.wait(arn) for arn in arns]
         totals += Counter(sky.stack.options()["happened"]) + Counter({action: 1})
