@@ -1,5 +1,8 @@
 //! What the fuzz targets share.
 
+#[path = "../../crates/torch-file/tests/written/mod.rs"]
+mod written;
+
 use std::convert::Infallible;
 
 use futures::FutureExt;
@@ -57,34 +60,5 @@ fn describe(value: Value<'_>, depth: usize) {
 
 /// A zip file of the members, as torch.save lays it out, with the right checksums: a fuzzer would never guess them.
 pub fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut file = Vec::new();
-    let mut directory = Vec::new();
-    for (name, bytes) in members {
-        let name = format!("a/{name}");
-        let header = file.len() as u32;
-        let mut common = vec![0, 8, 0, 0, 0, 0, 0x21, 0];
-        common.extend(crc32fast::hash(bytes).to_le_bytes());
-        common.extend((bytes.len() as u32).to_le_bytes());
-        common.extend((bytes.len() as u32).to_le_bytes());
-        common.extend((name.len() as u16).to_le_bytes());
-        common.extend([0, 0]);
-        file.extend(b"PK\x03\x04\x14\0");
-        file.extend(&common);
-        file.extend(name.as_bytes());
-        file.extend(*bytes);
-        directory.extend(b"PK\x01\x02\x14\0\x14\0");
-        directory.extend(&common);
-        directory.extend([0; 10]);
-        directory.extend(header.to_le_bytes());
-        directory.extend(name.as_bytes());
-    }
-    let start = file.len() as u32;
-    file.extend(&directory);
-    file.extend(b"PK\x05\x06\0\0\0\0");
-    file.extend((members.len() as u16).to_le_bytes());
-    file.extend((members.len() as u16).to_le_bytes());
-    file.extend((directory.len() as u32).to_le_bytes());
-    file.extend(start.to_le_bytes());
-    file.extend([0, 0]);
-    file
+    written::zip(members)
 }

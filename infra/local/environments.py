@@ -29,6 +29,7 @@ from pathlib import Path
 from moto.awslambda.models import LambdaFunction
 
 from options import Options
+from request_body import read_body
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 RESPONSE_LIMIT = 6 * 1024 * 1024 + 100
@@ -356,7 +357,7 @@ def runtime_api(environment: Environment) -> type[BaseHTTPRequestHandler]:
             )
 
         def do_POST(self) -> None:
-            body = self.body()
+            body = read_body(self)
             *_, identifier, verb = self.path.split("/")
             if (identifier, verb) == ("init", "error"):
                 environment.init_ms = (time.monotonic() - environment.started) * 1000
@@ -376,17 +377,6 @@ def runtime_api(environment: Environment) -> type[BaseHTTPRequestHandler]:
             except (ValueError, KeyError, TypeError):
                 kind = self.headers.get("Lambda-Runtime-Function-Error-Type", "Unhandled")
             return Answer(body, kind)
-
-        def body(self) -> bytes:
-            if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            pieces = []
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                pieces.append(self.rfile.read(size))
-                self.rfile.readline()
-            while self.rfile.readline().strip():
-                pass
-            return b"".join(pieces)
 
         def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
             self.send_response(status)

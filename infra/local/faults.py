@@ -28,6 +28,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 from options import Options
+from request_body import read_body
 
 REFUSALS = {
     "500": (500, "InternalError", "We encountered an internal error. Please try again."),
@@ -95,7 +96,7 @@ def handler(target: str, options: Options) -> type[BaseHTTPRequestHandler]:
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = forward
 
         def serve(self) -> None:
-            body = self.read_body()
+            body = read_body(self)
             fault, chance = self.drawn()
             if fault in REFUSALS:
                 return self.refuse(fault)
@@ -167,17 +168,6 @@ def handler(target: str, options: Options) -> type[BaseHTTPRequestHandler]:
                 # A list of objects is not a body that anybody keeps a checksum of.
                 return self.command == "GET" and "list-type=" not in self.path
             return fault is not None
-
-        def read_body(self) -> bytes:
-            if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            pieces = []
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                pieces.append(self.rfile.read(size))
-                self.rfile.readline()
-            while self.rfile.readline().strip():
-                pass
-            return b"".join(pieces)
 
         def refuse(self, fault: str) -> None:
             options.count(fault)

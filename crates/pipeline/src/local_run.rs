@@ -7,11 +7,12 @@ use catalogue::{CatalogueWriter, Comparison, ParquetError, Provenance};
 use futures::{StreamExt, stream};
 
 use crate::{
-    batch_loop::{BatchLoop, Input, OnStorageFailure, Output},
+    batch_loop::{BatchLoop, Output},
     error::Result,
     partitions::{self, Partitions},
     picture::draw,
     plan::PlannedFile,
+    read_ahead::{Input, OnStorageFailure},
     resource_usage,
     result_folder::ResultFolder,
     run_files::{

@@ -92,11 +92,12 @@ impl Merge {
     }
 
     /// Closes the catalogue, and draws up the results of the execution.
-    pub(crate) fn finish(mut self, plan: &Plan, execution: &str, wall_seconds: f64) -> Result<Merged> {
+    pub(crate) fn finish(mut self, plan: &Plan, wall_seconds: f64) -> Result<Merged> {
+        let execution = &plan.owner.execution;
         self.counts.compared = self.comparison.compared();
         let mut timings = Timings { wall_seconds, ..Timings::default() };
         let (mut own_rows, mut own_bytes) = (0, 0);
-        for run in self.ranks.iter().filter(|run| run.execution == execution) {
+        for run in self.ranks.iter().filter(|run| run.execution == *execution) {
             timings.add(run);
             own_rows += run.work.rows;
             own_bytes += run.work.bytes;
@@ -128,7 +129,7 @@ impl Merge {
             throughput,
             made_by,
             counts: self.counts,
-            execution: execution.to_owned(),
+            execution: execution.clone(),
             sha256,
             payload: Some(plan.payload.clone()),
         };

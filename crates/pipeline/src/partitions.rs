@@ -6,7 +6,8 @@ use galaxies::Dataset;
 
 use crate::{
     error::{Error, Result},
-    plan::{PlannedFile, natural_order},
+    natural_order::natural_order,
+    plan::PlannedFile,
     storage::{ObjectReader, ObjectStore, Unreadable, as_folder, printable},
 };
 

@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Instant};
 use catalogue::{CatalogueWriter, ParquetError, Provenance};
 
 use crate::{
-    batch_loop::{BatchLoop, Input, OnStorageFailure, Output},
+    batch_loop::{BatchLoop, Output},
     deadline::Deadline,
     engine_cache::EngineCache,
     error::{Error, Result},
     events::{RankAnswer, RankEvent, Task},
     plan::{Plan, PlannedFile, Share},
+    read_ahead::{Input, OnStorageFailure},
     resource_usage,
     run_files::{RankError, RankRun, RunFiles},
     storage::{ObjectInfo, Stores},

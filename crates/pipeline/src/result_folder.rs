@@ -1,5 +1,5 @@
-//! A folder of this machine that results are put into, all or none: they are written into a hidden folder in it, and
-//! moved to their places once they are whole, so that older results stay until then.
+//! A folder of this machine that results are put into: they are written into a hidden folder in it, and moved to their
+//! places once all of them are whole, so that older results stay until then.
 
 use std::{
     fs::{File, TryLockError},
@@ -37,13 +37,12 @@ impl ResultFolder {
         std::fs::create_dir_all(path).map_err(failed)?;
         let lock = File::open(path).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => {}
+            Ok(()) => remove_stale(path).map_err(failed)?,
             Err(TryLockError::WouldBlock) => return Err(Error::FolderBusy { folder: path.display().to_string() }),
             // Some network file systems have no locks: there the user takes care.
             Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(failed(error).into()),
         }
-        remove_stale(path).map_err(failed)?;
         let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(path).map_err(failed)?;
         Ok(Self { path: path.to_owned(), staging, _lock: lock })
     }

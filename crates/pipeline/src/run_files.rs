@@ -18,7 +18,9 @@
 //! made sure that the result path is still its own: whoever takes the path over afterwards, and writes, is never
 //! overwritten.
 
+mod claim;
 mod combined;
+mod names;
 mod record;
 mod results;
 
@@ -28,17 +30,23 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
 use crate::{
     error::{Error, Result},
     events::Task,
     plan::{Owner, Plan, PlannedFile},
+    run_files::{
+        claim::StampedPlan,
+        names::{is_map_record, rank_name, rank_object},
+    },
     storage::{Object, ObjectInfo, ObjectStore, StorageError, Write, as_folder, if_present},
 };
-use bytes::Bytes;
+pub use claim::{Claim, Claimant, FoundPlan, Step};
 pub use combined::combined_entry;
 pub use record::{RankObject, RankRun};
 pub use results::{Counts, Missing, Results, Throughput, Timings, sha256};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The merged catalogue.
 pub const CATALOGUE: &str = "predictions.parquet";
@@ -58,9 +66,6 @@ const TASKS: &str = "tasks.json";
 const RANKS: &str = "ranks/";
 /// Folder of Step Functions' records.
 const MAP: &str = "map/";
-const COMPLETE: &str = ".parquet";
-const INCOMPLETE: &str = ".incomplete.parquet";
-
 /// Writes of a file that may be lost to others before it is given up.
 pub(crate) const ATTEMPTS: usize = 10;
 
@@ -73,52 +78,6 @@ const CLAIMED_AT: &str = "claimed_at";
 pub struct RunFiles {
     store: Arc<dyn ObjectStore>,
     root: String,
-}
-
-/// Who has claimed a result path for an execution: a later step, or a later attempt of the same, goes before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Claimant {
-    pub step: Step,
-    /// How often the state machine has tried the step before.
-    pub attempt: u64,
-}
-
-/// A step that claims the result path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Step {
-    Initialize,
-    Summarize,
-}
-
-/// `plan.json` as it is stored. Its stamp sees to it that no two versions of it have the same ETag.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct StampedPlan {
-    claimed_by: Claimant,
-    /// Nanoseconds since 1970, as text: JSON's numbers do not hold them.
-    claimed_at: String,
-    #[serde(flatten)]
-    plan: Plan,
-}
-
-/// A plan that was found under a result path.
-#[derive(Debug)]
-pub struct FoundPlan {
-    pub plan: Plan,
-    pub claimed_by: Claimant,
-    /// How long ago.
-    pub age: Duration,
-    /// Its object: a claim replaces this one or fails.
-    pub info: ObjectInfo,
-}
-
-/// The proof that a result path is this step's: the plan.json that it wrote.
-#[derive(Debug)]
-pub struct Claim {
-    info: ObjectInfo,
-    owner: Owner,
-    /// When it was made: what is written under the claim and could otherwise be the bytes of another's has it in it.
-    pub(crate) stamp: String,
 }
 
 /// What ranks have left, by the hash in its name.
@@ -318,7 +277,7 @@ impl RunFiles {
     }
 
     fn rank_key(&self, hash: &str, complete: bool) -> String {
-        self.key(&format!("{RANKS}{hash}{}", if complete { COMPLETE } else { INCOMPLETE }))
+        self.key(&format!("{RANKS}{}", rank_name(hash, complete)))
     }
 
     /// Looks for what a rank has left when all of its files could be read.
@@ -330,10 +289,11 @@ impl RunFiles {
     pub async fn read_rank(&self, object: &ObjectInfo) -> Result<RankObject, RankError> {
         let bytes = self.store.get(&object.key).await?.bytes;
         let left = RankObject::parse(bytes).map_err(RankError::Unusable)?;
-        if object.key.ends_with(INCOMPLETE) != left.run.work.unreadable.is_empty() {
-            return Ok(left);
+        let complete = left.run.work.unreadable.is_empty();
+        match object.key.rsplit('/').next().and_then(rank_object) {
+            Some((_, named_complete)) if named_complete == complete => Ok(left),
+            _ => Err(RankError::Unusable("its name and its record differ in whether it is complete".into())),
         }
-        Err(RankError::Unusable("its name and its record differ in whether it is complete".into()))
     }
 
     /// Writes what a rank leaves. Where all of its files could be read it is written once, over nothing but `void`, an
@@ -384,27 +344,6 @@ impl From<StorageError> for RankError {
     }
 }
 
-/// The hash in the name of what a rank has left, and whether it is complete.
-fn rank_object(name: &str) -> Option<(&str, bool)> {
-    let (hash, complete) = match name.strip_suffix(INCOMPLETE) {
-        Some(hash) => (hash, false),
-        None => (name.strip_suffix(COMPLETE)?, true),
-    };
-    let is_hash = hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    is_hash.then_some((hash, complete))
-}
-
-/// Whether a name under `map/` is one that Step Functions gives: `<uuid>/manifest.json`, `<uuid>/FAILED_0.json`.
-fn is_map_record(name: &str) -> bool {
-    let Some((uuid, file)) = name.split_once('/') else { return false };
-    let is_uuid = uuid.len() == 36 && uuid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    let is_record = file.strip_suffix(".json").is_some_and(|stem| {
-        let numbered = ["SUCCEEDED_", "FAILED_", "PENDING_"].iter().find_map(|kind| stem.strip_prefix(kind));
-        stem == "manifest" || numbered.is_some_and(|number| number.parse::<u64>().is_ok())
-    });
-    is_uuid && is_record
-}
-
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -435,32 +374,4 @@ fn parse_lines(lines: &[u8]) -> Result<Vec<PlannedFile>, serde_json::Error> {
 /// A result as JSON.
 pub fn to_json(value: &impl Serialize) -> Result<Bytes> {
     serde_json::to_vec_pretty(value).map(Bytes::from).map_err(|error| Error::internal("failed to encode JSON", error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_that_a_run_gives_are_a_runs() {
-        let hash = "0123456789abcdef".repeat(4);
-        assert_eq!(rank_object(&format!("{hash}.parquet")), Some((hash.as_str(), true)));
-        assert_eq!(rank_object(&format!("{hash}.incomplete.parquet")), Some((hash.as_str(), false)));
-        let upper = hash.to_uppercase();
-        for name in
-            [format!("{hash}.json"), format!("x/{hash}.parquet"), format!("{upper}.parquet"), "a.parquet".into()]
-        {
-            assert_eq!(rank_object(&name), None, "{name}");
-        }
-        let uuid = "01234567-89ab-cdef-0123-456789abcdef";
-        assert!(is_map_record(&format!("{uuid}/manifest.json")) && is_map_record(&format!("{uuid}/FAILED_12.json")));
-        for name in [
-            "plan.json".into(),
-            "notes/manifest.json".into(),
-            format!("{uuid}/x/manifest.json"),
-            format!("{uuid}/FAILED_x.json"),
-        ] {
-            assert!(!is_map_record(&name), "{name}");
-        }
-    }
 }

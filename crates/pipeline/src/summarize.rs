@@ -63,7 +63,7 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
     tracing::info!(rows = merge.rows(), milliseconds = started.elapsed().as_millis() as u64, "merged");
 
     let wall_seconds = seconds_since(&event.start_time, now);
-    let Merged { results, missing_files, files } = merge.finish(&plan, &event.owner.execution, wall_seconds)?;
+    let Merged { results, missing_files, files } = merge.finish(&plan, wall_seconds)?;
     for warning in results.counts.warnings() {
         tracing::warn!("{warning}");
     }

@@ -1,0 +1,205 @@
+//! Reading ahead of the loop over batches: rows of files become chunks, in a task of its own.
+
+use std::{ops::Range, sync::Arc};
+
+use catalogue::{CatalogueRows, flags, plausible};
+use galaxies::{BANDS, Dataset, Galaxies, PIXELS};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::{
+    error::{Error, Result},
+    partitions,
+    plan::{PlannedFile, Slice},
+    storage::{ObjectReader, ObjectStore, explain},
+};
+
+/// Bytes that are fetched at a time where batches are smaller: below this, a request's latency costs more than its
+/// transfer.
+const CHUNK_BYTES: u64 = 8 << 20;
+
+/// The rows of a file that were predicted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRows {
+    pub key: String,
+    pub from: u64,
+    /// One past the last row.
+    pub to: u64,
+}
+
+/// A file, or a part of one, that is to be predicted.
+pub struct Input {
+    pub file: PlannedFile,
+    /// The rows; `None` is all of them, however many there are.
+    pub rows: Option<Range<u64>>,
+    /// The file, where it was opened already: no file is opened twice.
+    pub opened: Option<Dataset<ObjectReader>>,
+}
+
+impl Input {
+    /// A file that is opened when its turn comes.
+    pub fn planned(slice: &Slice<'_>) -> Self {
+        Self { file: slice.file.clone(), rows: slice.rows.clone(), opened: None }
+    }
+
+    /// The number of rows, where it is known before the file is opened.
+    pub(crate) fn planned_rows(&self) -> Option<u64> {
+        self.rows.as_ref().map(|rows| rows.end - rows.start).or(self.file.rows)
+    }
+}
+
+/// What becomes of a file that storage does not deliver, after all attempts of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStorageFailure {
+    /// The loop fails, because somebody will run it again.
+    Fail,
+    /// The file is named as unreadable.
+    LeaveOut,
+}
+
+/// What the reading task sends.
+pub(crate) enum Message {
+    /// A file was opened, and these of its rows follow. Where the same file has begun already, its rows come anew.
+    Begin(FileRows),
+    Chunk(Chunk),
+    /// The file that has begun is whole.
+    End,
+    /// The next file, or the one that has begun, cannot be read.
+    Unreadable(String, Error),
+}
+
+/// Consecutive rows of one file. Rows with flags are blank.
+pub(crate) struct Chunk {
+    pub(crate) file: String,
+    pub(crate) first_row: u64,
+    pub(crate) galaxies: Galaxies,
+    pub(crate) flags: Vec<u8>,
+    pub(crate) bytes: u64,
+}
+
+impl Chunk {
+    /// The catalogue's rows of a batch, from the engine's answer.
+    pub(crate) fn catalogue_rows(&self, batch: Range<usize>, z_phot: Vec<f32>) -> CatalogueRows {
+        let first_row = self.first_row + batch.start as u64;
+        let input_flags = self.flags[batch.clone()].iter();
+        let flags: Vec<u8> = input_flags.zip(&z_phot).map(|(input, z)| flags::of_prediction(*input, *z)).collect();
+        let z_spec = match &self.galaxies.redshifts {
+            Some(redshifts) => redshifts[batch].iter().map(|z| plausible::is_redshift(*z).then_some(*z)).collect(),
+            None => vec![None; flags.len()],
+        };
+        let z_phot = z_phot.into_iter().zip(&flags).map(|(z, flags)| (*flags == 0).then_some(z)).collect();
+        CatalogueRows { source_file: self.file.clone(), first_row, z_spec, z_phot, flags }
+    }
+
+    /// Rows of a batch whose redshift is finite and cannot be one. NaN and infinity say that none is known.
+    pub(crate) fn implausible_redshifts(&self, batch: Range<usize>) -> u64 {
+        let redshifts = self.galaxies.redshifts.as_ref().map_or(&[][..], |redshifts| &redshifts[batch]);
+        redshifts.iter().filter(|z| z.is_finite() && !plausible::is_redshift(**z)).count() as u64
+    }
+}
+
+/// The task that reads ahead.
+pub(crate) struct Reader {
+    store: Arc<dyn ObjectStore>,
+    batch_size: u64,
+    on_storage_failure: OnStorageFailure,
+    sender: mpsc::Sender<Message>,
+    /// What a file holds and nobody reads is said once, and not of each file.
+    said_unused: bool,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        batch_size: u64,
+        on_storage_failure: OnStorageFailure,
+        sender: mpsc::Sender<Message>,
+    ) -> Self {
+        Self { store, batch_size, on_storage_failure, sender, said_unused: false }
+    }
+
+    /// Sends all rows of the inputs, until they end or nobody listens any more.
+    pub(crate) async fn run(mut self, inputs: Vec<Input>) -> Result<()> {
+        for Input { file, rows, opened } in inputs {
+            let mut begun = false;
+            let outcome = match self.send_file(&file, rows.as_ref(), opened, &mut begun).await {
+                // What arrived may not be what is stored: the file is read once more before that is believed of it, as
+                // opening it does by itself.
+                Err(Error::BadPartition(reason)) if begun => {
+                    tracing::warn!(key = file.object.key, reason = explain(&*reason), "read once more");
+                    self.send_file(&file, rows.as_ref(), None, &mut begun).await
+                }
+                first => first,
+            };
+            let message = match outcome {
+                Ok(()) => Message::End,
+                Err(error) if error.is_permanent() || self.on_storage_failure == OnStorageFailure::LeaveOut => {
+                    Message::Unreadable(file.object.key, error)
+                }
+                Err(error) => return Err(error),
+            };
+            if self.sender.send(message).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the rows of one file. `begun` becomes true once it was opened.
+    async fn send_file(
+        &mut self,
+        file: &PlannedFile,
+        rows: Option<&Range<u64>>,
+        opened: Option<Dataset<ObjectReader>>,
+        begun: &mut bool,
+    ) -> Result<()> {
+        let dataset = match opened {
+            Some(dataset) => dataset,
+            None => partitions::open(&self.store, file).await?,
+        };
+        *begun = true;
+        let rows = rows.cloned().unwrap_or(0..dataset.rows());
+        let key = &file.object.key;
+        if !dataset.unused().is_empty() && !self.said_unused {
+            self.said_unused = true;
+            let unused = dataset.unused().join(", ");
+            tracing::warn!(key, unused, "files hold more than is read, which the catalogue will not have");
+        }
+        let begin = Message::Begin(FileRows { key: key.clone(), from: rows.start, to: rows.end });
+        if self.sender.send(begin).await.is_err() {
+            return Ok(());
+        }
+        let batches = (CHUNK_BYTES / (self.batch_size * dataset.bytes_per_row()).max(1)).max(1);
+        let step = batches * self.batch_size;
+        let mut from = rows.start;
+        while from < rows.end {
+            let to = rows.end.min(from + step);
+            let mut galaxies = dataset.read(from..to).await?;
+            let flags = blank_flagged(&mut galaxies);
+            let bytes = (to - from) * dataset.bytes_per_row();
+            let chunk = Chunk { file: key.clone(), first_row: from, galaxies, flags, bytes };
+            if self.sender.send(Message::Chunk(chunk)).await.is_err() {
+                return Ok(());
+            }
+            from = to;
+        }
+        Ok(())
+    }
+}
+
+/// The flags of the galaxies' input. Values of flagged ones become zero, so that nothing spreads from them in a batch.
+fn blank_flagged(galaxies: &mut Galaxies) -> Vec<u8> {
+    let images = galaxies.images.chunks_exact_mut(PIXELS);
+    let magnitudes = galaxies.magnitudes.chunks_exact_mut(BANDS);
+    images
+        .zip(magnitudes)
+        .map(|(image, magnitudes)| {
+            let flags = flags::of_input(image, magnitudes);
+            if flags != 0 {
+                image.fill(0.0);
+                magnitudes.fill(0.0);
+            }
+            flags
+        })
+        .collect()
+}
