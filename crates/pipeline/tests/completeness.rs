@@ -1,0 +1,129 @@
+//! The loop over batches hands on every row that it owes, or fails: whatever becomes of the reader that runs ahead of it.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{ops::Range, path::Path, sync::Arc};
+
+use astromae::{
+    Engine, EngineError,
+    engine::{BANDS, PIXELS},
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use galaxies::{DatasetWriter, Redshifts};
+use pipeline::{
+    Error,
+    batch_loop::{BatchLoop, Output, Work},
+    partitions::list_partitions,
+    plan::Slice,
+    read_ahead::{Input, OnStorageFailure},
+    storage::{Listing, LocalStore, Object, ObjectInfo, ObjectStore, StorageError, Write, explain},
+};
+
+/// z = first magnitude / 100.
+struct Formula;
+
+impl Engine for Formula {
+    fn name(&self) -> &'static str {
+        "formula"
+    }
+
+    fn description(&self) -> String {
+        "formula".into()
+    }
+
+    fn predict(&self, _: &[f32], magnitudes: &[f32]) -> Result<Vec<f32>, EngineError> {
+        Ok(magnitudes.chunks(BANDS).map(|magnitudes| magnitudes[0] / 100.0).collect())
+    }
+}
+
+/// A folder whose files panic from a byte on, where one is given.
+#[derive(Debug)]
+struct Panicking {
+    folder: LocalStore,
+    from: Option<u64>,
+}
+
+#[async_trait]
+impl ObjectStore for Panicking {
+    fn location(&self, key: &str) -> String {
+        self.folder.location(key)
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Listing, StorageError> {
+        self.folder.list(prefix).await
+    }
+
+    async fn head(&self, key: &str) -> Result<ObjectInfo, StorageError> {
+        self.folder.head(key).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Object, StorageError> {
+        self.folder.get(key).await
+    }
+
+    async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes, StorageError> {
+        // Opening a file reads its end, which is no row of it.
+        let row = range.end < object.size;
+        assert!(!(row && self.from.is_some_and(|from| range.start >= from)), "the reader panics");
+        self.folder.get_range(object, range).await
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError> {
+        self.folder.put(key, bytes, write).await
+    }
+
+    async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError> {
+        self.folder.put_file(key, file).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<(), StorageError> {
+        self.folder.delete(keys).await
+    }
+}
+
+const FILES: u64 = 2;
+const ROWS: u64 = 1000;
+
+/// Runs the loop over two files, and gives the rows that it handed on.
+async fn predict(from: Option<u64>) -> (Result<Work, Error>, usize) {
+    let folder = tempfile::tempdir().unwrap();
+    for file in 0..FILES {
+        let path = folder.path().join(format!("{file}.pt"));
+        let mut writer = DatasetWriter::create(path, ROWS, Redshifts::F32).unwrap();
+        for _ in 0..ROWS {
+            writer.write(&[0.0; PIXELS], &[19.0, 18.0, 17.0, 16.0, 15.0], Some(&[0.1])).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+    let store: Arc<dyn ObjectStore> = Arc::new(Panicking { folder: LocalStore::new(folder.path()), from });
+    let engine: Arc<dyn Engine> = Arc::new(Formula);
+    let files = list_partitions(&store, "", None).await.unwrap().files;
+    let inputs = files.iter().map(|file| Input::planned(&Slice { file, rows: None })).collect();
+    let on_storage_failure = OnStorageFailure::LeaveOut;
+    let batches = BatchLoop { store: &store, engine: &engine, batch_size: 64, deadline: None, on_storage_failure };
+    let mut handed_on = 0;
+    let outcome = batches
+        .run(inputs, |output| {
+            if let Output::Rows(rows) = output {
+                handed_on += rows.len();
+            }
+            Ok(())
+        })
+        .await;
+    (outcome, handed_on)
+}
+
+#[tokio::test]
+async fn a_reader_that_panics_is_not_the_end_of_the_data() {
+    let (whole, rows) = predict(None).await;
+    assert_eq!((whole.unwrap().rows, rows as u64), (FILES * ROWS, FILES * ROWS));
+
+    // In the second of the three chunks that a file comes in, and before its first row.
+    for from in [9 << 20, 1] {
+        let (outcome, rows) = predict(Some(from)).await;
+        let Err(error) = outcome else { panic!("{rows} rows came, and all seems well") };
+        assert_eq!((error.name(), rows), ("Internal", 0), "{}", explain(&error));
+        assert!(explain(&error).contains("the reader stopped"), "{}", explain(&error));
+    }
+}
