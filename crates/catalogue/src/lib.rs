@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 
 mod comparison;
+pub mod descriptions;
 pub mod flags;
 mod metrics;
 mod parquet_file;
