@@ -9,7 +9,8 @@
 //! | `flags` | uint8 | why there is none: the bits of [`Flag`] |
 //!
 //! What made the catalogue stands in the file's metadata under `cosmic.*` keys, and under `cosmic.flags`, as JSON, each
-//! flag by its name with its bit and meaning.
+//! flag by its name with its bit and meaning. Units and descriptions of the columns are there for astropy:
+//! [`descriptions`](crate::descriptions).
 
 use std::{io::Write, sync::Arc};
 
@@ -31,7 +32,12 @@ use parquet::{
 };
 use serde_json::{Value, json};
 
-use crate::{flags::Flag, provenance::Provenance, rows::CatalogueRows};
+use crate::{
+    descriptions::{TextLengths, astropy_metadata},
+    flags::Flag,
+    provenance::Provenance,
+    rows::CatalogueRows,
+};
 
 /// Rows read at a time.
 const ROWS_PER_BATCH: usize = 65_536;
@@ -72,6 +78,7 @@ fn schema() -> SchemaRef {
 pub struct CatalogueWriter<W: Write + Send> {
     writer: ArrowWriter<W>,
     rows: u64,
+    text_lengths: TextLengths,
 }
 
 impl<W: Write + Send> CatalogueWriter<W> {
@@ -84,7 +91,11 @@ impl<W: Write + Send> CatalogueWriter<W> {
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(format!("cosmic {}", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { writer: ArrowWriter::try_new(to, schema(), Some(properties))?, rows: 0 })
+        Ok(Self {
+            writer: ArrowWriter::try_new(to, schema(), Some(properties))?,
+            rows: 0,
+            text_lengths: TextLengths::default(),
+        })
     }
 
     /// Appends rows.
@@ -106,6 +117,7 @@ impl<W: Write + Send> CatalogueWriter<W> {
             ],
         )?;
         self.rows += count as u64;
+        self.text_lengths.add(&batch);
         self.writer.write(&batch)
     }
 
@@ -124,7 +136,8 @@ impl<W: Write + Send> CatalogueWriter<W> {
     /// # Errors
     /// What Parquet or the sink says.
     pub fn finish(mut self, made_by: &Provenance) -> Result<W, ParquetError> {
-        for entry in metadata(made_by) {
+        let made_by = metadata(made_by);
+        for entry in astropy_metadata(&schema(), &self.text_lengths, &made_by).into_iter().chain(made_by) {
             self.writer.append_key_value_metadata(entry);
         }
         self.writer.into_inner()
