@@ -7,12 +7,15 @@
 //! the header of an ECSV file as YAML, and the lengths of texts from entries `table::len::<column>`, without which it
 //! warns (`astropy/io/misc/parquet.py`, the same in its versions 6.1 to 8.0). It reads no file of which the YAML leaves a
 //! column out, so that all are listed. Nulls have no place there: they come as NaN, and those of texts as `None`.
+//!
+//! pyarrow, through which it reads, shows of a file's metadata only what stands in the Arrow schema that is stored among
+//! them as well. That is why [`described`] makes such a schema, which has to be stored at the end, when all texts were
+//! seen.
 
 use std::collections::BTreeMap;
 
 use arrow_array::{Array, RecordBatch, cast::AsArray};
-use arrow_schema::{DataType, Schema};
-use parquet::file::metadata::KeyValue;
+use arrow_schema::{DataType, Metadata, Schema};
 
 use crate::flags::Flag;
 
@@ -73,9 +76,9 @@ impl TextLengths {
     }
 }
 
-/// The entries of a Parquet file's metadata that astropy reads, of all columns of a catalogue. astropy reads no other
-/// entry, so that what made the catalogue is repeated here, and becomes the table's `meta`.
-pub fn astropy_metadata(schema: &Schema, lengths: &TextLengths, made_by: &[KeyValue]) -> Vec<KeyValue> {
+/// A catalogue's schema with what astropy reads of all its columns, and what made the catalogue, in its metadata. astropy
+/// makes the latter the table's `meta`.
+pub fn described(schema: &Schema, lengths: &TextLengths, made_by: &[(String, String)]) -> Schema {
     let columns: Vec<String> = schema
         .fields()
         .iter()
@@ -91,11 +94,11 @@ pub fn astropy_metadata(schema: &Schema, lengths: &TextLengths, made_by: &[KeyVa
             format!("- {}", mapping(entries.iter().map(|(key, text)| (*key, text.as_str()))))
         })
         .collect();
-    let meta = mapping(made_by.iter().filter_map(|entry| Some((entry.key.as_str(), entry.value.as_deref()?))));
+    let meta = mapping(made_by.iter().map(|(key, text)| (key.as_str(), text.as_str())));
     let yaml = format!("datatype:\n{}\nmeta: {meta}", columns.join("\n"));
     let lengths = lengths.0.iter().map(|(name, length)| (format!("table::len::{name}"), length.max(&1).to_string()));
-    let entries = lengths.chain([("table_meta_yaml".to_owned(), yaml)]);
-    entries.map(|(key, value)| KeyValue::new(key, value)).collect()
+    let entries = lengths.chain([("table_meta_yaml".to_owned(), yaml)]).chain(made_by.iter().cloned());
+    Schema::new_with_metadata(schema.fields().clone(), entries.collect::<Metadata>())
 }
 
 /// A type by its name in ECSV, which has vectors as texts with a subtype.
@@ -147,14 +150,11 @@ mod tests {
             Field::new("z_phot_q16", DataType::Float32, true),
             Field::new("z_phot_quality", DataType::UInt8, true),
         ]);
-        let entries = astropy_metadata(
-            &schema,
-            &TextLengths::default(),
-            &[KeyValue::new("cosmic.model".into(), "m.pt".to_owned())],
-        );
-        assert_eq!(entries.len(), 1);
+        let described = described(&schema, &TextLengths::default(), &[("cosmic.model".into(), "m.pt".into())]);
+        assert_eq!((described.fields(), described.metadata().len()), (schema.fields(), 2));
+        assert_eq!(described.metadata()["cosmic.model"], "m.pt");
         assert_eq!(
-            entries[0].value.as_deref().unwrap().lines().collect::<Vec<_>>(),
+            described.metadata()["table_meta_yaml"].lines().collect::<Vec<_>>(),
             [
                 "datatype:",
                 r#"- {"name": "source_file", "datatype": "string", "description": "key or path of the file that the galaxy is in"}"#,
@@ -173,15 +173,12 @@ mod tests {
             RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(StringArray::from(texts))]).unwrap()
         };
         let mut lengths = TextLengths::default();
-        let length = |lengths: &TextLengths| {
-            let entry = astropy_metadata(&schema, lengths, &[]).swap_remove(0);
-            (entry.key, entry.value.unwrap())
-        };
+        let length = |lengths: &TextLengths| described(&schema, lengths, &[]).metadata()["table::len::a"].clone();
         lengths.add(&batch(vec![]));
-        assert_eq!(length(&lengths), ("table::len::a".to_owned(), "1".to_owned()));
+        assert_eq!(length(&lengths), "1");
         lengths.add(&batch(vec![None, Some("é")]));
-        assert_eq!(length(&lengths).1, "4");
+        assert_eq!(length(&lengths), "4");
         lengths.add(&batch(vec![Some("éééééé"), Some("")]));
-        assert_eq!(length(&lengths).1, "6");
+        assert_eq!(length(&lengths), "6");
     }
 }
