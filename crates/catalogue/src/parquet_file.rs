@@ -38,11 +38,11 @@ use parquet::{
 use serde_json::{Value, json};
 
 use crate::{
-    columns::{ColumnConflict, OwnColumn, OwnColumns, is_known},
+    columns::{ColumnConflict, OwnColumns, is_known},
     descriptions::{self, TextLengths},
     flags::Flag,
     provenance::Provenance,
-    rows::CatalogueRows,
+    rows::{CatalogueRows, OwnColumn},
 };
 
 /// Rows read at a time.
