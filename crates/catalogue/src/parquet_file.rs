@@ -11,7 +11,7 @@
 //!
 //! What made the catalogue stands in the file's metadata under `cosmic.*` keys, and under `cosmic.flags`, as JSON, each
 //! flag by its name with its bit and meaning. Units and descriptions of the columns are there for astropy:
-//! [`descriptions`](crate::descriptions).
+//! [`descriptions`].
 
 use std::{collections::HashSet, io::Write, sync::Arc};
 
