@@ -39,6 +39,8 @@ pub(crate) enum Node {
     None,
     Bool(bool),
     Int(i64),
+    /// An integer from 2⁶³ to 2⁶⁴ − 1.
+    UInt(u64),
     /// An integer of more than 64 bits, which no reader wants to know.
     Long,
     Float(f64),
@@ -204,10 +206,19 @@ impl<'a> Value<'a> {
         self.arena.text(self.id)
     }
 
-    /// The integer, if the value is one of at most 64 bits.
+    /// The integer, if the value is one from −2⁶³ to 2⁶³ − 1.
     pub fn as_int(self) -> Option<i64> {
         match self.node() {
             Node::Int(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The integer, if the value is one from 0 to 2⁶⁴ − 1.
+    pub fn as_u64(self) -> Option<u64> {
+        match self.node() {
+            Node::Int(value) => u64::try_from(*value).ok(),
+            Node::UInt(value) => Some(*value),
             _ => None,
         }
     }
@@ -217,6 +228,7 @@ impl<'a> Value<'a> {
         match self.node() {
             Node::Float(value) => Some(*value),
             Node::Int(value) => Some(*value as f64),
+            Node::UInt(value) => Some(*value as f64),
             _ => None,
         }
     }
@@ -291,6 +303,7 @@ impl<'a> Value<'a> {
             Node::None => "None".into(),
             Node::Bool(value) => format!("the boolean {value}"),
             Node::Int(value) => format!("the integer {value}"),
+            Node::UInt(value) => format!("the integer {value}"),
             Node::Long => "an integer of more than 64 bits".into(),
             Node::Float(value) => format!("the number {value}"),
             Node::Str(_) | Node::DecodedStr(_) => {
@@ -311,6 +324,12 @@ impl<'a> Value<'a> {
             Node::NumpyType { .. } => "an element type of NumPy".into(),
             Node::Object { .. } => match self.class() {
                 Some((_, "_reconstruct" | "_frombuffer")) => "a NumPy array of a type that torch does not have".into(),
+                Some((_, "_rebuild_tensor_v3")) => match self.state().and_then(Value::global) {
+                    Some((module, name)) => {
+                        format!("a tensor of the type {}.{}, which is not read", Printable(module), Printable(name))
+                    }
+                    None => "a tensor of a type that is not read".into(),
+                },
                 Some((module, name)) => format!("an object of class {}.{}", Printable(module), Printable(name)),
                 None => "an object".into(),
             },

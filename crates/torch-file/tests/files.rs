@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use torch_file::{Attribute, Checkpoint, Format, InMemory, LocalFile, TorchFile};
+use torch_file::{Attribute, Checkpoint, DType, Format, InMemory, LocalFile, TorchFile};
 use written::Pickle;
 
 mod written;
@@ -103,6 +103,67 @@ fn every_protocol_gives_the_same_values_in_both_forms() {
     }
 }
 
+/// The call by which torch 2.3 and later save a tensor of a type that has no storage class of its own: an untyped
+/// storage, and the type as a name of the module `torch`.
+fn untyped(bytes: &[u8], shape: &[i64], dtype: &str, behind: Pickle) -> Result<TorchFile<InMemory>, String> {
+    let storage = Pickle::default().raw(b"(").text("storage").global("torch.storage", "UntypedStorage").text("0");
+    let storage = storage.text("cpu").int(bytes.len() as i64).raw(b"tQ");
+    let tensor = Pickle::new().raw(b"}").text("id").global("torch._utils", "_rebuild_tensor_v3").raw(b"(");
+    let tensor = tensor.raw(&storage.0).int(1).ints(shape).ints(&[1]).raw(b"\x89}").global("torch", dtype);
+    let file = tensor.raw(&behind.0).raw(b"tRs").file(&[("0", bytes)]);
+    run(TorchFile::open(InMemory::new("untyped.pt", file))).map_err(|error| error.to_string())
+}
+
+#[test]
+fn tensors_of_types_without_a_storage_class_are_read() {
+    let tensor = |file: &TorchFile<InMemory>| file.root().get("id").unwrap().as_tensor().unwrap().clone();
+    for (dtype, expected, size) in [
+        ("uint16", DType::U16, 2),
+        ("uint32", DType::U32, 4),
+        ("uint64", DType::U64, 8),
+        ("bool", DType::Bool, 1),
+        ("float8_e4m3fn", DType::Float8("float8_e4m3fn"), 1),
+    ] {
+        let file = untyped(&vec![0xff; 3 * size], &[2], dtype, Pickle::default()).unwrap();
+        let tensor = tensor(&file);
+        assert_eq!((tensor.dtype(), tensor.offset, tensor.storage.elements), (expected, 1, 3), "{dtype}");
+        assert_eq!(tensor.describe(), format!("{dtype} [2]"));
+        assert!(file.stored(&tensor).is_ok(), "{dtype}");
+    }
+    let floats: Vec<u8> = [9.0_f64, 1.0, -2.5].iter().flat_map(|value| value.to_le_bytes()).collect();
+    for (behind, expected) in
+        [(Pickle::default(), [1.0, -2.5]), (Pickle::default().raw(b"}").text("neg").raw(b"\x88s"), [-1.0, 2.5])]
+    {
+        let file = untyped(&floats, &[2], "float64", behind).unwrap();
+        assert_eq!(run(file.stored(&tensor(&file)).unwrap().read::<f64>()).unwrap(), expected);
+    }
+    let said = untyped(&[0; 7], &[2], "uint32", Pickle::default()).err().unwrap();
+    assert!(said.contains("a tensor of uint32 in 7 bytes"), "{said}");
+    let other = untyped(&[0; 8], &[2], "bits1x8", Pickle::default()).unwrap();
+    let described = other.root().get("id").unwrap().describe();
+    assert_eq!(described, "a tensor of the type torch.bits1x8, which is not read");
+}
+
+#[test]
+fn integers_between_63_and_64_bits_are_exact_in_every_protocol() {
+    let long = |value: u128| Pickle::default().raw(b"\x8a\x09").raw(&value.to_le_bytes()[..9]).0;
+    let digits = |value: u128| format!("L{value}L\n").into_bytes();
+    for write in [&long as &dyn Fn(u128) -> Vec<u8>, &digits] {
+        let read = |value: u128| {
+            let file = Pickle::new().raw(&write(value)).file(&[]);
+            run(TorchFile::open(InMemory::new("integers.pt", file))).unwrap()
+        };
+        for value in [0, 1 << 62, (1 << 63) - 1, 1 << 63, 18_446_744_073_709_551_615] {
+            let file = read(value);
+            assert_eq!(file.root().as_u64().map(u128::from), Some(value));
+            assert_eq!(file.root().as_int().is_some(), value < 1 << 63, "{value}");
+            assert_eq!(file.root().describe(), format!("the integer {value}"));
+        }
+        let beyond = read(1 << 64);
+        assert_eq!((beyond.root().as_u64(), beyond.root().as_int()), (None, None));
+    }
+}
+
 #[test]
 fn networks_in_pytorchs_wrappers_have_the_names_of_the_bare_one() {
     let names = |name: &str| {
@@ -131,6 +192,17 @@ fn a_compiled_module_is_what_was_compiled() {
     assert_eq!(checkpoint.class.as_deref(), Some("Tiny"));
     assert_eq!(checkpoint.tensors["w"].shape, [1]);
     assert_eq!(checkpoint.attributes["num_heads"], Attribute::Int(3));
+}
+
+#[test]
+fn unsigned_arrays_of_numpy_are_tensors_of_their_type() {
+    for (name, dtype, size) in [("u2", DType::U16, 2), ("u4", DType::U32, 4), ("u8", DType::U64, 8)] {
+        let array = Pickle::new().global("numpy._core.numeric", "_frombuffer").raw(b"(C").raw(&[2 * size]);
+        let array = array.raw(&vec![7; 2 * usize::from(size)]).global("numpy", "dtype").text(name);
+        let file = array.raw(b"\x89\x88\x87R").ints(&[2]).text("C").raw(b"tR").file(&[]);
+        let file = run(TorchFile::open(InMemory::new("unsigned.pt", file))).unwrap();
+        assert_eq!(file.root().as_tensor().unwrap().dtype(), dtype);
+    }
 }
 
 /// NumPy 2 saves an array whose dimensions are in another order than its bytes as one of the bytes' order, with the
