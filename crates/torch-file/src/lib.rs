@@ -33,6 +33,7 @@ mod rebuild;
 mod stored;
 mod strides;
 mod tensor;
+mod text_array;
 mod value;
 mod writer;
 mod zip;

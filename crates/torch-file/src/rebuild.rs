@@ -95,10 +95,12 @@ pub(crate) fn call(arena: &Arena, function: Id, arguments: Id) -> Result<Rebuilt
                 _ if arena.is_text(*order, "F") => numpy::Order::Fortran,
                 _ => numpy::Order::C,
             };
-            match numpy::array(arena, *shape, *dtype, order, *bytes)? {
-                Some(tensor) => Node::Tensor(Box::new(tensor)),
-                None => object(arena, function),
-            }
+            // The type is kept of an array that is not read.
+            numpy::array(arena, *shape, *dtype, order, *bytes)?
+                .unwrap_or(Node::Object { class: function, state: Some(*dtype) })
+        }
+        (module, "scalar", [dtype, bytes]) if numpy::is_module(module) => {
+            numpy::scalar(arena, *dtype, *bytes).unwrap_or(Node::Object { class: function, state: Some(*dtype) })
         }
         _ => object(arena, function),
     };
@@ -132,9 +134,9 @@ pub(crate) fn with_state(arena: &Arena, object: Id, state: Id) -> Result<Option<
                     Node::Bool(true) => numpy::Order::Fortran,
                     _ => numpy::Order::C,
                 };
-                if let Some(tensor) = numpy::array(arena, *shape, *dtype, order, *bytes)? {
-                    return Ok(Some(Node::Tensor(Box::new(tensor))));
-                }
+                let unread = || Node::Object { class: *class, state: Some(*dtype) };
+                return numpy::array(arena, *shape, *dtype, order, *bytes)
+                    .map(|array| Some(array.unwrap_or_else(unread)));
             }
             Ok(Some(Node::Object { class: *class, state: Some(state) }))
         }

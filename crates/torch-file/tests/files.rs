@@ -195,14 +195,43 @@ fn a_compiled_module_is_what_was_compiled() {
 }
 
 #[test]
-fn unsigned_arrays_of_numpy_are_tensors_of_their_type() {
-    for (name, dtype, size) in [("u2", DType::U16, 2), ("u4", DType::U32, 4), ("u8", DType::U64, 8)] {
-        let array = Pickle::new().global("numpy._core.numeric", "_frombuffer").raw(b"(C").raw(&[2 * size]);
-        let array = array.raw(&vec![7; 2 * usize::from(size)]).global("numpy", "dtype").text(name);
-        let file = array.raw(b"\x89\x88\x87R").ints(&[2]).text("C").raw(b"tR").file(&[]);
-        let file = run(TorchFile::open(InMemory::new("unsigned.pt", file))).unwrap();
-        assert_eq!(file.root().as_tensor().unwrap().dtype(), dtype);
+fn texts_and_numbers_of_numpy_are_those_of_python() {
+    for protocol in 0..=5 {
+        let file = open(&format!("texts-protocol-{protocol}.pt"));
+        let entries = |key: &str| file.root().get(key).unwrap().entries().unwrap();
+        for (name, value) in entries("texts") {
+            let texts: Vec<_> = value.texts().unwrap_or_else(|| panic!("protocol {protocol}: {name:?}")).collect();
+            assert_eq!(texts, ["a", "Δé", ""], "protocol {protocol}: {name:?}");
+        }
+        let described = |key: &str| -> Vec<Vec<String>> {
+            let values =
+                entries(key).map(|(_, value)| value.elements().unwrap().map(|value| value.describe()).collect());
+            values.collect()
+        };
+        let expected = [
+            ["the integer 9223372036854775808", "the integer 1"],
+            ["the integer -9223372036854775808", "the integer 1"],
+            ["the integer -1", "the integer 1"],
+            ["the number 0.5", "the number -1"],
+            ["the boolean true", "the boolean false"],
+            ["the integer 9223372036854775808", "None"],
+        ];
+        assert_eq!(described("numbers"), expected, "protocol {protocol}");
+        let types: Vec<_> = entries("arrays").map(|(_, value)| value.as_tensor().unwrap().dtype()).collect();
+        assert_eq!(types, [DType::U16, DType::U32, DType::U64], "protocol {protocol}");
+        let refused: Vec<_> = entries("not read").map(|(_, value)| value.describe()).collect();
+        let expected = [
+            ("of M8", "astype('int64')"),
+            ("of V16", "array['name']"),
+            ("of U1", "one text for each row"),
+            ("of O8", "astype('U')"),
+        ];
+        for (said, (what, instead)) in refused.iter().zip(expected) {
+            assert!(said.contains(what) && said.contains(instead), "protocol {protocol}: {said}");
+        }
     }
+    let numbers = open("texts-protocol-2.pt");
+    assert!(numbers.root().get("numbers").unwrap().get("uint64").unwrap().texts().is_none());
 }
 
 /// NumPy 2 saves an array whose dimensions are in another order than its bytes as one of the bytes' order, with the
