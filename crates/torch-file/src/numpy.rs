@@ -93,34 +93,35 @@ pub(crate) fn scalar(arena: &Arena, dtype: Id, bytes: Id) -> Option<Node> {
     })
 }
 
+/// The strides of an array without gaps, in elements, and the number of its elements.
+///
+/// # Errors
+/// A sentence on a shape that no array has.
+pub(crate) fn contiguous(shape: &[i64], fortran_order: bool) -> Result<(Vec<i64>, u64), String> {
+    TensorRef::check_dimensions(shape.len())?;
+    let mut stride = vec![1_i64; shape.len()];
+    let mut elements = 1_i64;
+    for step in 0..shape.len() {
+        let dimension = if fortran_order { step } else { shape.len() - 1 - step };
+        stride[dimension] = elements;
+        let product = elements.checked_mul(shape[dimension]).filter(|count| *count >= 0);
+        elements = product.ok_or_else(|| format!("a NumPy array of size {shape:?}"))?;
+    }
+    Ok((stride, elements as u64))
+}
+
 fn tensor(
     arena: &Arena,
     shape: Id,
     dtype: DType,
     big_endian: bool,
     order: Order,
-    mut bytes: Bytes,
+    bytes: Bytes,
 ) -> Result<TensorRef, String> {
     let shape = arena.integers(shape, "size")?;
-    let mut stride = vec![1_i64; shape.len()];
-    let mut elements = 1_i64;
-    let overflow = || format!("a NumPy array of size {shape:?}");
-    let fastest_first: Vec<usize> = match order {
-        Order::Fortran => (0..shape.len()).collect(),
-        Order::C | Order::Transposed(_) => (0..shape.len()).rev().collect(),
-    };
-    for dimension in fastest_first {
-        stride[dimension] = elements;
-        elements = elements.checked_mul(shape[dimension]).filter(|count| *count >= 0).ok_or_else(overflow)?;
-    }
-    let elements = elements as u64;
+    let (stride, elements) = contiguous(&shape, matches!(order, Order::Fortran))?;
     if elements.checked_mul(dtype.size()) != Some(bytes.len() as u64) {
         return Err(format!("a NumPy array of {elements} values of {} in {} bytes", dtype.name(), bytes.len()));
-    }
-    if big_endian && dtype.size() > 1 {
-        let mut swapped = bytes.to_vec();
-        swapped.chunks_exact_mut(dtype.size() as usize).for_each(<[u8]>::reverse);
-        bytes = Bytes::from(swapped);
     }
     let (shape, stride) = match order {
         Order::C | Order::Fortran => (shape, stride),
@@ -135,7 +136,14 @@ fn tensor(
             (transposed(&shape), transposed(&stride))
         }
     };
-    let storage =
-        StorageRef { key: "of a NumPy array".into(), dtype, elements, first: 0, visible: elements, held: Some(bytes) };
+    let storage = StorageRef {
+        key: "of a NumPy array".into(),
+        dtype,
+        elements,
+        first: 0,
+        visible: elements,
+        big_endian,
+        held: Some(bytes),
+    };
     TensorRef::new(storage, 0, &shape, &stride)
 }

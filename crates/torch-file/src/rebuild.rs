@@ -170,7 +170,15 @@ pub(crate) fn persistent(arena: &Arena, id: Id) -> Result<Rebuilt, String> {
             if let Some(&[_, from, number]) = view.first().and_then(|view| arena.sequence(*view)) {
                 (first, visible) = (count(arena, from, "view")?, count(arena, number, "view")?);
             }
-            Ok(Rebuilt::New(Node::Storage(Box::new(StorageRef { key, dtype, elements, first, visible, held: None }))))
+            Ok(Rebuilt::New(Node::Storage(Box::new(StorageRef {
+                key,
+                dtype,
+                elements,
+                first,
+                visible,
+                big_endian: false,
+                held: None,
+            }))))
         }
         _ => Err("a persistent id that names no storage".into()),
     }
@@ -194,7 +202,7 @@ pub(crate) fn persistent_text(printed: &str) -> Result<Rebuilt, String> {
     let dtype = DType::of_storage(class).ok_or_else(refused)?;
     let elements = elements.parse().map_err(|_| refused())?;
     let key = unquoted(key).into();
-    let storage = StorageRef { key, dtype, elements, first: 0, visible: elements, held: None };
+    let storage = StorageRef { key, dtype, elements, first: 0, visible: elements, big_endian: false, held: None };
     Ok(Rebuilt::New(Node::Storage(Box::new(storage))))
 }
 

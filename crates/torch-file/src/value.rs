@@ -371,16 +371,17 @@ impl<'a> Value<'a> {
     fn describe_unread_array(self) -> String {
         let name = match self.state().map(Value::node) {
             Some(Node::NumpyType { name, .. }) => self.arena.span_text(*name).unwrap_or_default(),
-            _ => "another type than numbers and text",
+            _ => "",
         };
-        let instead = match name.as_bytes().first() {
-            Some(b'M' | b'm') => "save it as `array.astype('int64')` or `array.astype('U')`",
-            Some(b'V') => "save each of its fields, `array['name']`, under a key of its own",
-            Some(b'O') => "save it as `array.astype('U')` where it holds text, and as an array of numbers where not",
-            Some(b'U' | b'S') => "save one text for each row",
-            _ => "save it as an array of numbers or of text",
+        let (kind, instead) = match name.as_bytes().first() {
+            Some(b'M' | b'm') => ("times", "save it as `array.astype('int64')` or `array.astype('U')`"),
+            Some(b'V') => ("records", "save each of its fields, `array['name']`, under a key of its own"),
+            Some(b'O') => ("Python objects", "save it as `array.astype('U')` or `array.astype('float64')`"),
+            Some(b'U' | b'S') => ("texts", "save one text for each row"),
+            Some(b'c') => ("complex numbers", "save `array.real` and `array.imag`"),
+            _ => ("another type", "save it as an array of numbers or of text"),
         };
-        format!("a NumPy array of {}, which is not read: {instead}", Printable(name))
+        format!("a NumPy array of {kind} ({}), which is not read: {instead}", Printable(name))
     }
 
     /// Says of a list of samples, one tuple, list or dictionary for each, what it is and how one tensor is made of all

@@ -221,10 +221,10 @@ fn texts_and_numbers_of_numpy_are_those_of_python() {
         assert_eq!(types, [DType::U16, DType::U32, DType::U64], "protocol {protocol}");
         let refused: Vec<_> = entries("not read").map(|(_, value)| value.describe()).collect();
         let expected = [
-            ("of M8", "astype('int64')"),
-            ("of V16", "array['name']"),
-            ("of U1", "one text for each row"),
-            ("of O8", "astype('U')"),
+            ("of times (M8)", "astype('int64')"),
+            ("of records (V16)", "array['name']"),
+            ("of texts (U1)", "one text for each row"),
+            ("of Python objects (O8)", "astype('U')"),
         ];
         for (said, (what, instead)) in refused.iter().zip(expected) {
             assert!(said.contains(what) && said.contains(instead), "protocol {protocol}: {said}");
@@ -279,6 +279,77 @@ fn a_flipped_bit_in_any_member_that_is_read_is_found() {
         }
     }
     assert!(found > 1_000, "{found}");
+}
+
+#[test]
+fn arrays_of_numpys_archives_are_tensors_and_texts() {
+    let file = open("arrays.npz");
+    assert_eq!(file.format(), Format::Npz);
+    let value = |key: &str| file.root().get(key).unwrap_or_else(|| panic!("{key}"));
+    let tensor = |key: &str| value(key).as_tensor().unwrap_or_else(|| panic!("{key}: {:?}", value(key))).clone();
+    for order in ["C", "F"] {
+        for name in ["<f8", "<f4", "<f2", ">f8", ">f4", ">f2"] {
+            let key = format!("{order}{name}");
+            let stored = file.stored(&tensor(&key)).unwrap();
+            assert_eq!(run(stored.read::<f64>()).unwrap(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], "{key}");
+            assert_eq!(run(stored.read_rows::<f32>(1..2)).unwrap(), [3.0, 4.0, 5.0], "{key}");
+        }
+    }
+    let integers = ["u8", "u4", "u2", "u1", "i8", "i4", "i2", "i1", "b1", ">u8"];
+    let types: Vec<_> = integers.iter().map(|name| tensor(name).describe()).collect();
+    let expected = ["uint64", "uint32", "uint16", "uint8", "int64", "int32", "int16", "int8", "bool", "uint64"];
+    assert_eq!(types, expected.map(|name| format!("{name} [2]")));
+    for name in ["texts", "texts, big-endian", "texts in bytes"] {
+        assert_eq!(value(name).texts().unwrap().collect::<Vec<_>>(), ["a", "Δé", ""], "{name}");
+    }
+    assert_eq!(run(file.stored(&tensor("folder/scalar")).unwrap().read::<f32>()).unwrap(), [0.5]);
+    assert_eq!(run(file.stored(&tensor("no rows")).unwrap().read::<f32>()).unwrap(), [0.0; 0]);
+    for (name, what, instead) in [
+        ("times", "of times (M8[s])", "astype('int64')"),
+        ("records", "of records (V)", "array['name']"),
+        ("objects", "of Python objects (O)", "astype('U')"),
+        ("complex", "of complex numbers (c16)", "array.real"),
+    ] {
+        let said = value(name).describe();
+        assert!(said.contains(what) && said.contains(instead), "{said}");
+    }
+    let names: Vec<_> = file.root().entries().unwrap().map(|(name, _)| name.as_str().unwrap()).collect();
+    assert_eq!((names[0], names.len()), ("C<f8", 31), "in the order in which they were saved");
+    assert_eq!(open("tuple.npz").root().describe(), "a tuple of 3");
+    let compressed = run(TorchFile::open(LocalFile::open(fixture("compressed.npz")).unwrap()));
+    let said = compressed.err().unwrap().to_string();
+    assert!(said.contains("images.npy") && said.contains("numpy.savez instead"), "{said}");
+}
+
+#[test]
+fn a_flipped_bit_in_an_array_of_numpys_archives_is_found() {
+    let whole = std::fs::read(fixture("arrays.npz")).unwrap();
+    let read = |bytes: Vec<u8>| {
+        run(async {
+            let file = TorchFile::open(InMemory::new("flipped.npz", bytes)).await?;
+            let mut values = Vec::new();
+            for key in ["C<f8", "F>f4"] {
+                let tensor = file.root().get(key).and_then(|value| value.as_tensor());
+                let Some(tensor) = tensor else { return Ok(None) };
+                values.extend(file.stored(tensor)?.read::<f64>().await?);
+            }
+            let texts = file.root().get("texts").and_then(|value| Some(value.texts()?.collect::<Vec<_>>().concat()));
+            Ok::<_, torch_file::Error<std::convert::Infallible>>(texts.map(|texts| (values, texts)))
+        })
+    };
+    let expected = ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0].repeat(2), "aΔé".to_owned());
+    assert_eq!(read(whole.clone()).unwrap().unwrap(), expected);
+    let mut found = 0;
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        match read(bytes) {
+            // A name or a type that is another one is seen by whoever looks for it.
+            Ok(read) => assert!(read.is_none_or(|read| read == expected), "byte {at}"),
+            Err(error) => found += usize::from(error.to_string().contains("flipped.npz is damaged")),
+        }
+    }
+    assert!(found > 150, "{found}");
 }
 
 #[test]
