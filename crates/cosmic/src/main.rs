@@ -5,6 +5,7 @@
 //! value. Exit codes are those of [`Outcome`].
 
 mod convert;
+mod csv_catalogue;
 mod execution;
 mod global;
 mod infer;
