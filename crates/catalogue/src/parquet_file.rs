@@ -34,10 +34,10 @@ use parquet::{
 use serde_json::{Value, json};
 
 use crate::{
-    columns::{ColumnConflict, OwnColumn, OwnColumns, is_known},
+    columns::{ColumnConflict, OwnColumns, is_known},
     flags::Flag,
     provenance::Provenance,
-    rows::CatalogueRows,
+    rows::{CatalogueRows, OwnColumn},
 };
 
 /// Rows read at a time.
