@@ -90,8 +90,8 @@ impl DType {
 
     /// The name of torch's storage class. A type that has none is saved in an untyped storage, with its own name in
     /// the tensor's call of `_rebuild_tensor_v3`.
-    pub(crate) fn storage_class(self) -> &'static str {
-        match self {
+    pub(crate) fn storage_class(self) -> Option<&'static str> {
+        Some(match self {
             Self::F64 => "DoubleStorage",
             Self::F32 => "FloatStorage",
             Self::F16 => "HalfStorage",
@@ -104,8 +104,8 @@ impl DType {
             Self::Bool => "BoolStorage",
             Self::Complex64 => "ComplexFloatStorage",
             Self::Complex128 => "ComplexDoubleStorage",
-            Self::U64 | Self::U32 | Self::U16 | Self::Float8(_) => "UntypedStorage",
-        }
+            Self::U64 | Self::U32 | Self::U16 | Self::Float8(_) => return None,
+        })
     }
 
     /// Size of an element in bytes.
