@@ -19,7 +19,7 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct InspectArgs {
-    /// A .pt, .pth or .safetensors file, local or s3://bucket/key.
+    /// A .pt, .pth, .npz or .safetensors file, local or s3://bucket/key.
     file: String,
 }
 
@@ -113,6 +113,7 @@ pub(crate) async fn inspect(args: InspectArgs, global: &Global, printer: Printer
         let format = match file.format() {
             Format::Zip => "torch.save (zip)",
             Format::Legacy => "torch.save (legacy)",
+            Format::Npz => "numpy.savez",
         };
         (format, torch_content(&file, &reader).await?)
     };

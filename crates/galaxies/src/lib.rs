@@ -1,4 +1,5 @@
-//! What a data set of galaxies is, and how its rows are read from and written to files of `torch.save`.
+//! What a data set of galaxies is, and how its rows are read from and written to files of `torch.save`, or read
+//! from those of `numpy.savez`.
 //!
 //! | tensor | shape | |
 //! | --- | --- | --- |

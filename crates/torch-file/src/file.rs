@@ -1,4 +1,4 @@
-//! A torch.save file of either form: its object, and the way to its tensors.
+//! A torch.save file of either form, or NumPy's archive of arrays: its object, and the way to its tensors.
 
 use std::{
     collections::HashMap,
@@ -10,6 +10,7 @@ use crate::{
     edges::Edges,
     error::{Error, FormatError},
     legacy::{self, Legacy},
+    npz::{self, Npz},
     pickle::{MAX_HELD, MAX_PICKLE, Stop, parse, parse_whole},
     printable::Printable,
     range::RangeRead,
@@ -26,14 +27,17 @@ pub enum Format {
     Zip,
     /// A sequence of pickles, which PyTorch 0.1.10 to 1.5 wrote.
     Legacy,
+    /// A zip archive of arrays, which `numpy.savez` writes. Its object is the dictionary of the arrays by name.
+    Npz,
 }
 
 enum Storages {
     Zip(Directory),
     Legacy(HashMap<Arc<str>, legacy::Storage>),
+    Npz(HashMap<Arc<str>, npz::Storage>),
 }
 
-/// An open torch.save file. Opening reads its description, never its tensors.
+/// An open file of torch.save or numpy.savez. Opening reads its description, never its tensors.
 pub struct TorchFile<R> {
     reader: Arc<R>,
     edges: Edges,
@@ -52,7 +56,12 @@ impl<R: RangeRead> TorchFile<R> {
         let edges = Edges::read(&*reader).await?;
         let head = edges.head();
         if head.starts_with(b"PK\x03\x04") {
-            let (pickle, directory) = open_zip(&*reader, &edges).await?;
+            let directory = Directory::read(&*reader, &edges).await?;
+            if npz::is_npz(&directory) {
+                let Npz { pickle, storages } = npz::open(&*reader, &edges, &directory).await?;
+                return Ok(Self { reader, edges, pickle, storages: Storages::Npz(storages) });
+            }
+            let (pickle, directory) = open_zip(&*reader, &edges, directory).await?;
             return Ok(Self { reader, edges, pickle, storages: Storages::Zip(directory) });
         }
         if legacy::is_legacy(head) {
@@ -81,6 +90,7 @@ impl<R: RangeRead> TorchFile<R> {
         match self.storages {
             Storages::Zip(_) => Format::Zip,
             Storages::Legacy(_) => Format::Legacy,
+            Storages::Npz(_) => Format::Npz,
         }
     }
 
@@ -106,10 +116,20 @@ impl<R: RangeRead> TorchFile<R> {
                 let place = Place::BehindCount { count: count.clone(), elements: *elements, checked: OnceLock::new() };
                 (*size, place)
             }
+            (None, Storages::Npz(storages)) => {
+                let npz::Storage { member, payload, header } = storages.get(&storage.key).ok_or_else(missing)?;
+                // All of a small member has been read already.
+                if let Some(bytes) = self.edges.get(payload) {
+                    member.check(self.name(), &bytes)?;
+                }
+                checksum = RunningChecksum::behind(member, header);
+                let start = payload.start + header.len() as u64;
+                (payload.end - start, Place::Known(start))
+            }
             (None, Storages::Zip(directory)) => {
                 let member = directory.member(&format!("data/{}", storage.key)).ok_or_else(missing)?;
                 let size = member.size();
-                checksum = RunningChecksum::of(&member);
+                checksum = RunningChecksum::behind(&member, &[]);
                 let place = match member.payload_in(self.name(), &self.edges)? {
                     Some(payload) => {
                         // All of a small member has been read already.
@@ -134,9 +154,13 @@ impl<R: RangeRead> TorchFile<R> {
     }
 }
 
-async fn open_zip<R: RangeRead>(reader: &R, edges: &Edges) -> Result<(Pickle, Directory), Error<R::Error>> {
+async fn open_zip<R: RangeRead>(
+    reader: &R,
+    edges: &Edges,
+    directory: Directory,
+) -> Result<(Pickle, Directory), Error<R::Error>> {
     let file = reader.name();
-    let directory = Directory::read(reader, edges).await?;
+    let directory = directory.into_folder(file)?;
     let Some(member) = directory.member("data.pkl") else {
         let reason = "it is a zip file without a data.pkl".into();
         return Err(FormatError::NotTorch { file: file.to_owned(), reason }.into());

@@ -404,6 +404,12 @@ impl Machine {
             let mut wide = [sign; 8];
             wide[..length].copy_from_slice(bytes);
             Node::Int(i64::from_le_bytes(wide))
+        } else if let ([low @ .., 0], 9) = (bytes, length) {
+            // The ninth byte is there for the sign.
+            let mut wide = [0; 8];
+            wide.copy_from_slice(low);
+            let value = u64::from_le_bytes(wide);
+            i64::try_from(value).map_or(Node::UInt(value), Node::Int)
         } else {
             Node::Long
         };
@@ -446,7 +452,8 @@ fn decimal(digits: &str) -> Step<Node> {
     match digits.parse() {
         Ok(value) => Ok(Node::Int(value)),
         Err(error) => match error.kind() {
-            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => Ok(Node::Long),
+            IntErrorKind::PosOverflow => Ok(digits.parse().map_or(Node::Long, Node::UInt)),
+            IntErrorKind::NegOverflow => Ok(Node::Long),
             _ => bad(format!("the integer \"{}\"", Printable(digits))),
         },
     }
