@@ -11,6 +11,7 @@
 
 mod columns;
 mod comparison;
+pub mod descriptions;
 pub mod flags;
 mod metrics;
 mod parquet_file;

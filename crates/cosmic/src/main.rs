@@ -7,6 +7,7 @@
 mod convert;
 mod csv_catalogue;
 mod execution;
+mod export;
 mod global;
 mod infer;
 mod inspect;
@@ -61,6 +62,8 @@ enum Command {
     Convert(convert::ConvertArgs),
     /// Estimate redshifts on this machine.
     Infer(infer::InferArgs),
+    /// Write a catalogue as a FITS table or as CSV.
+    Export(export::ExportArgs),
     /// Start an execution on AWS or the local stack, follow it, and show its results.
     Run(run::RunArgs),
     /// Show an execution's invocations: durations, memory, cold starts, ranks, cost.
@@ -81,6 +84,7 @@ async fn main() -> ExitCode {
         Command::Split(args) => split::split(args, &global, printer).await,
         Command::Convert(args) => convert::convert(args, &global, printer).await,
         Command::Infer(args) => infer::infer(args, &global, printer).await,
+        Command::Export(args) => export::export(args, &global, printer).await,
         Command::Run(args) => run::run(args, &global, printer).await,
         Command::Logs(args) => logs::logs(args, &global, printer).await,
     };
