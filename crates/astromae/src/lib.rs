@@ -13,6 +13,7 @@ pub mod engine;
 mod error;
 pub mod fold;
 mod model;
+mod names;
 mod selection;
 pub mod weights;
 
