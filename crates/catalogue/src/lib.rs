@@ -5,11 +5,13 @@
 //!   catalogue.
 //! - [`plausible`] says which numbers can be a redshift, a magnitude or a pixel.
 //! - [`CatalogueWriter`] and [`read()`] are its form as Parquet.
+//! - [`intervals`] says how sure a redshift is, where the model was calibrated.
 //! - [`Comparison`] collects redshifts, of which [`Metrics`] are computed and inference.png is drawn.
 #![warn(missing_docs)]
 
 mod comparison;
 pub mod flags;
+pub mod intervals;
 mod metrics;
 mod parquet_file;
 mod picture;
