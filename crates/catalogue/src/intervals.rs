@@ -31,5 +31,5 @@ pub use fit::{FitError, LabelledGalaxy, MIN_GALAXIES};
 pub use levels::{LEVELS, LevelSet};
 pub use metrics::IntervalMetrics;
 pub use quantiles::Quantiles;
-pub use stored::{PREFIX, StoredArray, StoredError};
+pub use stored::{StoredArray, StoredError};
 pub use sums::IntervalSums;

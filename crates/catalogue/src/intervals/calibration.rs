@@ -10,8 +10,6 @@ use super::{
 pub struct Calibration {
     /// What the table was made of.
     pub made_of: MadeOf,
-    /// The number of galaxies that it was made of.
-    pub galaxies: u64,
     /// The edges of the columns of cells in z_phot, increasing. The first and last are those of the sample; one in
     /// between is the least z_phot of the column above it.
     pub(super) z_edges: Vec<f32>,
@@ -26,10 +24,12 @@ pub struct Calibration {
 pub struct MadeOf {
     /// The name of the data set of labelled galaxies.
     pub sample: String,
+    /// The number of its galaxies that were used: those with plausible redshifts of both kinds.
+    pub galaxies: u64,
     /// What else is known of the sample, such as its seed or date.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
-    /// SHA-256, in hexadecimal, of the model's file whose predictions were compared: that without this table.
+    /// SHA-256, in hexadecimal, of the model's file that predicted the sample's redshifts: that without this table.
     pub model_sha256: String,
     /// The version of Cosmic that made it.
     pub version: String,
@@ -104,8 +104,13 @@ mod tests {
     /// Two columns of two cells, which part at z_phot 0.5, and at r 17 and 19; errors are one number a cell.
     fn two_by_two() -> Calibration {
         Calibration {
-            made_of: MadeOf { sample: "s".into(), note: None, model_sha256: "ab".into(), version: "1".into() },
-            galaxies: 1600,
+            made_of: MadeOf {
+                sample: "s".into(),
+                galaxies: 1600,
+                note: None,
+                model_sha256: "ab".into(),
+                version: "1".into(),
+            },
             z_edges: vec![0.0, 0.5, 1.0],
             r_edges: vec![vec![14.0, 17.0, 18.0], vec![16.0, 19.0, 20.0]],
             errors: vec![vec![[0.0; COUNT], [0.25; COUNT]], vec![[-0.25; COUNT], [0.5; COUNT]]],

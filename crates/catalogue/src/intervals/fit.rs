@@ -54,7 +54,7 @@ pub struct FitError {
 
 impl Calibration {
     /// Makes a calibration of labelled galaxies, in any order. Those with a number that cannot be a redshift or
-    /// magnitude are left out.
+    /// magnitude are left out; [`MadeOf::galaxies`] is set to the number of the others.
     ///
     /// # Errors
     /// [`FitError`] for fewer than [`MIN_GALAXIES`].
@@ -78,13 +78,13 @@ impl Calibration {
             .collect();
         let r_edges =
             most_parts(rows, |parts| magnitudes.iter().map(|sorted| equal_parts(sorted, parts)).collect::<Option<_>>());
-        let galaxies = sorted.len() as u64;
+        let made_of = MadeOf { galaxies: sorted.len() as u64, ..made_of };
         let errors = columns
             .into_iter()
             .zip::<&Vec<Vec<f32>>>(&r_edges)
             .map(|(column, edges)| split(column, edges, |galaxy| galaxy.r).into_iter().map(quantiles).collect())
             .collect();
-        Ok(Self { made_of, galaxies, z_edges, r_edges, errors })
+        Ok(Self { made_of, z_edges, r_edges, errors })
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
     use crate::intervals::{IntervalSums, levels::LEVELS};
 
     fn made_of() -> MadeOf {
-        MadeOf { sample: "sky".into(), note: None, model_sha256: "ab".into(), version: "1".into() }
+        MadeOf { sample: "sky".into(), galaxies: 0, note: None, model_sha256: "ab".into(), version: "1".into() }
     }
 
     fn fitted(galaxies: &[LabelledGalaxy]) -> Calibration {
@@ -220,19 +220,19 @@ mod tests {
             assert_eq!(shape(n), expected, "{n}");
         }
         let calibration = fitted(&sample(16_000, 1));
-        assert_eq!((calibration.shape(), calibration.galaxies), ((10, 4), 16_000));
+        assert_eq!((calibration.shape(), calibration.made_of.galaxies), ((10, 4), 16_000));
     }
 
     #[test]
     fn too_few_galaxies_are_refused_and_implausible_ones_left_out() {
         let mut galaxies = sample(100, 1);
-        assert_eq!(fitted(&galaxies).galaxies, 100);
+        assert_eq!(fitted(&galaxies).made_of.galaxies, 100);
         galaxies[3].z_spec = -9999.0;
         assert_eq!(Calibration::fit(&galaxies, made_of()), Err(FitError { usable: 99 }));
         galaxies[4].r = f32::NAN;
         galaxies[5].z_phot = f32::INFINITY;
         galaxies.extend(sample(100, 2));
-        assert_eq!(fitted(&galaxies).galaxies, 197);
+        assert_eq!(fitted(&galaxies).made_of.galaxies, 197);
     }
 
     #[test]

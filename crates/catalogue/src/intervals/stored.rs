@@ -18,15 +18,12 @@ use super::{
 };
 use crate::plausible::{MAGNITUDES, REDSHIFTS};
 
-/// How the names of a calibration's arrays begin.
-pub const PREFIX: &str = "calibration.";
-
 const Z_EDGES: &str = "calibration.z_edges";
 const R_EDGES: &str = "calibration.r_edges";
 const QUANTILES: &str = "calibration.quantiles";
 
 /// The most columns, and cells of each, that are read.
-const MOST: usize = 1000;
+const MOST: usize = 100;
 
 /// The longest description that is read, in bytes.
 const LONGEST_DESCRIPTION: usize = 64 << 10;
@@ -68,7 +65,6 @@ pub enum StoredError {
 /// The text beside the arrays.
 #[derive(Serialize, Deserialize)]
 struct Description {
-    galaxies: u64,
     #[serde(flatten)]
     made_of: MadeOf,
     levels: Vec<f64>,
@@ -85,8 +81,7 @@ impl Calibration {
             (QUANTILES, vec![columns, rows, COUNT], self.errors.iter().flatten().flatten().copied().collect()),
         ];
         let arrays = arrays.map(|(name, shape, values)| (name.to_owned(), StoredArray { shape, values }));
-        let description =
-            Description { galaxies: self.galaxies, made_of: self.made_of.clone(), levels: LEVELS.to_vec() };
+        let description = Description { made_of: self.made_of.clone(), levels: LEVELS.to_vec() };
         // Texts and finite numbers under names that are texts have a form in JSON.
         (arrays.into(), serde_json::to_string(&description).unwrap_or_default())
     }
@@ -145,7 +140,6 @@ impl Calibration {
         let cells: Vec<[f32; COUNT]> = quantiles.values.as_chunks().0.to_vec();
         Ok(Self {
             made_of: description.made_of,
-            galaxies: description.galaxies,
             z_edges: z_edges.values.clone(),
             r_edges: r_edges.values.chunks(rows + 1).map(<[f32]>::to_vec).collect(),
             errors: cells.chunks(rows).map(<[_]>::to_vec).collect(),
@@ -167,11 +161,11 @@ mod tests {
         Calibration {
             made_of: MadeOf {
                 sample: "sky.pt".into(),
+                galaxies: 1600,
                 note: Some("seed 404".into()),
                 model_sha256: "ab".into(),
                 version: "1".into(),
             },
-            galaxies: 1600,
             z_edges: vec![0.0, 0.5, 1.0],
             r_edges: vec![vec![14.0, 17.0, 18.0], vec![16.0, 19.0, 20.0]],
             errors: vec![vec![LEVELS.map(|level| level as f32); 2], vec![LEVELS.map(|level| level as f32 - 0.5); 2]],
@@ -184,7 +178,7 @@ mod tests {
         assert_eq!(Calibration::from_stored(&arrays, &description).unwrap(), calibration());
         let shapes: Vec<_> = arrays.iter().map(|(name, array)| (name.as_str(), array.shape.as_slice())).collect();
         assert_eq!(shapes, [(QUANTILES, &[2, 2, 23][..]), (R_EDGES, &[2, 3]), (Z_EDGES, &[3])]);
-        assert!(description.contains(r#""sample":"sky.pt","note":"seed 404""#), "{description}");
+        assert!(description.contains(r#""sample":"sky.pt","galaxies":1600,"note":"seed 404""#), "{description}");
     }
 
     #[test]
@@ -198,8 +192,8 @@ mod tests {
             (|_, text| *text = " ".repeat(1 << 20), "1048576 bytes long"),
             (|_, text| *text = text.replace("0.0228", "0.0227"), "other levels"),
             (|arrays, _| arrays.get_mut(QUANTILES).unwrap().shape[2] = 22, "[columns, rows, 23]"),
-            (|arrays, _| arrays.get_mut(QUANTILES).unwrap().shape[0] = 0, "1 to 1000"),
-            (|arrays, _| arrays.get_mut(QUANTILES).unwrap().shape[0] = usize::MAX, "1 to 1000"),
+            (|arrays, _| arrays.get_mut(QUANTILES).unwrap().shape[0] = 0, "1 to 100"),
+            (|arrays, _| arrays.get_mut(QUANTILES).unwrap().shape[0] = usize::MAX, "1 to 100"),
             (|arrays, _| arrays.get_mut(Z_EDGES).unwrap().values.truncate(2), "has 2 values"),
             (|arrays, _| arrays.get_mut(Z_EDGES).unwrap().values[1] = 2.0, "must not decrease: 1 follows 2"),
             (|arrays, _| arrays.get_mut(QUANTILES).unwrap().values[30] = f32::NAN, "NaN, which is no error"),
