@@ -23,8 +23,12 @@ class Galaxies:
 
 
 def read(path: Path) -> Galaxies:
-    """A data set in the published format. It is unpickled: only give it files of your own."""
-    images, magnitudes, redshifts = torch.load(path, weights_only=False).tensors
+    """A data set, as `cosmic simulate` writes it or in the published format. It is unpickled: only give it files of your own."""
+    dataset = torch.load(path, weights_only=False)
+    if isinstance(dataset, dict):
+        images, magnitudes, redshifts = (dataset[name] for name in ("images", "magnitudes", "redshifts"))
+    else:
+        images, magnitudes, redshifts = dataset.tensors[:3]
     return Galaxies(images.float(), magnitudes.float(), redshifts.float().flatten())
 
 

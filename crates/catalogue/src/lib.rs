@@ -3,12 +3,14 @@
 //!
 //! - [`CatalogueRows`] are rows as columns, a [`Flag`] says why a redshift is missing, [`Provenance`] what made a
 //!   catalogue.
+//! - [`OwnColumn`]s are those that data sets bring along.
 //! - [`plausible`] says which numbers can be a redshift, a magnitude or a pixel.
-//! - [`CatalogueWriter`] and [`read()`] are its form as Parquet.
+//! - [`CatalogueWriter`], [`GrowingCatalogue`] and [`read()`] are its form as Parquet.
 //! - [`intervals`] says how sure a redshift is, where the model was calibrated.
 //! - [`Comparison`] collects redshifts, of which [`Metrics`] are computed and inference.png is drawn.
 #![warn(missing_docs)]
 
+mod columns;
 mod comparison;
 pub mod flags;
 pub mod intervals;
@@ -20,10 +22,11 @@ mod provenance;
 mod rows;
 
 pub use canvas::DrawError;
+pub use columns::{ColumnConflict, ColumnCounts, ColumnSummary, OwnColumn, OwnColumns};
 pub use comparison::Comparison;
 pub use flags::{Flag, FlagCounts};
 pub use metrics::{Metrics, Rail};
 pub use parquet::errors::ParquetError;
-pub use parquet_file::{CatalogueWriter, read, read_metadata, row_count};
+pub use parquet_file::{CatalogueWriter, GrowingCatalogue, WriteError, read, read_metadata, row_count};
 pub use provenance::Provenance;
 pub use rows::CatalogueRows;

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `source_file` | text | key (or file name) the galaxy was read from |
 //! | `row_index` | int64 | its row in that file, from 0 |
+//! | the data set's own | see [`OwnColumn`]; null where another file has the column and this one does not | what it says itself of the galaxy |
 //! | `z_spec` | float64, null where unknown or not in [`REDSHIFTS`](crate::plausible::REDSHIFTS) | spectroscopic redshift of the input |
 //! | `z_phot` | float32, null where there is none | predicted redshift |
 //! | `flags` | uint8 | why there is none: the bits of [`Flag`] |
@@ -11,14 +12,15 @@
 //! What made the catalogue stands in the file's metadata under `cosmic.*` keys, and under `cosmic.flags`, as JSON, each
 //! flag by its name with its bit and meaning.
 
-use std::{io::Write, sync::Arc};
+use std::{collections::HashSet, io::Write, sync::Arc};
 
 use arrow_array::{
-    Array, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray, UInt8Array,
+    Array, ArrayRef, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray, UInt8Array,
     cast::AsArray,
+    new_null_array,
     types::{Float32Type, Float64Type, Int64Type, UInt8Type},
 };
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
@@ -31,7 +33,12 @@ use parquet::{
 };
 use serde_json::{Value, json};
 
-use crate::{flags::Flag, provenance::Provenance, rows::CatalogueRows};
+use crate::{
+    columns::{ColumnConflict, OwnColumn, OwnColumns, is_known},
+    flags::Flag,
+    provenance::Provenance,
+    rows::CatalogueRows,
+};
 
 /// Rows read at a time.
 const ROWS_PER_BATCH: usize = 65_536;
@@ -58,53 +65,77 @@ fn flags_metadata() -> String {
     Value::Object(flags.into_iter().collect()).to_string()
 }
 
-fn schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("source_file", DataType::Utf8, false),
-        Field::new("row_index", DataType::Int64, false),
+/// The columns in front of the data set's own.
+fn first_fields() -> [FieldRef; 2] {
+    [Field::new("source_file", DataType::Utf8, false), Field::new("row_index", DataType::Int64, false)].map(Arc::new)
+}
+
+/// The columns behind the data set's own.
+fn last_fields() -> [FieldRef; 3] {
+    [
         Field::new("z_spec", DataType::Float64, true),
         Field::new("z_phot", DataType::Float32, true),
         Field::new("flags", DataType::UInt8, false),
-    ]))
+    ]
+    .map(Arc::new)
 }
 
-/// Writes a catalogue row by row. Memory does not grow with the number of rows, but for what the sink `W` keeps.
+fn schema(own: &OwnColumns) -> SchemaRef {
+    let fields = first_fields().into_iter().chain(own.fields().cloned()).chain(last_fields());
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Writes a catalogue whose columns are known, row by row. Memory does not grow with the number of rows, but for what
+/// the sink `W` keeps.
 pub struct CatalogueWriter<W: Write + Send> {
     writer: ArrowWriter<W>,
+    schema: SchemaRef,
     rows: u64,
 }
 
 impl<W: Write + Send> CatalogueWriter<W> {
-    /// Starts a catalogue.
+    /// Starts a catalogue with the columns that its files bring along.
     ///
     /// # Errors
     /// What Parquet says.
-    pub fn new(to: W) -> Result<Self, ParquetError> {
+    pub fn new(to: W, own: &OwnColumns) -> Result<Self, ParquetError> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(format!("cosmic {}", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { writer: ArrowWriter::try_new(to, schema(), Some(properties))?, rows: 0 })
+        let schema = schema(own);
+        let writer = ArrowWriter::try_new(to, Arc::clone(&schema), Some(properties))?;
+        Ok(Self { writer, schema, rows: 0 })
     }
 
-    /// Appends rows.
+    /// Appends rows. A column that they lack is null.
     ///
     /// # Errors
-    /// What Parquet or the sink says.
+    /// What Parquet or the sink says, and a column that the catalogue was started without.
     pub fn write(&mut self, rows: &CatalogueRows) -> Result<(), ParquetError> {
         let first = i64::try_from(rows.first_row)
             .map_err(|_| ParquetError::General(format!("row {} is beyond 64 bits", rows.first_row)))?;
         let count = rows.len();
-        let batch = RecordBatch::try_new(
-            schema(),
-            vec![
-                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&rows.source_file, count))),
-                Arc::new(Int64Array::from_iter_values((first..).take(count))),
-                Arc::new(Float64Array::from(rows.z_spec.clone())),
-                Arc::new(Float32Array::from(rows.z_phot.clone())),
-                Arc::new(UInt8Array::from(rows.flags.clone())),
-            ],
-        )?;
+        let own = &self.schema.fields()[first_fields().len()..];
+        let own = &own[..own.len() - last_fields().len()];
+        if let Some(unknown) = rows.columns.iter().find(|column| !own.iter().any(|field| *field.name() == *column.name))
+        {
+            return Err(ParquetError::General(format!("the catalogue was started without a column {}", unknown.name)));
+        }
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&rows.source_file, count))),
+            Arc::new(Int64Array::from_iter_values((first..).take(count))),
+        ];
+        columns.extend(own.iter().map(|field| {
+            let given = rows.columns.iter().find(|column| *column.name == **field.name());
+            given.map_or_else(|| new_null_array(field.data_type(), count), |column| Arc::clone(&column.values))
+        }));
+        columns.extend([
+            Arc::new(Float64Array::from(rows.z_spec.clone())) as ArrayRef,
+            Arc::new(Float32Array::from(rows.z_phot.clone())),
+            Arc::new(UInt8Array::from(rows.flags.clone())),
+        ]);
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         self.rows += count as u64;
         self.writer.write(&batch)
     }
@@ -115,7 +146,7 @@ impl<W: Write + Send> CatalogueWriter<W> {
     }
 
     /// Adds an entry to the file's metadata.
-    pub fn note(&mut self, key: &str, value: String) {
+    fn note(&mut self, key: &str, value: String) {
         self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
 
@@ -131,21 +162,90 @@ impl<W: Write + Send> CatalogueWriter<W> {
     }
 }
 
+/// Why rows cannot be put into a catalogue.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Files do not fit each other.
+    #[error(transparent)]
+    Conflict(#[from] ColumnConflict),
+    /// What Parquet says.
+    #[error(transparent)]
+    Parquet(#[from] ParquetError),
+}
+
+/// A catalogue in memory whose columns become known with its rows.
+pub struct GrowingCatalogue {
+    writer: CatalogueWriter<Vec<u8>>,
+    own: OwnColumns,
+}
+
+impl GrowingCatalogue {
+    /// Starts a catalogue without rows.
+    ///
+    /// # Errors
+    /// What Parquet says.
+    pub fn new() -> Result<Self, ParquetError> {
+        let own = OwnColumns::default();
+        Ok(Self { writer: CatalogueWriter::new(Vec::new(), &own)?, own })
+    }
+
+    /// Appends rows. A column that they lack is null, and so is one that they bring in all rows before them, which are
+    /// therefore written anew.
+    ///
+    /// # Errors
+    /// [`WriteError::Conflict`] where a column has had another type, and what Parquet says.
+    pub fn write(&mut self, rows: &CatalogueRows) -> Result<(), WriteError> {
+        let mut own = self.own.clone();
+        if own.admit_rows(rows)? {
+            self.own = own;
+            let wider = CatalogueWriter::new(Vec::new(), &self.own)?;
+            let narrow = std::mem::replace(&mut self.writer, wider);
+            for rows in read(narrow.writer.into_inner()?.into())? {
+                self.writer.write(&rows?)?;
+            }
+        }
+        Ok(self.writer.write(rows)?)
+    }
+
+    /// Number of rows written so far.
+    pub fn rows(&self) -> u64 {
+        self.writer.rows()
+    }
+
+    /// Writes the footer, with some entries of metadata and what made the catalogue, and gives the file's bytes.
+    ///
+    /// # Errors
+    /// What Parquet says.
+    pub fn finish(mut self, notes: &[(&str, String)], made_by: &Provenance) -> Result<Bytes, ParquetError> {
+        for (key, value) in notes {
+            self.writer.note(key, value.clone());
+        }
+        Ok(self.writer.finish(made_by)?.into())
+    }
+}
+
 /// Reads a catalogue back, as runs of consecutive rows of one file.
 ///
 /// # Errors
 /// What Parquet says, and columns or types that are not a catalogue's.
 pub fn read(bytes: Bytes) -> Result<impl Iterator<Item = Result<CatalogueRows, ParquetError>>, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-    let (found, expected) = (builder.schema(), schema());
-    if found.fields() != expected.fields() {
-        return Err(ParquetError::General(format!("these are not a catalogue's columns: {found}")));
+    let found = &builder.schema().fields()[..];
+    let own = found.strip_prefix(&first_fields()).and_then(|rest| rest.strip_suffix(&last_fields()));
+    if !own.is_some_and(are_own) {
+        return Err(ParquetError::General(format!("these are not a catalogue's columns: {}", builder.schema())));
     }
     let batches = builder.with_batch_size(ROWS_PER_BATCH).build()?;
     Ok(batches.flat_map(|batch| match batch {
         Ok(batch) => runs(&batch).into_iter().map(Ok).collect::<Vec<_>>(),
         Err(error) => vec![Err(error.into())],
     }))
+}
+
+/// Whether these may be columns that data sets brought along.
+fn are_own(fields: &[FieldRef]) -> bool {
+    let names: HashSet<_> = fields.iter().map(|field| field.name()).collect();
+    names.len() == fields.len() && fields.iter().all(|field| is_known(field.data_type()))
 }
 
 /// Reads an entry of the metadata of a Parquet file, where it has it.
@@ -175,9 +275,13 @@ pub fn row_count(bytes: &Bytes) -> Result<u64, ParquetError> {
 fn runs(batch: &RecordBatch) -> Vec<CatalogueRows> {
     let files = batch.column(0).as_string::<i32>();
     let indices = batch.column(1).as_primitive::<Int64Type>();
-    let z_spec = batch.column(2).as_primitive::<Float64Type>();
-    let z_phot = batch.column(3).as_primitive::<Float32Type>();
-    let flags = batch.column(4).as_primitive::<UInt8Type>();
+    let last = batch.num_columns() - last_fields().len();
+    let z_spec = batch.column(last).as_primitive::<Float64Type>();
+    let z_phot = batch.column(last + 1).as_primitive::<Float32Type>();
+    let flags = batch.column(last + 2).as_primitive::<UInt8Type>();
+    let fields = batch.schema_ref().fields();
+    let names: Vec<Arc<str>> = fields.iter().map(|field| field.name().as_str().into()).collect();
+    let own = first_fields().len()..last;
     let goes_on = |row: usize| {
         files.value(row) == files.value(row - 1) && indices.value(row).checked_sub(1) == Some(indices.value(row - 1))
     };
@@ -189,6 +293,10 @@ fn runs(batch: &RecordBatch) -> Vec<CatalogueRows> {
             source_file: files.value(start).to_owned(),
             // A negative index is no catalogue's: it fails the comparison with the plan as this impossible row.
             first_row: u64::try_from(indices.value(start)).unwrap_or(u64::MAX),
+            columns: own
+                .clone()
+                .map(|at| OwnColumn { name: names[at].clone(), values: batch.column(at).slice(start, end - start) })
+                .collect(),
             z_spec: (start..end).map(|row| z_spec.is_valid(row).then(|| z_spec.value(row))).collect(),
             z_phot: (start..end).map(|row| z_phot.is_valid(row).then(|| z_phot.value(row))).collect(),
             flags: flags.values()[start..end].to_vec(),
@@ -200,6 +308,7 @@ fn runs(batch: &RecordBatch) -> Vec<CatalogueRows> {
 
 #[cfg(test)]
 mod tests {
+    use arrow_array::{BooleanArray, FixedSizeListArray, UInt64Array};
     use proptest::prelude::*;
 
     use super::*;
@@ -218,6 +327,7 @@ mod tests {
         CatalogueRows {
             source_file: file.into(),
             first_row,
+            columns: Vec::new(),
             z_spec: (0..count).map(|row| (row % 3 != 0).then_some(row as f64 / 7.0)).collect(),
             z_phot: (0..count).map(|row| (row % 2 == 0).then_some(row as f32 / 9.0)).collect(),
             flags: (0..count).map(|row| (row % 2) as u8).collect(),
@@ -225,11 +335,11 @@ mod tests {
     }
 
     fn written(parts: &[CatalogueRows]) -> Bytes {
-        let mut writer = CatalogueWriter::new(Vec::new()).unwrap();
+        let mut catalogue = GrowingCatalogue::new().unwrap();
         for part in parts {
-            writer.write(part).unwrap();
+            catalogue.write(part).unwrap();
         }
-        writer.finish(&provenance()).unwrap().into()
+        catalogue.finish(&[], &provenance()).unwrap()
     }
 
     #[test]
@@ -237,6 +347,50 @@ mod tests {
         let parts = [rows("a/1.pt", 0, 5), rows("a/2.pt", 7, 3), rows("a/2.pt", 11, 2)];
         let back: Vec<_> = read(written(&parts)).unwrap().map(Result::unwrap).collect();
         assert_eq!(back, parts);
+    }
+
+    #[test]
+    fn columns_of_data_sets_come_back_with_their_types_and_are_null_where_a_file_lacks_them() {
+        let length_three = Field::new_list_field(DataType::Float32, true);
+        let values = Arc::new(Float32Array::from_iter_values((0..6_u8).map(f32::from)));
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("id", Arc::new(UInt64Array::from(vec![u64::MAX, 1 << 53 | 1]))),
+            ("name", Arc::new(StringArray::from(vec![Some("M 31"), None]))),
+            ("is_star", Arc::new(BooleanArray::from(vec![true, false]))),
+            ("size", Arc::new(FixedSizeListArray::new(Arc::new(length_three), 3, values, None))),
+        ];
+        let own = |columns: &[(&str, ArrayRef)]| {
+            let column = |(name, values): &(&str, ArrayRef)| OwnColumn { name: (*name).into(), values: values.clone() };
+            columns.iter().map(column).collect::<Vec<_>>()
+        };
+        let parts = [
+            CatalogueRows { columns: own(&columns[..1]), ..rows("1.pt", 0, 2) },
+            rows("2.pt", 0, 3),
+            CatalogueRows { columns: own(&columns), ..rows("3.pt", 0, 2) },
+        ];
+        let back: Vec<_> = read(written(&parts)).unwrap().map(Result::unwrap).collect();
+        assert_eq!(back[2], parts[2]);
+        assert_eq!((&back[0].columns[0], back[0].columns.len()), (&parts[0].columns[0], 4));
+        for absent in back[0].columns[1..].iter().chain(&back[1].columns) {
+            assert_eq!(absent.values.null_count(), absent.values.len(), "{}", absent.name);
+        }
+        assert_eq!(
+            (back[0].z_phot.clone(), back[1].z_spec.clone()),
+            (parts[0].z_phot.clone(), parts[1].z_spec.clone())
+        );
+    }
+
+    #[test]
+    fn a_column_of_another_type_is_refused_and_costs_nothing_that_was_written() {
+        let column = |values| vec![OwnColumn { name: "id".into(), values }];
+        let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let mut catalogue = GrowingCatalogue::new().unwrap();
+        catalogue.write(&CatalogueRows { columns: column(Arc::clone(&ids)), ..rows("1.pt", 0, 2) }).unwrap();
+        let names: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+        let error = catalogue.write(&CatalogueRows { columns: column(names), ..rows("2.pt", 0, 2) }).unwrap_err();
+        assert!(matches!(error, WriteError::Conflict(_)), "{error}");
+        assert_eq!(catalogue.rows(), 2);
+        assert_eq!(read(catalogue.finish(&[], &provenance()).unwrap()).unwrap().count(), 1);
     }
 
     #[test]
@@ -274,6 +428,7 @@ mod tests {
             let rows = CatalogueRows {
                 source_file: "a/\u{0}1.pt".into(),
                 first_row,
+                columns: Vec::new(),
                 z_spec: rows.iter().map(|(z_spec, ..)| z_spec.map(f64::from_bits)).collect(),
                 z_phot: rows.iter().map(|(_, z_phot, _)| z_phot.map(f32::from_bits)).collect(),
                 flags: rows.iter().map(|(.., flags)| *flags).collect(),

@@ -1,5 +1,7 @@
 //! Rows of a catalogue, as columns.
 
+use crate::columns::OwnColumn;
+
 /// The catalogue's rows of consecutive galaxies of one file. The columns have equal length.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CatalogueRows {
@@ -7,6 +9,8 @@ pub struct CatalogueRows {
     pub source_file: String,
     /// The first galaxy's row in that file, from 0.
     pub first_row: u64,
+    /// What the data set says of the galaxies itself.
+    pub columns: Vec<OwnColumn>,
     /// Spectroscopic redshifts; `None` where none is known.
     pub z_spec: Vec<Option<f64>>,
     /// Predicted redshifts; `None` where the galaxy is flagged.
@@ -16,13 +20,6 @@ pub struct CatalogueRows {
 }
 
 impl CatalogueRows {
-    /// Appends the rows that follow in the same file.
-    pub fn append(&mut self, mut next: Self) {
-        self.z_spec.append(&mut next.z_spec);
-        self.z_phot.append(&mut next.z_phot);
-        self.flags.append(&mut next.flags);
-    }
-
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.flags.len()

@@ -43,6 +43,8 @@ enum Content {
         rows: u64,
         bytes_per_row: u64,
         tensors: Vec<TensorEntry>,
+        /// What else the file says of each galaxy, which the catalogue will have.
+        columns: Vec<ColumnEntry>,
         /// What else is in the file, and is not read.
         unused: Vec<String>,
     },
@@ -85,12 +87,17 @@ impl Configuration {
             Ok((model.config, calibration))
         });
         Ok(match calibrated {
-            Ok((config, calibration)) => {
-                (Self::Astromae(config), calibration.as_ref().map(CalibrationSummary::of))
-            }
+            Ok((config, calibration)) => (Self::Astromae(config), calibration.as_ref().map(CalibrationSummary::of)),
             Err(reason) => (Self::NotAstromae(reason), None),
         })
     }
+}
+
+#[derive(Serialize)]
+struct ColumnEntry {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
 }
 
 #[derive(Serialize)]
@@ -192,6 +199,11 @@ async fn torch_content(file: &TorchFile<ObjectReader>, reader: &ObjectReader) ->
             rows: dataset.rows(),
             bytes_per_row: dataset.bytes_per_row(),
             tensors: dataset.tensors().map(|(name, tensor)| TensorEntry::of(name, tensor)).collect(),
+            columns: dataset
+                .columns()
+                .iter()
+                .map(|column| ColumnEntry { name: column.name.clone(), kind: column.kind.describe() })
+                .collect(),
             unused: dataset.unused().to_vec(),
         },
         // Something else altogether may be looked at; a data set with a fault is an error that names it.
@@ -222,12 +234,18 @@ fn text(output: &InspectOutput) -> String {
         table(&["tensor", "type", "shape"], &rows)
     };
     head + &match &output.content {
-        Content::Dataset { rows, bytes_per_row, tensors, unused } => {
+        Content::Dataset { rows, bytes_per_row, tensors, columns, unused } => {
+            let own: Vec<_> =
+                columns.iter().map(|column| vec![Printable(&column.name).to_string(), column.kind.clone()]).collect();
+            let own = match own.is_empty() {
+                true => String::new(),
+                false => format!("\n{}", table(&["own column", "type"], &own)),
+            };
             let unused = match unused.is_empty() {
                 true => String::new(),
                 false => format!("not read: {}\n", unused.join(", ")),
             };
-            format!("a data set of {rows} galaxies, {bytes_per_row} bytes each\n{unused}\n{}", list(tensors))
+            format!("a data set of {rows} galaxies, {bytes_per_row} bytes each\n{unused}\n{}{own}", list(tensors))
         }
         Content::Network { class, notes, configuration, calibration, parameters, tensors } => {
             let class = class

@@ -7,6 +7,7 @@
 mod calibrate;
 mod calibration_summary;
 mod convert;
+mod csv_catalogue;
 mod execution;
 mod global;
 mod infer;

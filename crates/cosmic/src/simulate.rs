@@ -8,11 +8,11 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Args};
-use galaxies::{DatasetWriter, Redshifts};
 use serde::Serialize;
-use sky::{Galaxy, Photometry, Sky, contact_sheet};
+use sky::{Galaxy, OwnColumns, Sky, contact_sheet};
 
 use crate::{
+    csv_catalogue::{self, CsvCatalogue},
     outcome::Outcome,
     output::{Printer, bytes, progress_bar},
     whole_file::{WholeFile, show},
@@ -20,8 +20,6 @@ use crate::{
 
 /// Galaxies on a contact sheet.
 const PREVIEWED: u64 = 60;
-/// Columns that a catalogue must have.
-const COLUMNS: [&str; 6] = ["u", "g", "r", "i", "z", "redshift"];
 
 #[derive(Args)]
 #[command(
@@ -37,14 +35,14 @@ pub(crate) struct SimulateArgs {
           value_parser = clap::value_parser!(u64).range(0..=1_000_000_000_000))]
     first: u64,
     /// Instead of a sky of its own, make images for the rows of this CSV file: columns u, g, r, i, z (AB magnitudes,
-    /// dereddened, as SDSS's dered_*) and redshift; others may be there. What they leave open, such as a galaxy's
+    /// dereddened, as SDSS's dered_*) and redshift; others, such as object_id, are carried along. What they leave open, such as a galaxy's
     /// size, is drawn as galaxies of these colours and this luminosity have it.
     #[arg(long, value_name = "FILE")]
     catalogue: Option<PathBuf>,
     /// Number that everything random follows from.
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// The data set to write, in the published format.
+    /// The data set to write.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// A picture of the first 60 galaxies, by redshift.
@@ -105,16 +103,19 @@ fn check_paths(args: &SimulateArgs) -> Result<()> {
 fn make(args: &SimulateArgs) -> Result<SimulateOutput> {
     check_paths(args)?;
     let sky = Sky::new(args.seed);
-    let rows = args.catalogue.as_deref().map(read).transpose()?;
-    let (indices, galaxy): (Range<u64>, Box<dyn Fn(u64) -> Galaxy + Sync + '_>) = match &rows {
-        Some(rows) => (0..rows.len() as u64, Box::new(|index| sky.observed(index, &rows[index as usize]))),
+    let catalogue = args.catalogue.as_deref().map(CsvCatalogue::read).transpose()?;
+    let (indices, galaxy, own): (Range<u64>, Box<dyn Fn(u64) -> Galaxy + Sync + '_>, _) = match &catalogue {
+        Some(CsvCatalogue { photometry, columns }) => {
+            let galaxy = |index| sky.observed(index, &photometry[index as usize]);
+            (0..photometry.len() as u64, Box::new(galaxy), csv_catalogue::own_columns(columns))
+        }
         None => {
             let count = args.count.unwrap_or(0);
-            (args.first..args.first + count, Box::new(|index| sky.galaxy(index)))
+            (args.first..args.first + count, Box::new(|index| sky.galaxy(index)), sky.survey())
         }
     };
     let galaxies = indices.end - indices.start;
-    let out = args.out.as_deref().map(|file| write(file, indices.clone(), &galaxy)).transpose()?;
+    let out = args.out.as_deref().map(|file| write(file, indices.clone(), &galaxy, &own)).transpose()?;
     if let Some(file) = &args.preview {
         let what = match &args.catalogue {
             Some(catalogue) => format!("Galaxies of {}", catalogue.display()),
@@ -129,20 +130,25 @@ fn make(args: &SimulateArgs) -> Result<SimulateOutput> {
     Ok(SimulateOutput { galaxies, seed: args.seed, out, preview })
 }
 
-fn write(file: &Path, indices: Range<u64>, galaxy: &(impl Fn(u64) -> Galaxy + Sync)) -> Result<Written> {
+fn write(
+    file: &Path,
+    indices: Range<u64>,
+    galaxy: &(impl Fn(u64) -> Galaxy + Sync),
+    own: &OwnColumns<'_>,
+) -> Result<Written> {
     let count = indices.end - indices.start;
     let bar = progress_bar("{bar:40} {human_pos}/{human_len} galaxies, {per_sec:0}, {eta} left");
     bar.set_length(count);
     let start = Instant::now();
     let whole = WholeFile::create(file)?;
-    let written = sky::write(whole.path(), indices, galaxy, |written| bar.set_position(written));
+    let written = sky::write(whole.path(), indices, galaxy, own, |written| bar.set_position(written));
     written.with_context(|| format!("failed to write {}", show(file)))?;
     whole.finish()?;
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
     Ok(Written {
         file: file.display().to_string(),
-        bytes: count * DatasetWriter::bytes_per_galaxy(Redshifts::F32),
+        bytes: count * own.bytes_per_galaxy(),
         seconds,
         galaxies_per_second: count as f64 / seconds,
     })
@@ -158,39 +164,4 @@ fn preview(indices: Range<u64>, galaxy: &impl Fn(u64) -> Galaxy, what: &str, see
         drawn.len()
     );
     Ok(contact_sheet::draw(&drawn, what, &subtitle)?)
-}
-
-/// Reads the rows of a catalogue.
-fn read(file: &Path) -> Result<Vec<Photometry>> {
-    let name = file.display();
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_path(file)
-        .with_context(|| format!("failed to read {name}"))?;
-    let header = reader.headers().with_context(|| format!("failed to read the header of {name}"))?.clone();
-    let mut places = [0; COLUMNS.len()];
-    for (place, column) in places.iter_mut().zip(COLUMNS) {
-        let Some(found) = header.iter().position(|name| name == column) else {
-            let found = header.iter().collect::<Vec<_>>().join(", ");
-            bail!("{name} has no column {column}: its first line must name {}, and is {found}", COLUMNS.join(", "));
-        };
-        *place = found;
-    }
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.with_context(|| format!("failed to read {name}"))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let mut values = [0.0; COLUMNS.len()];
-        for ((value, place), column) in values.iter_mut().zip(places).zip(COLUMNS) {
-            let text = &record[place];
-            *value = text.parse().with_context(|| format!("{name}, line {line}: {column} is {text:?}, no number"))?;
-        }
-        let [u, g, r, i, z, redshift] = values;
-        let row = Photometry::new([u, g, r, i, z], redshift).with_context(|| format!("{name}, line {line}"))?;
-        rows.push(row);
-    }
-    if rows.is_empty() {
-        bail!("{name} has no rows");
-    }
-    Ok(rows)
 }

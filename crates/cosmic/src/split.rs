@@ -1,11 +1,11 @@
 //! `cosmic split`: one data set into partitions, of which a chunk of rows is in memory at a time. Partitions have the
-//! types of the published ones, whatever the data set has: images in f32, magnitudes in f64.
+//! types of the published ones, whatever the data set has: images in f32, magnitudes in f64. Its own columns keep theirs.
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use galaxies::{Dataset, DatasetWriter, Redshifts};
+use galaxies::{Dataset, DatasetWriter, Layout, Redshifts};
 use pipeline::storage::ObjectReader;
 use serde::Serialize;
 use torch_file::DType;
@@ -56,7 +56,7 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
     let old = find_old(&out, &source, args.overwrite).await?;
     if !dataset.unused().is_empty() {
         eprintln!(
-            "warning: {} holds more than is read, which the partitions will not have: {}",
+            "warning: {} holds what has no value for each galaxy, and the partitions will not have it: {}",
             source.name(),
             dataset.unused().join(", ")
         );
@@ -70,7 +70,8 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
         Some(_) => Redshifts::F32,
         None => Redshifts::None,
     };
-    let bytes_per_row = DatasetWriter::bytes_per_galaxy(redshifts);
+    let layout = Layout { redshifts, columns: dataset.columns().to_vec() };
+    let bytes_per_row = layout.bytes_per_galaxy();
     let rows_per_partition = (args.partition_size as f64 / bytes_per_row as f64).round().max(1.0) as u64;
     let partitions = dataset.rows().div_ceil(rows_per_partition);
     let replaced = old.len() as u64;
@@ -84,7 +85,7 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
         for partition in 0..partitions {
             let rows = partition * rows_per_partition..dataset.rows().min((partition + 1) * rows_per_partition);
             let name = format!("{}.pt", partition + 1);
-            write_rows(&dataset, rows, redshifts, &destination.path(&name), |rows| bar.inc(rows)).await?;
+            write_rows(&dataset, rows, &layout, &destination.path(&name), |rows| bar.inc(rows)).await?;
             destination.add(&name).await?;
         }
         Ok(())
@@ -122,17 +123,18 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
 async fn write_rows(
     dataset: &Dataset<ObjectReader>,
     rows: std::ops::Range<u64>,
-    redshifts: Redshifts,
+    layout: &Layout,
     path: &Path,
     mut progress: impl FnMut(u64),
 ) -> Result<()> {
-    let mut writer = DatasetWriter::create(path, rows.end - rows.start, redshifts)?;
+    let lists = dataset.lists(rows.clone());
+    let mut writer = DatasetWriter::create(path, rows.end - rows.start, layout, lists)?;
     let mut from = rows.start;
     while from < rows.end {
         let to = rows.end.min(from + ROWS_PER_CHUNK);
         let chunk = dataset.read(from..to).await?;
         let magnitudes = dataset.read_exact_magnitudes(from..to).await?;
-        writer.write(&chunk.images, &magnitudes, chunk.redshifts.as_deref())?;
+        writer.write(&chunk.images, &magnitudes, chunk.redshifts.as_deref(), &chunk.columns)?;
         progress(to - from);
         from = to;
     }

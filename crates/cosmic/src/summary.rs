@@ -29,7 +29,7 @@ pub(crate) fn summary_text(results: &Results) -> String {
     if let Some(reason) = unavailable(&results.metrics) {
         text += &format!("n/a: {reason}\n");
     }
-    for warning in counts.warnings() {
+    for warning in results.warnings() {
         text += &format!("warning: {warning}\n");
     }
     for missing in &results.missing {
@@ -41,7 +41,7 @@ pub(crate) fn summary_text(results: &Results) -> String {
 
 /// Says on standard error what of a run's data a person should look at, where standard output is JSON.
 pub(crate) fn say_warnings(results: &Results) {
-    for warning in results.counts.warnings() {
+    for warning in results.warnings() {
         eprintln!("warning: {warning}");
     }
 }

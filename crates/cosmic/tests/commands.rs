@@ -9,7 +9,7 @@ use std::{
 };
 
 use assert_cmd::Command;
-use galaxies::{Dataset, DatasetWriter, Galaxies, Redshifts};
+use galaxies::{Dataset, DatasetWriter, Galaxies, Layout, Redshifts};
 use serde_json::Value;
 use torch_file::InMemory;
 
@@ -95,10 +95,12 @@ fn infer_says_what_of_the_data_cannot_be_and_which_metrics_that_leaves() {
     let folder = tempfile::tempdir().unwrap();
     let infer = |redshifts: &[f64], magnitude: f64| {
         let (data, out) = (folder.path().join("1.pt"), folder.path().join("out"));
-        let mut writer = DatasetWriter::create(&data, redshifts.len() as u64, Redshifts::F64).unwrap();
+        let mut writer =
+            DatasetWriter::create(&data, redshifts.len() as u64, &Layout::published(Redshifts::F64), Vec::new())
+                .unwrap();
         for (row, redshift) in redshifts.iter().enumerate() {
             let magnitudes = [18.0, 17.0, 17.0, 16.0, if row == 0 { magnitude } else { 16.0 }];
-            writer.write(&vec![0.1; 5 * 32 * 32], &magnitudes, Some(&[*redshift])).unwrap();
+            writer.write(&vec![0.1; 5 * 32 * 32], &magnitudes, Some(&[*redshift]), &[]).unwrap();
         }
         writer.finish().unwrap();
         let shown =

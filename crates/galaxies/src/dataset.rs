@@ -1,11 +1,15 @@
 //! Reading a data set row by row.
 
-use std::ops::Range;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    ops::Range,
+};
 
-use futures::try_join;
-use torch_file::{Printable, RangeRead, StoredTensor, TensorRef, TorchFile, Value};
+use futures::{future::try_join_all, try_join};
+use torch_file::{Item, Printable, RangeRead, StoredTensor, TensorRef, TorchFile, Value};
 
 use crate::{
+    column::{self, Column, ColumnValues, Source},
     error::Error,
     format::{BANDS, SIDE},
 };
@@ -15,12 +19,15 @@ pub struct Dataset<R> {
     images: StoredTensor<R>,
     magnitudes: StoredTensor<R>,
     redshifts: Option<StoredTensor<R>>,
+    columns: Vec<Column>,
+    /// Where the values of each column lie.
+    sources: Vec<Source<R>>,
     rows: u64,
     unused: Vec<String>,
 }
 
 /// Consecutive galaxies of a data set, row-major.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Galaxies {
     /// `[n, 5, 32, 32]`, in the file's own scaling.
     pub images: Vec<f32>,
@@ -28,6 +35,8 @@ pub struct Galaxies {
     pub magnitudes: Vec<f32>,
     /// `[n]`; `None` where the file has no redshifts at all.
     pub redshifts: Option<Vec<f64>>,
+    /// The values of each of [`Dataset::columns`].
+    pub columns: Vec<ColumnValues>,
 }
 
 impl Galaxies {
@@ -54,11 +63,12 @@ impl<R: RangeRead> Dataset<R> {
     /// The data set in an open file.
     ///
     /// # Errors
-    /// [`Error::Content`] and [`Error::Shape`] where the file holds something else;
-    /// [`torch_file::FormatError::Tensor`] where a tensor is not wholly in the file.
+    /// [`Error::Content`] and [`Error::Shape`] where the file holds something else; [`Error::ColumnName`] where one of its
+    /// columns has a name of the catalogue's; [`torch_file::FormatError::Tensor`] where a tensor is not wholly in the
+    /// file.
     pub fn of(file: &TorchFile<R>) -> Result<Self, Error<R::Error>> {
         let content = |found: String| Error::Content { file: file.name().to_owned(), found };
-        let Found { images, magnitudes, redshifts, unused } = find_tensors(file.root()).map_err(content)?;
+        let Found { images, magnitudes, redshifts, others, mut unused } = find_tensors(file.root()).map_err(content)?;
         let tensor = |name, value: Option<Value<'_>>, wanted: &str| match value.and_then(Value::as_tensor) {
             Some(tensor) => Ok(tensor.clone()),
             None => Err(Error::Shape {
@@ -72,7 +82,9 @@ impl<R: RangeRead> Dataset<R> {
         let magnitudes = tensor("magnitudes", magnitudes, "a tensor of float64 [N, 5], as `torch.as_tensor` makes it")?;
         let redshifts = redshifts.filter(|value| !value.is_none());
         let redshifts = redshifts
-            .map(|value| tensor("redshifts", Some(value), "a tensor of float32 [N], as `torch.as_tensor` makes it"))
+            .map(|value| {
+                tensor("redshifts", Some(value), "a tensor of float32 [N], as `torch.as_tensor` makes it, or `None`")
+            })
             .transpose()?;
 
         let rows = images.shape.first().copied().unwrap_or(0);
@@ -107,17 +119,60 @@ impl<R: RangeRead> Dataset<R> {
                 expected: "images with bytes of their own: save them with `.contiguous()`".to_owned(),
             });
         }
+        let (mut columns, mut sources) = (Vec::new(), Vec::new());
+        let mut bytes_per_row = 0;
+        for (name, value) in others {
+            if column::is_a_catalogues(&name) {
+                return Err(Error::ColumnName { file: file.name().to_owned(), column: Printable(&name).to_string() });
+            }
+            let found = match value.as_tensor() {
+                _ if name.is_empty() => Err("a name without letters".to_owned()),
+                Some(tensor) => column::of_tensor(tensor, rows).map(|kind| (kind, None)),
+                None => column::of_list(value, rows).map(|(kind, items)| (kind, Some(items))),
+            };
+            let found = found.and_then(|(kind, items)| {
+                bytes_per_row += kind.size();
+                match columns.len() < MAX_COLUMNS && bytes_per_row <= MAX_ROW_BYTES {
+                    true => Ok((kind, items)),
+                    false => Err(format!("more than {MAX_COLUMNS} columns, or {MAX_ROW_BYTES} bytes for each galaxy")),
+                }
+            });
+            match found {
+                Ok((kind, items)) => {
+                    let is_list = items.is_some();
+                    sources.push(match (items, value.as_tensor()) {
+                        (None, Some(tensor)) => Source::Tensor(file.stored(tensor)?),
+                        (items, _) => Source::List(items.unwrap_or_default()),
+                    });
+                    columns.push(Column { name, kind, is_list });
+                }
+                Err(reason) => unused.push(format!("{} ({reason})", Printable(&name))),
+            }
+        }
+        unused.truncate(MAX_NAMES);
         Ok(Self {
             images: file.stored(&images)?,
             magnitudes: file.stored(&magnitudes)?,
             redshifts: redshifts.map(|tensor| file.stored(&tensor)).transpose()?,
+            columns,
+            sources,
             rows,
             unused,
         })
     }
 
-    /// What the file holds beside images, magnitudes and redshifts, and what is not read: keys of a dictionary, and
-    /// tensors of a tuple by their place. At most 20 are named.
+    /// The data set's own columns, in the file's order.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The items that those of its own columns which are lists have for consecutive galaxies, column by column.
+    pub fn lists(&self, rows: Range<u64>) -> Vec<Vec<Item>> {
+        self.sources.iter().filter_map(|source| source.items(&rows)).collect()
+    }
+
+    /// What the file holds and what is not read, since it has no value for each galaxy, with the reason: keys of a
+    /// dictionary, and tensors of a tuple by their place. At most 20 are named.
     pub fn unused(&self) -> &[String] {
         &self.unused
     }
@@ -139,9 +194,11 @@ impl<R: RangeRead> Dataset<R> {
         tensors.filter_map(|(name, tensor)| Some((name, tensor?.description())))
     }
 
-    /// Bytes of a galaxy in the file.
+    /// Bytes of a galaxy in the file. A text counts as 8.
     pub fn bytes_per_row(&self) -> u64 {
-        self.tensors().map(|(_, tensor)| tensor.dtype().size() * tensor.shape[1..].iter().product::<u64>()).sum()
+        let tensors =
+            self.tensors().map(|(_, tensor)| tensor.dtype().size() * tensor.shape[1..].iter().product::<u64>());
+        tensors.chain(self.columns.iter().map(|column| column.kind.size())).sum()
     }
 
     /// Reads consecutive galaxies; needs memory for these and no others.
@@ -155,12 +212,13 @@ impl<R: RangeRead> Dataset<R> {
     /// [`torch_file::FormatError::Rows`] where the rows are not there, [`torch_file::Error::Read`] where they cannot be
     /// read.
     pub async fn read(&self, rows: Range<u64>) -> Result<Galaxies, Error<R::Error>> {
-        let (images, magnitudes, redshifts) = try_join!(
+        let (images, magnitudes, redshifts, columns) = try_join!(
             self.images.read_rows(rows.clone()),
             self.magnitudes.read_rows(rows.clone()),
-            self.read_redshifts(rows.clone())
+            self.read_redshifts(rows.clone()),
+            try_join_all(self.sources.iter().map(|source| source.read(rows.clone())))
         )?;
-        Ok(Galaxies { images, magnitudes, redshifts })
+        Ok(Galaxies { images, magnitudes, redshifts, columns })
     }
 
     /// Reads the magnitudes of consecutive galaxies, `[n, 5]`, in the f64 that [`DatasetWriter`](crate::DatasetWriter)
@@ -185,12 +243,18 @@ struct Found<'a> {
     images: Option<Value<'a>>,
     magnitudes: Option<Value<'a>>,
     redshifts: Option<Value<'a>>,
-    /// See [`Dataset::unused`].
+    /// What may be the data set's own columns, by name.
+    others: Vec<(String, Value<'a>)>,
+    /// Keys that are no text.
     unused: Vec<String>,
 }
 
 /// The most names that are listed.
 const MAX_NAMES: usize = 20;
+/// The most columns of its own that a data set may have.
+const MAX_COLUMNS: usize = 500;
+/// The most bytes that these may take for each galaxy: a file's rows wait in memory until its checksum is known.
+const MAX_ROW_BYTES: u64 = 8192;
 
 /// Images, magnitudes and redshifts, where the object is of a form that has them. The error says what it is instead,
 /// and how a data set is made of it.
@@ -204,9 +268,9 @@ fn find_tensors(root: Value<'_>) -> Result<Found<'_>, String> {
             return Err(samples);
         }
         let (images, magnitudes, redshifts) = (elements.next(), elements.next(), elements.next());
-        let unused =
-            elements.zip(3..).take(MAX_NAMES).map(|(value, place)| format!("[{place}] ({})", value.describe()));
-        return Ok(Found { images, magnitudes, redshifts, unused: unused.collect() });
+        let others = elements.zip(3..).filter(|(value, _)| !value.is_none());
+        let others = others.map(|(value, place)| (format!("column_{place}"), value)).collect();
+        return Ok(Found { images, magnitudes, redshifts, others, unused: Vec::new() });
     }
     let Some(entries) = holder.entries() else {
         return Err(match root.class() {
@@ -217,23 +281,36 @@ fn find_tensors(root: Value<'_>) -> Result<Found<'_>, String> {
             ),
         });
     };
-    let names = [["images", "image"], ["magnitudes", "magnitude"], ["redshifts", "redshift"]];
-    let [images, magnitudes, redshifts] = names.map(|names| names.into_iter().find_map(|name| holder.get(name)));
-    let keys = |entries: &mut dyn Iterator<Item = (Value<'_>, Value<'_>)>| {
-        let name = |(key, _): (Value<'_>, _)| match key.as_str() {
+    let name = |names: [&'static str; 2]| names.into_iter().find(|name| holder.get(name).is_some());
+    let names = [["images", "image"], ["magnitudes", "magnitude"], ["redshifts", "redshift"]].map(name);
+    let [images, magnitudes, redshifts] = names.map(|name| name.and_then(|name| holder.get(name)));
+    if images.is_none() {
+        let keys = entries.take(MAX_NAMES).map(|(key, _)| match key.as_str() {
             Some(text) => Printable(text).to_string(),
             None => key.describe(),
-        };
-        entries.take(MAX_NAMES).map(name).collect::<Vec<_>>()
-    };
-    if images.is_none() {
+        });
         return Err(format!(
             "{} with the keys {}: save it with the keys images, magnitudes and redshifts",
             holder.describe(),
-            keys(&mut entries.into_iter()).join(", ")
+            keys.collect::<Vec<_>>().join(", ")
         ));
     }
-    let is_unused =
-        |(key, _): &(Value<'_>, Value<'_>)| !key.as_str().is_some_and(|key| names.as_flattened().contains(&key));
-    Ok(Found { images, magnitudes, redshifts, unused: keys(&mut entries.filter(is_unused)) })
+    let (mut others, mut unused) = (Vec::<(String, Value<'_>)>::new(), Vec::new());
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (key, value) in entries {
+        match key.as_str() {
+            Some(key) if names.contains(&Some(key)) => {}
+            Some(key) => match places.entry(key) {
+                // As in Python, a key that is there twice has its last value.
+                Entry::Occupied(place) => others[*place.get()].1 = value,
+                Entry::Vacant(place) => {
+                    place.insert(others.len());
+                    others.push((key.to_owned(), value));
+                }
+            },
+            None => unused.push(key.describe()),
+        }
+    }
+    others.retain(|(_, value)| !value.is_none());
+    Ok(Found { images, magnitudes, redshifts, others, unused })
 }

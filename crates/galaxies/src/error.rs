@@ -29,6 +29,14 @@ pub enum Error<E: std::error::Error + 'static> {
         /// Element type and shape expected.
         expected: String,
     },
+    /// A column of the data set's own has the name of one that the catalogue has.
+    #[error("{file}: its column {column} has the name of a column of the catalogue: save it under another name")]
+    ColumnName {
+        /// Path or key of the file.
+        file: String,
+        /// The column's name, fit to be printed.
+        column: String,
+    },
 }
 
 impl<E: std::error::Error + 'static, T: Into<torch_file::Error<E>>> From<T> for Error<E> {

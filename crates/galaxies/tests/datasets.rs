@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use galaxies::{Dataset, DatasetWriter, Error, Galaxies, Redshifts};
+use galaxies::{ColumnType, DType, Dataset, DatasetWriter, Error, Galaxies, Layout, Redshifts};
 use torch_file::{FormatError, InMemory, LocalFile, RangeRead};
 use written::Pickle;
 
@@ -48,7 +48,7 @@ fn galaxies(rows: Range<u64>) -> Galaxies {
         }
         redshifts.push(f64::from(row) / 8.0);
     }
-    Galaxies { images, magnitudes, redshifts: Some(redshifts) }
+    Galaxies { images, magnitudes, redshifts: Some(redshifts), columns: Vec::new() }
 }
 
 #[test]
@@ -121,7 +121,9 @@ fn arrays_of_numpy_are_read_and_redshifts_may_be_none() {
     let read = run(dataset.read(0..2)).unwrap();
     assert!((read.images, read.magnitudes) == (expected.images, expected.magnitudes));
     assert_eq!(read.redshifts, None);
-    assert_eq!(dataset.unused(), ["object_id"]);
+    let columns: Vec<_> = dataset.columns().iter().map(|column| (column.name.as_str(), column.kind)).collect();
+    assert_eq!(columns, [("object_id", ColumnType::Number(DType::I64))]);
+    assert!(dataset.unused().is_empty());
 }
 
 #[test]
@@ -130,14 +132,23 @@ fn keys_that_are_not_read_are_named_and_so_are_those_of_a_dictionary_without_ima
         let pickle = pickle.text("image").whole("0", &[1, 5, 32, 32]).text("magnitudes").whole("1", &[1, 5]);
         pickle.text("ra\u{1b}").int(1).int(3).int(1)
     };
-    assert_eq!(in_memory(dictionary(with)).unwrap().unused(), ["ra\\u{1b}", "the integer 3"]);
+    assert_eq!(
+        in_memory(dictionary(with)).unwrap().unused(),
+        ["the integer 3", "ra\\u{1b} (the integer 1: not one value for each galaxy)"]
+    );
     let other = |pickle: Pickle| pickle.text("X").whole("0", &[1, 5, 32, 32]).text("mags").whole("1", &[1, 5]);
     let said = in_memory(dictionary(other)).err().unwrap();
     assert!(said.contains("keys X, mags: save it with the keys images, magnitudes and redshifts"), "{said}");
     let five = Pickle::new().raw(b"(").whole("0", &[1, 5, 32, 32]).whole("1", &[1, 5]).raw(b"N").int(7).text("x");
     let five = in_memory(five.raw(b"t").file(&[("0", &[0; 4 * 5120]), ("1", &[0; 20])])).unwrap();
     assert!(!five.has_redshifts());
-    assert_eq!(five.unused(), ["[3] (the integer 7)", "[4] (the text \"x\")"]);
+    assert_eq!(
+        five.unused(),
+        [
+            "column_3 (the integer 7: not one value for each galaxy)",
+            "column_4 (the text \"x\": not one value for each galaxy)"
+        ]
+    );
 }
 
 #[test]
@@ -186,9 +197,9 @@ fn the_read_that_ends_with_the_last_row_knows_of_a_flipped_bit_in_any() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sky.pt");
     let rows = 30;
-    let mut writer = DatasetWriter::create(&path, rows, Redshifts::F32).unwrap();
+    let mut writer = DatasetWriter::create(&path, rows, &Layout::published(Redshifts::F32), Vec::new()).unwrap();
     for row in 0..rows {
-        writer.write(&[row as f32; 5120], &[0.5; 5], Some(&[0.1])).unwrap();
+        writer.write(&[row as f32; 5120], &[0.5; 5], Some(&[0.1]), &[]).unwrap();
     }
     writer.finish().unwrap();
     let whole = std::fs::read(path).unwrap();
@@ -218,14 +229,14 @@ fn what_is_written_reads_back_and_is_the_same_bytes_again() {
     let write = |name: &str, ends: &[u64], redshifts| {
         let path = folder.path().join(name).join("sky.pt");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let mut writer = DatasetWriter::create(&path, 6, redshifts).unwrap();
+        let mut writer = DatasetWriter::create(&path, 6, &Layout::published(redshifts), Vec::new()).unwrap();
         let mut next = 0;
         for end in ends {
             let rows = galaxies(next..*end);
             next = *end;
             let magnitudes: Vec<f64> = rows.magnitudes.iter().map(|value| f64::from(*value)).collect();
             let z = rows.redshifts.as_deref().filter(|_| redshifts != Redshifts::None);
-            writer.write(&rows.images, &magnitudes, z).unwrap();
+            writer.write(&rows.images, &magnitudes, z, &[]).unwrap();
         }
         writer.finish().unwrap();
         path
@@ -243,7 +254,9 @@ fn what_is_written_reads_back_and_is_the_same_bytes_again() {
 #[test]
 fn a_data_set_that_is_not_whole_is_not_finished() {
     let folder = tempfile::tempdir().unwrap();
-    let writer = DatasetWriter::create(folder.path().join("short.pt"), 6, Redshifts::F64).unwrap();
+    let writer =
+        DatasetWriter::create(folder.path().join("short.pt"), 6, &Layout::published(Redshifts::F64), Vec::new())
+            .unwrap();
     assert!(writer.finish().unwrap_err().to_string().contains("0 of its 6 rows"));
 }
 
@@ -288,9 +301,9 @@ fn opening_a_file_takes_one_read_at_each_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("1.pt");
     let rows = 100;
-    let mut writer = DatasetWriter::create(&path, rows, Redshifts::F32).unwrap();
+    let mut writer = DatasetWriter::create(&path, rows, &Layout::published(Redshifts::F32), Vec::new()).unwrap();
     for _ in 0..rows {
-        writer.write(&[0.0; 5120], &[0.0; 5], Some(&[0.0])).unwrap();
+        writer.write(&[0.0; 5120], &[0.0; 5], Some(&[0.0]), &[]).unwrap();
     }
     writer.finish().unwrap();
     let bytes = std::fs::read(&path).unwrap();

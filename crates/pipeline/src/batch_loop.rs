@@ -5,7 +5,8 @@
 //!
 //! The loop is where completeness is proved, for ranks and local runs alike: each input is either handed on, with
 //! exactly the rows it owes, or named as unreadable. The rows of a file are handed on once all of it was read, because
-//! only then its checksum is known; until then they wait, as some twenty bytes a galaxy.
+//! only then its checksum is known; until then they wait, as some twenty bytes a galaxy and what the data set's own
+//! columns have of it.
 
 use std::{ops::Range, sync::Arc, time::Instant};
 
@@ -71,8 +72,16 @@ pub struct BatchLoop<'a> {
 pub enum Output {
     /// So many rows were predicted so far.
     Predicted(u64),
-    /// Rows for the catalogue, in the order of the inputs.
-    Rows(CatalogueRows),
+    /// Rows in the order of the inputs.
+    Rows(Predicted),
+}
+
+/// Consecutive galaxies of a file that were predicted or flagged.
+pub struct Predicted {
+    /// What goes into the catalogue.
+    pub catalogue: CatalogueRows,
+    /// Magnitudes in the band r; 0 where the input is flagged.
+    pub r: Vec<f32>,
 }
 
 /// The file that is being predicted.
@@ -80,7 +89,7 @@ struct Current {
     file: FileRows,
     /// The row that must come next.
     next: u64,
-    rows: CatalogueRows,
+    rows: Vec<Predicted>,
     implausible_redshifts: u64,
     bytes: u64,
 }
@@ -126,9 +135,8 @@ impl BatchLoop<'_> {
                     } else {
                         pace.opened(file.to - file.from);
                     }
-                    let rows =
-                        CatalogueRows { source_file: file.key.clone(), first_row: file.from, ..Default::default() };
-                    current = Some(Current { next: file.from, file, rows, implausible_redshifts: 0, bytes: 0 });
+                    current =
+                        Some(Current { next: file.from, file, rows: Vec::new(), implausible_redshifts: 0, bytes: 0 });
                     continue;
                 }
                 Some(Message::End) => {
@@ -138,9 +146,11 @@ impl BatchLoop<'_> {
                         let FileRows { key, from, to } = &file;
                         return Err(Error::fault(format!("rows {from}..{to} of {key} are owed, and end at {next}")));
                     }
-                    work.rows += rows.len() as u64;
-                    work.flagged += rows.flagged();
-                    each(Output::Rows(rows))?;
+                    for rows in rows {
+                        work.rows += rows.catalogue.len() as u64;
+                        work.flagged += rows.catalogue.flagged();
+                        each(Output::Rows(rows))?;
+                    }
                     work.implausible_redshifts += implausible_redshifts;
                     work.bytes += bytes;
                     work.files.push(file);
@@ -166,23 +176,23 @@ impl BatchLoop<'_> {
                 .filter(|begun| begun.file.key == chunk.file && begun.next == chunk.first_row)
                 .ok_or_else(|| Error::fault(format!("row {} of {} is out of order", chunk.first_row, chunk.file)))?;
             let step = usize::try_from(self.batch_size).unwrap_or(count).max(1);
+            let mut z_phot = Vec::with_capacity(count);
             for from in (0..count).step_by(step) {
                 pace.check_deadline(predicted)?;
                 let batch = from..count.min(from + step);
                 let asked = Instant::now();
-                let z_phot = predict_batch(self.engine, &chunk, batch.clone()).await?;
+                z_phot.extend(predict_batch(self.engine, &chunk, batch.clone()).await?);
                 let took = asked.elapsed();
                 pace.batch_took(took);
                 work.inference_seconds += took.as_secs_f64();
                 work.batches += 1;
-                begun.implausible_redshifts += chunk.implausible_redshifts(batch.clone());
-                let rows = chunk.catalogue_rows(batch, z_phot);
-                begun.next += rows.len() as u64;
-                predicted += rows.len() as u64;
-                begun.rows.append(rows);
+                begun.next += batch.len() as u64;
+                predicted += batch.len() as u64;
                 each(Output::Predicted(predicted))?;
             }
+            begun.implausible_redshifts += chunk.implausible_redshifts();
             begun.bytes += chunk.bytes;
+            begun.rows.push(Predicted { catalogue: chunk.catalogue_rows(z_phot), r: chunk.r() });
         }
         // The end of the messages is the end of the data only where the reader says so: it may have failed or panicked.
         while let Some(outcome) = reading.join_next().await {

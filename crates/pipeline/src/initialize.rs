@@ -6,6 +6,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use catalogue::OwnColumns;
 use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
@@ -13,6 +14,7 @@ use crate::{
     engine_cache::check_model_size,
     error::{Error, Result},
     events::{InitializeEvent, Run, Task},
+    own_columns,
     partitions::{self, Partitions, list_partitions},
     payload::Payload,
     plan::{Owner, Plan, PlannedFile, PlannedModel, shares_files},
@@ -188,25 +190,37 @@ async fn write_plan(
 /// Reads the number of rows of all files. A file that cannot be read keeps the reason instead.
 ///
 /// # Errors
-/// Those of storage that a retry may mend; the reason of the first file where none can be read.
+/// Those of storage that a retry may mend; the reason of the first file where none can be read; files whose columns do
+/// not fit each other, which the ranks would find out too late.
 async fn count_rows(store: &Arc<dyn ObjectStore>, files: Vec<PlannedFile>) -> Result<Vec<PlannedFile>> {
     let counted: Vec<_> = stream::iter(files)
         .map(async |file| match partitions::open(store, &file).await {
-            Ok(dataset) => Ok((PlannedFile { rows: Some(dataset.rows()), ..file }, None)),
+            Ok(dataset) => Ok((PlannedFile { rows: Some(dataset.rows()), ..file }, Ok(dataset.columns().to_vec()))),
             Err(error) if error.is_permanent() => {
                 let reason = explain(&error);
                 tracing::warn!(key = file.object.key, reason, "a file cannot be read: its rows will be missing");
-                Ok((PlannedFile { unreadable: Some(reason), ..file }, Some(error)))
+                Ok((PlannedFile { unreadable: Some(reason), ..file }, Err(error)))
             }
             Err(error) => Err(error),
         })
         .buffered(CONCURRENT_READS)
         .try_collect()
         .await?;
-    let (files, failures): (Vec<_>, Vec<_>) = counted.into_iter().unzip();
-    match failures.iter().all(Option::is_some).then(|| failures.into_iter().flatten().next()).flatten() {
-        Some(first) => Err(first),
-        None => Ok(files),
+    let mut own = OwnColumns::default();
+    let (mut files, mut first_failure, mut readable) = (Vec::new(), None, false);
+    for (file, columns) in counted {
+        match columns {
+            Ok(columns) => {
+                readable = true;
+                own_columns::admit(&mut own, &file.object.key, &columns)?;
+            }
+            Err(error) => _ = first_failure.get_or_insert(error),
+        }
+        files.push(file);
+    }
+    match first_failure {
+        Some(first) if !readable => Err(first),
+        _ => Ok(files),
     }
 }
 

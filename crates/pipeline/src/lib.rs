@@ -22,6 +22,7 @@ pub mod local_run;
 mod map_run;
 mod merge;
 mod natural_order;
+mod own_columns;
 pub mod partitions;
 pub mod payload;
 mod picture;

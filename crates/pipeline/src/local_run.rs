@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, io::BufWriter, sync::Arc, time::Instant};
 
 use astromae::Engine;
-use catalogue::{CatalogueWriter, Comparison, ParquetError, Provenance};
+use catalogue::{CatalogueWriter, ColumnCounts, Comparison, OwnColumns, ParquetError, Provenance};
 use futures::{StreamExt, stream};
 
 use crate::{
     batch_loop::{BatchLoop, Output},
     error::Result,
+    own_columns,
     partitions::{self, Partitions},
     picture::draw,
     plan::PlannedFile,
@@ -76,6 +77,12 @@ impl LocalRun<'_> {
             rows: None,
             reason,
         }));
+        let mut own = OwnColumns::default();
+        for input in &inputs {
+            if let Some(dataset) = &input.opened {
+                own_columns::admit(&mut own, &input.file.object.key, dataset.columns())?;
+            }
+        }
         let of = inputs.iter().filter_map(|input| input.file.rows).sum();
         progress(Progress { rows: 0, of });
 
@@ -87,10 +94,10 @@ impl LocalRun<'_> {
             status: None,
             source: error.into(),
         };
-        let mut catalogue = CatalogueWriter::new(BufWriter::new(out.create(CATALOGUE)?)).map_err(unwritten)?;
+        let mut catalogue = CatalogueWriter::new(BufWriter::new(out.create(CATALOGUE)?), &own).map_err(unwritten)?;
 
         let mut counts = Counts { files: planned, ranks: 1, ..Counts::default() };
-        let mut comparison = Comparison::default();
+        let (mut comparison, mut columns) = (Comparison::default(), ColumnCounts::default());
         let batches = BatchLoop {
             store: self.store,
             engine: self.engine,
@@ -105,9 +112,11 @@ impl LocalRun<'_> {
                     Ok(())
                 }
                 Output::Rows(rows) => {
-                    catalogue.write(&rows).map_err(unwritten)?;
-                    comparison.add(&rows);
-                    counts.add(&rows);
+                    let rows = &rows.catalogue;
+                    catalogue.write(rows).map_err(unwritten)?;
+                    comparison.add(rows);
+                    columns.add(rows);
+                    counts.add(rows);
                     Ok(())
                 }
             })
@@ -158,6 +167,7 @@ impl LocalRun<'_> {
         let results = Results {
             metrics: comparison.metrics(),
             counts,
+            columns: columns.summaries(),
             complete: missing.is_empty(),
             missing,
             throughput: Throughput::of(run.work.rows, run.work.bytes, &timings),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use catalogue::{CatalogueRows, CatalogueWriter, Comparison, ParquetError, Provenance};
+use catalogue::{CatalogueRows, ColumnCounts, Comparison, GrowingCatalogue, ParquetError, Provenance, WriteError};
 
 use crate::{
     error::{Error, Result},
@@ -20,7 +20,8 @@ use crate::{
 
 /// A catalogue that is being merged, and what was found out on the way.
 pub(crate) struct Merge {
-    catalogue: CatalogueWriter<Vec<u8>>,
+    catalogue: GrowingCatalogue,
+    columns: ColumnCounts,
     comparison: Comparison,
     counts: Counts,
     missing: Vec<Missing>,
@@ -41,7 +42,8 @@ pub(crate) struct Merged {
 impl Merge {
     pub(crate) fn new(plan: &Plan) -> Result<Self> {
         Ok(Self {
-            catalogue: CatalogueWriter::new(Vec::new()).map_err(encode)?,
+            catalogue: GrowingCatalogue::new().map_err(encode)?,
+            columns: ColumnCounts::default(),
             comparison: Comparison::default(),
             counts: Counts { files: plan.files, ranks: plan.world_size, ..Counts::default() },
             missing: Vec::new(),
@@ -53,7 +55,11 @@ impl Merge {
     /// Appends what a rank has left, whose rows [`prove`] has found to be the rank's.
     pub(crate) fn add(&mut self, rank: u64, share: &[Slice<'_>], object: RankObject) -> Result<()> {
         for rows in &object.rows {
-            self.catalogue.write(rows).map_err(encode)?;
+            self.catalogue.write(rows).map_err(|error| match error {
+                WriteError::Conflict(conflict) => Error::BadPartition(conflict.into()),
+                WriteError::Parquet(error) => encode(error),
+            })?;
+            self.columns.add(rows);
             self.comparison.add(rows);
             self.counts.add(rows);
         }
@@ -115,11 +121,11 @@ impl Merge {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         // No two executions' catalogues are the same bytes: a late write is told by its ETag.
-        self.catalogue.note("cosmic.execution", plan.owner.execution_arn.clone());
-        let catalogue = self.catalogue.finish(&made_by).map_err(encode)?;
+        let note = ("cosmic.execution", plan.owner.execution_arn.clone());
+        let catalogue = self.catalogue.finish(&[note], &made_by).map_err(encode)?;
         let picture = draw(&self.comparison, execution)?;
         let combined: Vec<_> = self.ranks.iter().map(|run| combined_entry(run, &plan.payload.result_path)).collect();
-        let files = vec![(CATALOGUE, catalogue.into()), (PICTURE, picture), (COMBINED_DATA, to_json(&combined)?)];
+        let files = vec![(CATALOGUE, catalogue), (PICTURE, picture), (COMBINED_DATA, to_json(&combined)?)];
         let sha256: BTreeMap<_, _> = files.iter().map(|(name, bytes)| ((*name).to_owned(), sha256(bytes))).collect();
         let results = Results {
             metrics: self.comparison.metrics(),
@@ -129,6 +135,7 @@ impl Merge {
             throughput,
             made_by,
             counts: self.counts,
+            columns: self.columns.summaries(),
             execution: execution.clone(),
             sha256,
             payload: Some(plan.payload.clone()),

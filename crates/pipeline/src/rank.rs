@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use catalogue::{CatalogueWriter, ParquetError, Provenance};
+use catalogue::{GrowingCatalogue, ParquetError, Provenance, WriteError};
 
 use crate::{
     batch_loop::{BatchLoop, Output},
@@ -75,7 +75,7 @@ pub async fn run(
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let unencoded = |error: ParquetError| Error::internal(format!("failed to encode what rank {rank} leaves"), error);
-    let mut part = CatalogueWriter::new(Vec::new()).map_err(unencoded)?;
+    let mut part = GrowingCatalogue::new().map_err(unencoded)?;
     let batches = BatchLoop {
         store: &stores.bucket(&payload.data_bucket),
         engine: &engine,
@@ -86,7 +86,10 @@ pub async fn run(
     let inputs = slices.iter().map(Input::planned).collect();
     let work = batches
         .run(inputs, |output| match output {
-            Output::Rows(rows) => part.write(&rows).map_err(unencoded),
+            Output::Rows(rows) => part.write(&rows.catalogue).map_err(|error| match error {
+                WriteError::Conflict(conflict) => Error::BadPartition(conflict.into()),
+                WriteError::Parquet(error) => unencoded(error),
+            }),
             Output::Predicted(_) => Ok(()),
         })
         .await?;

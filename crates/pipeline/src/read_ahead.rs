@@ -2,14 +2,14 @@
 
 use std::{ops::Range, sync::Arc};
 
-use catalogue::{CatalogueRows, flags, plausible};
+use catalogue::{CatalogueRows, OwnColumn, flags, plausible};
 use galaxies::{BANDS, Dataset, Galaxies, PIXELS};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::{
     error::{Error, Result},
-    partitions,
+    own_columns, partitions,
     plan::{PlannedFile, Slice},
     storage::{ObjectReader, ObjectStore, explain},
 };
@@ -72,31 +72,41 @@ pub(crate) enum Message {
 pub(crate) struct Chunk {
     pub(crate) file: String,
     pub(crate) first_row: u64,
+    /// Without the values of the data set's own columns, which are in `columns`.
     pub(crate) galaxies: Galaxies,
+    pub(crate) columns: Vec<OwnColumn>,
     pub(crate) flags: Vec<u8>,
     pub(crate) bytes: u64,
 }
 
 impl Chunk {
-    /// The catalogue's rows of a batch, from the engine's answer.
-    pub(crate) fn catalogue_rows(&self, batch: Range<usize>, z_phot: Vec<f32>) -> CatalogueRows {
-        let first_row = self.first_row + batch.start as u64;
-        let input_flags = self.flags[batch.clone()].iter();
-        let flags: Vec<u8> = input_flags.zip(&z_phot).map(|(input, z)| flags::of_prediction(*input, *z)).collect();
+    /// The catalogue's rows, from the engine's answers.
+    pub(crate) fn catalogue_rows(&self, z_phot: Vec<f32>) -> CatalogueRows {
+        let flags = self.flags.iter().zip(&z_phot);
+        let flags: Vec<u8> = flags.map(|(input, z)| flags::of_prediction(*input, *z)).collect();
         let z_spec = match &self.galaxies.redshifts {
-            Some(redshifts) => redshifts[batch].iter().map(|z| plausible::is_redshift(*z).then_some(*z)).collect(),
+            Some(redshifts) => redshifts.iter().map(|z| plausible::is_redshift(*z).then_some(*z)).collect(),
             None => vec![None; flags.len()],
         };
         let z_phot = z_phot.into_iter().zip(&flags).map(|(z, flags)| (*flags == 0).then_some(z)).collect();
-        CatalogueRows { source_file: self.file.clone(), first_row, z_spec, z_phot, flags }
+        let (source_file, columns) = (self.file.clone(), self.columns.clone());
+        CatalogueRows { source_file, first_row: self.first_row, columns, z_spec, z_phot, flags }
     }
 
-    /// Rows of a batch whose redshift is finite and cannot be one. NaN and infinity say that none is known.
-    pub(crate) fn implausible_redshifts(&self, batch: Range<usize>) -> u64 {
-        let redshifts = self.galaxies.redshifts.as_ref().map_or(&[][..], |redshifts| &redshifts[batch]);
-        redshifts.iter().filter(|z| z.is_finite() && !plausible::is_redshift(**z)).count() as u64
+    /// The magnitudes in the band r, which are 0 where a row is blank.
+    pub(crate) fn r(&self) -> Vec<f32> {
+        self.galaxies.magnitudes.chunks_exact(BANDS).map(|magnitudes| magnitudes[R_BAND]).collect()
+    }
+
+    /// Rows whose redshift is finite and cannot be one. NaN and infinity say that none is known.
+    pub(crate) fn implausible_redshifts(&self) -> u64 {
+        let redshifts = self.galaxies.redshifts.iter().flatten();
+        redshifts.filter(|z| z.is_finite() && !plausible::is_redshift(**z)).count() as u64
     }
 }
+
+/// The place of the band r among a galaxy's magnitudes.
+const R_BAND: usize = 2;
 
 /// The task that reads ahead.
 pub(crate) struct Reader {
@@ -163,7 +173,11 @@ impl Reader {
         if !dataset.unused().is_empty() && !self.said_unused {
             self.said_unused = true;
             let unused = dataset.unused().join(", ");
-            tracing::warn!(key, unused, "files hold more than is read, which the catalogue will not have");
+            tracing::warn!(
+                key,
+                unused,
+                "files hold what has no value for each galaxy, and the catalogue will not have it"
+            );
         }
         let begin = Message::Begin(FileRows { key: key.clone(), from: rows.start, to: rows.end });
         if self.sender.send(begin).await.is_err() {
@@ -176,8 +190,9 @@ impl Reader {
             let to = rows.end.min(from + step);
             let mut galaxies = dataset.read(from..to).await?;
             let flags = blank_flagged(&mut galaxies);
+            let columns = own_columns::catalogue_columns(dataset.columns(), std::mem::take(&mut galaxies.columns))?;
             let bytes = (to - from) * dataset.bytes_per_row();
-            let chunk = Chunk { file: key.clone(), first_row: from, galaxies, flags, bytes };
+            let chunk = Chunk { file: key.clone(), first_row: from, galaxies, columns, flags, bytes };
             if self.sender.send(Message::Chunk(chunk)).await.is_err() {
                 return Ok(());
             }

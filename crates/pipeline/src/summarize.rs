@@ -64,7 +64,7 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
 
     let wall_seconds = seconds_since(&event.start_time, now);
     let Merged { results, missing_files, files } = merge.finish(&plan, wall_seconds)?;
-    for warning in results.counts.warnings() {
+    for warning in results.warnings() {
         tracing::warn!("{warning}");
     }
     for (name, bytes) in files {

@@ -10,7 +10,7 @@ use astromae::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use galaxies::{DatasetWriter, Redshifts};
+use galaxies::{DatasetWriter, Layout, Redshifts};
 use pipeline::{
     Error,
     batch_loop::{BatchLoop, Output, Work},
@@ -90,9 +90,9 @@ async fn predict(from: Option<u64>) -> (Result<Work, Error>, usize) {
     let folder = tempfile::tempdir().unwrap();
     for file in 0..FILES {
         let path = folder.path().join(format!("{file}.pt"));
-        let mut writer = DatasetWriter::create(path, ROWS, Redshifts::F32).unwrap();
+        let mut writer = DatasetWriter::create(path, ROWS, &Layout::published(Redshifts::F32), Vec::new()).unwrap();
         for _ in 0..ROWS {
-            writer.write(&[0.0; PIXELS], &[19.0, 18.0, 17.0, 16.0, 15.0], Some(&[0.1])).unwrap();
+            writer.write(&[0.0; PIXELS], &[19.0, 18.0, 17.0, 16.0, 15.0], Some(&[0.1]), &[]).unwrap();
         }
         writer.finish().unwrap();
     }

@@ -26,7 +26,7 @@ use astromae::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use galaxies::{DatasetWriter, Redshifts};
+use galaxies::{DatasetWriter, Layout, Redshifts};
 use pipeline::{
     Error,
     engine_cache::EngineCache,
@@ -116,10 +116,11 @@ impl Data {
         for (prefix, partitions) in ROWS {
             for (index, rows) in partitions.iter().enumerate() {
                 let path = folder.path().join("partition.pt");
-                let mut writer = DatasetWriter::create(&path, *rows, Redshifts::F32).unwrap();
+                let mut writer =
+                    DatasetWriter::create(&path, *rows, &Layout::published(Redshifts::F32), Vec::new()).unwrap();
                 for row in 0..*rows {
                     let magnitude = magnitude(prefix, index, row);
-                    writer.write(&[0.0; PIXELS], &[magnitude, 18.0, 17.0, 16.0, 15.0], Some(&[0.1])).unwrap();
+                    writer.write(&[0.0; PIXELS], &[magnitude, 18.0, 17.0, 16.0, 15.0], Some(&[0.1]), &[]).unwrap();
                 }
                 writer.finish().unwrap();
                 objects.insert(format!("{prefix}/{}.pt", index + 1), std::fs::read(&path).unwrap().into());

@@ -18,6 +18,7 @@
 //!   colours come from `spectra`, and their distances from `cosmology`.
 //! - `render` makes images without noise, and `instrument` observes them.
 //! - `photometry` completes a galaxy of which magnitudes and redshift are given.
+//! - `survey` gives galaxies identifiers and positions.
 //! - `sky` puts these together, `dataset` writes its galaxies to files, and [`contact_sheet`] draws them.
 
 mod conditions;
@@ -36,10 +37,11 @@ mod render;
 mod sky;
 mod spectra;
 mod stamp;
+mod survey;
 mod tables;
 
 pub use conditions::Conditions;
-pub use dataset::write;
+pub use dataset::{OwnColumns, write};
 pub use galaxy::{Component, Galaxy, Object, Sample, Shape};
 pub use photometry::{Photometry, PhotometryError};
 pub use sky::Sky;

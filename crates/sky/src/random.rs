@@ -18,6 +18,8 @@ pub(crate) enum Domain {
     Simulated,
     /// What given magnitudes and redshift leave open.
     Observed,
+    /// Positions in the sky.
+    Position,
 }
 
 /// The random numbers of one galaxy.
@@ -32,6 +34,7 @@ impl Stream {
         let name: &[u8; 24] = match domain {
             Domain::Simulated => b"cosmic sky 1: simulated ",
             Domain::Observed => b"cosmic sky 1: observed  ",
+            Domain::Position => b"cosmic sky 1: position  ",
         };
         let mut key = [0; 32];
         key[..24].copy_from_slice(name);

@@ -1,12 +1,14 @@
 //! The sky of a seed: galaxies by their index.
 
 use crate::{
+    dataset::OwnColumns,
     galaxy::{Galaxy, Object},
     instrument::Instrument,
     photometry::{self, Photometry},
     population::Population,
     random::{Domain, Stream},
     render::Renderer,
+    survey,
 };
 
 /// A sky, whose galaxies are made as they are asked for.
@@ -41,6 +43,15 @@ impl Sky {
         let mut stream = Stream::new(Domain::Observed, self.seed, index);
         let object = photometry::complete(&self.population, &mut stream, photometry);
         self.photograph(object, stream)
+    }
+
+    /// The columns that a survey's catalogue has beside the photometry: `object_id`, and `ra` and `dec` in degrees.
+    pub fn survey(&self) -> OwnColumns<'_> {
+        OwnColumns {
+            columns: survey::columns(),
+            lists: Vec::new(),
+            values: Box::new(|indices| survey::values(self.seed, indices)),
+        }
     }
 
     /// The object with this index, and its stream as far as the object has used it.

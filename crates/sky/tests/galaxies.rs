@@ -4,7 +4,7 @@
 
 use std::{fmt::Write, ops::Range, path::Path, sync::Mutex};
 
-use galaxies::{Dataset, Galaxies};
+use galaxies::{ColumnValues, Dataset, Galaxies};
 use sha2::{Digest, Sha256};
 use sky::{Galaxy, Photometry, PhotometryError, Sky};
 use torch_file::InMemory;
@@ -43,7 +43,7 @@ fn galaxies_are_the_same_on_every_machine() {
 }
 
 fn written(sky: &Sky, path: &Path, indices: Range<u64>) -> Galaxies {
-    sky::write(path, indices.clone(), |index| sky.galaxy(index), |_| ()).unwrap();
+    sky::write(path, indices.clone(), |index| sky.galaxy(index), &sky.survey(), |_| ()).unwrap();
     let reader = InMemory::new("sky.pt", std::fs::read(path).unwrap());
     let read = async { Dataset::open(reader).await?.read(0..indices.end - indices.start).await };
     futures::executor::block_on(read).unwrap()
@@ -62,6 +62,11 @@ fn parts_of_a_sky_are_the_galaxies_of_the_whole() {
         assert!(rows.images == whole.images[from * 5120..to * 5120]);
         assert!(rows.magnitudes == whole.magnitudes[from * 5..to * 5]);
         assert!(rows.redshifts.as_ref().unwrap()[..] == whole.redshifts.as_ref().unwrap()[from..to]);
+        for (part, whole) in rows.columns.iter().zip(&whole.columns) {
+            let (ColumnValues::Bytes(part), ColumnValues::Bytes(whole)) = (part, whole) else { panic!("lists") };
+            assert!(part[..] == whole[8 * from..8 * to]);
+        }
+        assert_eq!(rows.columns.len(), 3);
     }
     assert_ne!(Sky::new(8).object(0), Sky::new(7).object(0));
 }
@@ -72,9 +77,9 @@ fn progress_counts_what_is_written_and_a_file_that_cannot_be_made_is_named() {
     let sky = Sky::new(1);
     let told = Mutex::new(Vec::new());
     let progress = |rows| told.lock().unwrap().push(rows);
-    sky::write(folder.path().join("1.pt"), 5..2500, |index| sky.galaxy(index), progress).unwrap();
+    sky::write(folder.path().join("1.pt"), 5..2500, |index| sky.galaxy(index), &sky.survey(), progress).unwrap();
     assert_eq!(*told.lock().unwrap(), [0, 1024, 2048, 2495]);
-    let failed = sky::write("/nowhere/1.pt", 0..1, |index| sky.galaxy(index), |_| ()).unwrap_err();
+    let failed = sky::write("/nowhere/1.pt", 0..1, |index| sky.galaxy(index), &sky.survey(), |_| ()).unwrap_err();
     assert!(failed.to_string().contains("/nowhere/1.pt"), "{failed}");
 }
 

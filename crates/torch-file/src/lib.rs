@@ -13,7 +13,7 @@
 //! - [`TorchFile`]: the object of a file, as [`Value`]s.
 //! - [`StoredTensor`]: one of its tensors, read whole or by rows.
 //! - [`Checkpoint`]: a network's tensors and attributes, from a whole module or a state dict.
-//! - [`TensorDatasetWriter`]: data sets that `torch.load` reads.
+//! - [`DataSetWriter`]: data sets that `torch.load` reads.
 #![warn(missing_docs)]
 
 mod checkpoint;
@@ -42,9 +42,10 @@ pub use checkpoint::{Attribute, Checkpoint, without_wrappers};
 pub use dtype::{DType, Element};
 pub use error::{Error, FormatError, WriteError};
 pub use file::{Format, TorchFile};
+pub use pickler::{Entry, Form, Item};
 pub use printable::{Printable, escaped};
 pub use range::{InMemory, LocalFile, RangeRead};
 pub use stored::StoredTensor;
 pub use tensor::{StorageRef, TensorRef};
 pub use value::Value;
-pub use writer::{Column, TensorDatasetWriter};
+pub use writer::DataSetWriter;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::{
     checksum::RunningChecksum,
-    dtype::Element,
+    dtype::{DType, Element},
     error::{Error, FormatError},
     range::{RangeRead, read},
     tensor::TensorRef,
@@ -63,7 +63,7 @@ impl<R: RangeRead> StoredTensor<R> {
                 // A scalar is one row of a tensor of one dimension.
                 let mut scalar = self.tensor.clone();
                 (scalar.shape, scalar.stride) = (vec![1], vec![1]);
-                self.rows_of(&scalar, 0..1).await
+                self.rows_of(&scalar, 0..1, T::decode, |value| *value = -*value).await
             }
         }
     }
@@ -80,10 +80,41 @@ impl<R: RangeRead> StoredTensor<R> {
     /// [`FormatError::Rows`] where the rows are not there, [`FormatError::Tensor`] where the tensor is not of a
     /// floating-point type or is spread too far, [`Error::Read`] where the reader fails.
     pub async fn read_rows<T: Element>(&self, rows: Range<u64>) -> Result<Vec<T>, Error<R::Error>> {
-        self.rows_of(&self.tensor, rows).await
+        self.rows_of(&self.tensor, rows, T::decode, |value| *value = -*value).await
     }
 
-    async fn rows_of<T: Element>(&self, tensor: &TensorRef, rows: Range<u64>) -> Result<Vec<T>, Error<R::Error>> {
+    /// Reads rows as [`read_rows`](Self::read_rows) does, as the bytes of their elements, little-endian and of the
+    /// tensor's own type, whichever that is.
+    ///
+    /// # Errors
+    /// Those of [`read_rows`](Self::read_rows), but for the type's.
+    pub async fn read_row_bytes(&self, rows: Range<u64>) -> Result<Vec<u8>, Error<R::Error>> {
+        match self.tensor.dtype().size() {
+            1 => self.row_bytes::<1>(rows).await,
+            2 => self.row_bytes::<2>(rows).await,
+            4 => self.row_bytes::<4>(rows).await,
+            8 => self.row_bytes::<8>(rows).await,
+            _ => self.row_bytes::<16>(rows).await,
+        }
+    }
+
+    async fn row_bytes<const N: usize>(&self, rows: Range<u64>) -> Result<Vec<u8>, Error<R::Error>>
+    where
+        [u8; N]: Default,
+    {
+        let decode = |_, bytes: &[u8]| Some(bytes.as_chunks::<N>().0.to_vec());
+        // Only what torch makes of complex numbers is negated, whose parts have their sign in the highest bit.
+        let negate = |element: &mut [u8; N]| element[N - 1] ^= 0x80;
+        Ok(self.rows_of(&self.tensor, rows, decode, negate).await?.into_flattened())
+    }
+
+    async fn rows_of<T: Copy + Default>(
+        &self,
+        tensor: &TensorRef,
+        rows: Range<u64>,
+        decode: impl Fn(DType, &[u8]) -> Option<Vec<T>>,
+        negate: impl Fn(&mut T),
+    ) -> Result<Vec<T>, Error<R::Error>> {
         let file = || self.reader.name().to_owned();
         let there = tensor.shape.first().copied().unwrap_or(0);
         if rows.start > rows.end || rows.end > there {
@@ -115,9 +146,9 @@ impl<R: RangeRead> StoredTensor<R> {
             let span = piece.span().unwrap_or_default();
             let bytes = self.storage_bytes(first + span.start * size..first + span.end * size).await?;
             let mut elements =
-                T::decode(tensor.dtype(), &bytes).ok_or_else(|| fail("it is not of a floating-point type".into()))?;
+                decode(tensor.dtype(), &bytes).ok_or_else(|| fail("it is not of a floating-point type".into()))?;
             if tensor.negated {
-                elements.iter_mut().for_each(|value| *value = -*value);
+                elements.iter_mut().for_each(&negate);
             }
             if elements.len() as u64 == count && piece.is_row_major() {
                 return Ok(elements);

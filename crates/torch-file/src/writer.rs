@@ -9,31 +9,21 @@ use std::{fs::File, os::unix::fs::FileExt, path::Path};
 use crate::{
     dtype::DType,
     error::WriteError,
-    pickler,
+    pickler::{self, Entry, Form},
     zip_writer::{WrittenMember, directory_entry, end_records, local_header},
 };
 
-/// What a tensor `[rows, …]` of a data set is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
-    /// Type of the elements.
-    pub dtype: DType,
-    /// Shape of a row.
-    pub row_shape: Vec<u64>,
+/// The size of a tensor's row in bytes.
+fn row_size(dtype: DType, row_shape: &[u64]) -> u64 {
+    dtype.size() * row_shape.iter().product::<u64>()
 }
 
-impl Column {
-    /// Size of a row in bytes.
-    pub fn row_size(&self) -> u64 {
-        self.dtype.size() * self.row_shape.iter().product::<u64>()
-    }
-}
-
-/// A `torch.utils.data.TensorDataset` that is being written.
-pub struct TensorDatasetWriter {
+/// A data set that is being written.
+pub struct DataSetWriter {
     name: String,
     file: File,
-    columns: Vec<Column>,
+    /// The size of a row of each tensor, in bytes.
+    row_sizes: Vec<u64>,
     rows: u64,
     written: u64,
     members: Vec<WrittenMember>,
@@ -42,24 +32,33 @@ pub struct TensorDatasetWriter {
 /// The members in front of the tensors': the pickle and the byte order.
 const FIRST_TENSOR: usize = 2;
 
-impl TensorDatasetWriter {
+impl DataSetWriter {
     /// Starts a data set of exactly `rows` rows.
     ///
     /// # Errors
-    /// [`WriteError::Io`] where the file cannot be made.
-    pub fn create(path: impl AsRef<Path>, rows: u64, columns: Vec<Column>) -> Result<Self, WriteError> {
+    /// [`WriteError::Rows`] where a list has another number of items, [`WriteError::Io`] where the file cannot be made.
+    pub fn create(path: impl AsRef<Path>, rows: u64, form: Form, entries: &[Entry]) -> Result<Self, WriteError> {
         let path = path.as_ref();
         let name = path.display().to_string();
+        let mut row_sizes = Vec::new();
+        for entry in entries {
+            match entry {
+                Entry::Tensor { dtype, row_shape, .. } => row_sizes.push(row_size(*dtype, row_shape)),
+                Entry::List { name: list, items } if items.len() as u64 != rows => {
+                    let reason = format!("the list {list} has {} items for {rows} rows", items.len());
+                    return Err(WriteError::Rows { file: name, reason });
+                }
+                Entry::List { .. } => {}
+            }
+        }
         let file = File::create(path).map_err(|source| WriteError::Io { file: name.clone(), source })?;
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("archive").to_owned();
-        let tensors: Vec<_> =
-            columns.iter().map(|column| (column.dtype, [&[rows], &column.row_shape[..]].concat())).collect();
-        let pickle = pickler::tensor_dataset(&tensors);
-        let mut writer = Self { name, file, columns, rows, written: 0, members: Vec::new() };
+        let pickle = pickler::data_set(form, entries, rows);
+        let mut writer = Self { name, file, row_sizes, rows, written: 0, members: Vec::new() };
         writer.place(&stem, "data.pkl", pickle.len() as u64);
         writer.place(&stem, "byteorder", 6);
-        for index in 0..writer.columns.len() {
-            writer.place(&stem, &format!("data/{index}"), writer.columns[index].row_size() * rows);
+        for index in 0..writer.row_sizes.len() {
+            writer.place(&stem, &format!("data/{index}"), writer.row_sizes[index] * rows);
         }
         writer.place(&stem, "version", 2);
         let last = writer.members.len() - 1;
@@ -86,27 +85,27 @@ impl TensorDatasetWriter {
         WriteError::Rows { file: self.name.clone(), reason }
     }
 
-    /// Appends rows: the bytes of each column, row-major and little-endian.
+    /// Appends rows: the bytes of each tensor, row-major and little-endian.
     ///
     /// # Errors
     /// [`WriteError::Rows`] where lengths do not fit each other or the number of rows, [`WriteError::Io`] where the
     /// disk does not take them.
-    pub fn write(&mut self, columns: &[&[u8]]) -> Result<(), WriteError> {
-        let rows_of = |(column, bytes): (&Column, &&[u8])| {
-            let size = column.row_size().max(1);
-            (bytes.len() as u64).is_multiple_of(size).then_some(bytes.len() as u64 / size)
+    pub fn write(&mut self, tensors: &[&[u8]]) -> Result<(), WriteError> {
+        let rows_of = |(size, bytes): (&u64, &&[u8])| {
+            let (size, length) = ((*size).max(1), bytes.len() as u64);
+            length.is_multiple_of(size).then_some(length / size)
         };
-        let counts: Vec<Option<u64>> = self.columns.iter().zip(columns).map(rows_of).collect();
+        let counts: Vec<Option<u64>> = self.row_sizes.iter().zip(tensors).map(rows_of).collect();
         let count = counts.first().copied().flatten().unwrap_or(0);
-        if columns.len() != self.columns.len() || counts.iter().any(|rows| *rows != Some(count)) {
-            let lengths: Vec<usize> = columns.iter().map(|bytes| bytes.len()).collect();
-            return Err(self.refuse(format!("columns of {lengths:?} bytes do not have the same number of rows")));
+        if tensors.len() != self.row_sizes.len() || counts.iter().any(|rows| *rows != Some(count)) {
+            let lengths: Vec<usize> = tensors.iter().map(|bytes| bytes.len()).collect();
+            return Err(self.refuse(format!("tensors of {lengths:?} bytes do not have the same number of rows")));
         }
         if self.written + count > self.rows {
             return Err(self.refuse(format!("more than the {} rows it was started with", self.rows)));
         }
-        for (index, bytes) in columns.iter().enumerate() {
-            self.put(FIRST_TENSOR + index, self.written * self.columns[index].row_size(), bytes)?;
+        for (index, bytes) in tensors.iter().enumerate() {
+            self.put(FIRST_TENSOR + index, self.written * self.row_sizes[index], bytes)?;
         }
         self.written += count;
         Ok(())

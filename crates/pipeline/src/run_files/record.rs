@@ -1,7 +1,7 @@
 //! What a rank leaves: one Parquet file with its rows, and in the metadata its record.
 
 use bytes::Bytes;
-use catalogue::{CatalogueRows, CatalogueWriter, ParquetError, Provenance, read, read_metadata, row_count};
+use catalogue::{CatalogueRows, GrowingCatalogue, ParquetError, Provenance, read, read_metadata, row_count};
 use serde::{Deserialize, Serialize};
 
 use crate::batch_loop::Work;
@@ -84,9 +84,8 @@ impl RankRun {
     }
 
     /// Ends a rank's Parquet file with this record.
-    pub(crate) fn finish(&self, mut part: CatalogueWriter<Vec<u8>>) -> Result<Bytes, ParquetError> {
+    pub(crate) fn finish(&self, part: GrowingCatalogue) -> Result<Bytes, ParquetError> {
         let record = serde_json::to_string(self).map_err(|error| ParquetError::External(error.into()))?;
-        part.note(RECORD, record);
-        Ok(part.finish(&self.made_by)?.into())
+        part.finish(&[(RECORD, record)], &self.made_by)
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use catalogue::{CatalogueRows, Flag, FlagCounts, Metrics, Provenance, plausible::REDSHIFTS};
+use catalogue::{CatalogueRows, ColumnSummary, Flag, FlagCounts, Metrics, Provenance, plausible::REDSHIFTS};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{payload::Payload, run_files::record::RankRun};
+use crate::{payload::Payload, run_files::record::RankRun, storage::printable};
 
 /// What a run has to say of itself. The metrics stand at the top level, under the published names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub struct Results {
     #[serde(flatten)]
     pub metrics: Metrics,
     pub counts: Counts,
+    /// The columns that the data set brought along.
+    pub columns: Vec<ColumnSummary>,
     /// Whether every planned row is in the catalogue.
     pub complete: bool,
     pub missing: Vec<Missing>,
@@ -28,6 +30,24 @@ pub struct Results {
     /// The input, with every default filled in; absent for local inference.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub payload: Option<Payload>,
+}
+
+impl Results {
+    /// What of a run's data a person should look at, if anything: a sentence each, with the number of galaxies or files.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.counts.warnings();
+        let partial = self.columns.iter().filter_map(|column| Some((column, column.first_without.as_ref()?)));
+        warnings.extend(partial.map(|(column, first)| {
+            format!(
+                "{} of {} files have no value in the column {}, which is null there; the first is {}",
+                column.files_without,
+                self.counts.files,
+                printable(&column.name),
+                printable(first)
+            )
+        }));
+        warnings
+    }
 }
 
 /// Files and ranks that were planned, and rows that are in the catalogue.
@@ -57,8 +77,7 @@ impl Counts {
         self.predicted += rows.z_phot.iter().flatten().count() as u64;
     }
 
-    /// What of a run's data a person should look at, if anything: a sentence each, with the number of galaxies.
-    pub fn warnings(&self) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.implausible_redshifts > 0 {
             let (low, high) = REDSHIFTS.into_inner();

@@ -1,0 +1,153 @@
+//! A data set's own columns: what it says of each galaxy beside image, magnitudes and redshift, such as an identifier
+//! and a position. They are not looked into, and come out as they went in.
+
+use std::{ops::Range, sync::Arc};
+
+use torch_file::{DType, Item, RangeRead, StoredTensor, TensorRef, Value};
+
+/// What a column has for a galaxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnType {
+    /// A number of a tensor's type.
+    Number(DType),
+    /// So many numbers, at least two.
+    Numbers(DType, u64),
+    /// Text.
+    Text,
+}
+
+impl ColumnType {
+    /// A short name, such as `int64`, `float32 [3]` or `text`.
+    pub fn describe(self) -> String {
+        match self {
+            Self::Number(dtype) => dtype.name().to_owned(),
+            Self::Numbers(dtype, length) => format!("{} [{length}]", dtype.name()),
+            Self::Text => "text".to_owned(),
+        }
+    }
+
+    /// The size of a galaxy's value in bytes. That of text is not known, and taken as that of a pointer.
+    pub(crate) fn size(self) -> u64 {
+        match self {
+            Self::Number(dtype) => dtype.size(),
+            Self::Numbers(dtype, length) => dtype.size() * length,
+            Self::Text => 8,
+        }
+    }
+}
+
+/// A column of a data set, without its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its key in the data set's dictionary, or `column_3` by its place among the tensors.
+    pub name: String,
+    /// What it has for each galaxy.
+    pub kind: ColumnType,
+    /// Whether the data set holds it as a list of Python's instead of a tensor.
+    pub is_list: bool,
+}
+
+/// Values of a column for consecutive galaxies.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnValues {
+    /// Of a tensor: the elements' bytes, little-endian and row-major.
+    Bytes(Vec<u8>),
+    /// Of a list, in which a value may be missing.
+    Items(Vec<Item>),
+}
+
+/// The longest vector that a galaxy may have in a column.
+const MAX_LENGTH: u64 = 64;
+
+/// The names of the columns that a catalogue has of its own, but for those of quantiles.
+const CATALOGUE: [&str; 5] = ["source_file", "row_index", "z_spec", "z_phot", "flags"];
+
+/// Whether a catalogue has a column of this name, which a data set's own column may not have therefore. Tables of FITS do not tell upper from lower case.
+pub fn is_a_catalogues(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let quantile = name.strip_prefix("z_phot_q").is_some_and(|level| level.bytes().all(|byte| byte.is_ascii_digit()));
+    quantile || CATALOGUE.contains(&name.as_str())
+}
+
+/// Where a column's values lie.
+pub(crate) enum Source<R> {
+    Tensor(StoredTensor<R>),
+    List(Arc<[Item]>),
+}
+
+impl<R: RangeRead> Source<R> {
+    pub(crate) async fn read(&self, rows: Range<u64>) -> Result<ColumnValues, torch_file::Error<R::Error>> {
+        Ok(match self {
+            Self::Tensor(tensor) => ColumnValues::Bytes(tensor.read_row_bytes(rows).await?),
+            Self::List(_) => ColumnValues::Items(self.items(&rows).unwrap_or_default()),
+        })
+    }
+
+    /// The items of a list, where it is one. Of rows that are not there it has none.
+    pub(crate) fn items(&self, rows: &Range<u64>) -> Option<Vec<Item>> {
+        match self {
+            Self::Tensor(_) => None,
+            Self::List(items) => Some(items.get(rows.start as usize..rows.end as usize).unwrap_or_default().to_vec()),
+        }
+    }
+}
+
+/// The type of a column that is a tensor of `rows` rows. The error says why it is none.
+pub(crate) fn of_tensor(tensor: &TensorRef, rows: u64) -> Result<ColumnType, String> {
+    let dtype = tensor.dtype();
+    let refused = |why: &str| Err(format!("{}: {why}", tensor.describe()));
+    if matches!(dtype, DType::Complex64 | DType::Complex128) {
+        return refused("complex numbers");
+    }
+    match tensor.shape[..] {
+        [found] | [found, 1] if found == rows => Ok(ColumnType::Number(dtype)),
+        [found, length @ 2..=MAX_LENGTH] if found == rows => Ok(ColumnType::Numbers(dtype, length)),
+        [found, ..] if found == rows => refused("more than a short vector for each galaxy"),
+        _ => refused("not one value for each galaxy"),
+    }
+}
+
+/// The type of a column that is a list of Python's with an item for each of `rows` rows, and its items. The error says
+/// why it is none.
+pub(crate) fn of_list(list: Value<'_>, rows: u64) -> Result<(ColumnType, Arc<[Item]>), String> {
+    let refused = |why: &str| Err(format!("{}: {why}", list.describe()));
+    let Some(values) = list.elements().filter(|values| values.len() as u64 == rows) else {
+        return refused("not one value for each galaxy");
+    };
+    let mut items = Vec::with_capacity(values.len());
+    let mut kind = None;
+    for value in values {
+        let item = item(value);
+        let found = match item {
+            Some(Item::None) => kind,
+            Some(Item::Bool(_)) => Some(ColumnType::Number(DType::Bool)),
+            Some(Item::Int(_)) => Some(ColumnType::Number(DType::I64)),
+            Some(Item::Float(_)) => Some(ColumnType::Number(DType::F64)),
+            Some(Item::Str(_)) => Some(ColumnType::Text),
+            None => return refused(&format!("it has {}", value.describe())),
+        };
+        kind = match (kind, found) {
+            (None, found) => found,
+            (kind, found) if kind == found => kind,
+            // As Python computes with them.
+            (Some(ColumnType::Number(DType::I64 | DType::F64)), Some(ColumnType::Number(DType::I64 | DType::F64))) => {
+                Some(ColumnType::Number(DType::F64))
+            }
+            _ => return refused("its values are of different types"),
+        };
+        items.extend(item);
+    }
+    match kind {
+        None => refused("no value in it"),
+        Some(kind) => Ok((kind, items.into())),
+    }
+}
+
+fn item(value: Value<'_>) -> Option<Item> {
+    if value.is_none() {
+        return Some(Item::None);
+    }
+    let number = value.as_bool().map(Item::Bool).or_else(|| value.as_int().map(Item::Int));
+    let number = number.or_else(|| value.as_float().map(Item::Float));
+    number.or_else(|| value.as_str().map(|text| Item::Str(text.to_owned())))
+}
