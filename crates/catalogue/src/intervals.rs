@@ -19,6 +19,7 @@
 //!   the sum of these.
 
 mod calibration;
+mod columns;
 mod fit;
 mod levels;
 mod metrics;
@@ -27,6 +28,7 @@ mod stored;
 mod sums;
 
 pub use calibration::{Calibrated, Calibration, MadeOf};
+pub use columns::QuantileColumns;
 pub use fit::{FitError, LabelledGalaxy, MIN_GALAXIES};
 pub use levels::{LEVELS, LevelSet};
 pub use metrics::IntervalMetrics;

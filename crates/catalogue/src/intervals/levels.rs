@@ -40,8 +40,8 @@ pub enum LevelSet {
 }
 
 impl LevelSet {
-    /// The places of its levels among [`LEVELS`].
-    pub fn places(self) -> &'static [usize] {
+    /// Its levels, by their places among all of them.
+    pub(super) fn places(self) -> &'static [usize] {
         const ALL: [usize; COUNT] = {
             let mut places = [0; COUNT];
             let mut place = 0;

@@ -1,6 +1,6 @@
 //! The quantiles of one galaxy's redshift, and how they compare with the spectroscopic one.
 
-use super::levels::{COUNT, HIGH_68, HIGH_95, LEVELS, LOW_68, LOW_95, LevelSet};
+use super::levels::{COUNT, HIGH_68, HIGH_95, LEVELS, LOW_68, LOW_95};
 
 /// The quantiles of one galaxy's redshift at all [`LEVELS`](super::LEVELS), none of them less than the one before.
 ///
@@ -18,11 +18,6 @@ impl Quantiles {
     /// The quantiles at all levels.
     pub fn all(&self) -> &[f32] {
         &self.0
-    }
-
-    /// The quantiles at some of the levels.
-    pub fn at(&self, levels: LevelSet) -> impl Iterator<Item = f32> {
-        levels.places().iter().map(|place| self.0[*place])
     }
 
     /// Whether the interval of 68.27 % has the redshift, ends included.
