@@ -23,7 +23,7 @@ class Galaxies:
 
 
 def read(path: Path) -> Galaxies:
-    """A data set, as `cosmic simulate` writes it or in the published format. It is unpickled: only give it files of your own."""
+    """A data set of `cosmic simulate`, or in the published format. It is unpickled: only give it files of your own."""
     dataset = torch.load(path, weights_only=False)
     if isinstance(dataset, dict):
         images, magnitudes, redshifts = (dataset[name] for name in ("images", "magnitudes", "redshifts"))

@@ -2,26 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef};
+use arrow_array::Array;
 use arrow_schema::{DataType, Field, FieldRef};
 use serde::{Deserialize, Serialize};
 
-use crate::rows::CatalogueRows;
-
-/// Values of a data set's own column.
-#[derive(Debug, Clone)]
-pub struct OwnColumn {
-    /// The column's name in the data set and in the catalogue.
-    pub name: Arc<str>,
-    /// One for each galaxy: boolean, an integer, float32 or float64, text, or a list of one length of numbers.
-    pub values: ArrayRef,
-}
-
-impl PartialEq for OwnColumn {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && *self.values == *other.values
-    }
-}
+use crate::rows::{CatalogueRows, OwnColumn};
 
 /// The longest list of numbers that a galaxy may have in a column.
 const MAX_LENGTH: i32 = 64;
@@ -190,7 +175,7 @@ impl ColumnCounts {
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::{Float32Array, Int64Array};
+    use arrow_array::{ArrayRef, Float32Array, Int64Array};
 
     use super::*;
 
@@ -200,6 +185,7 @@ mod tests {
             columns: columns.into_iter().map(|(name, values)| OwnColumn { name: name.into(), values }).collect(),
             z_spec: vec![None; 2],
             z_phot: vec![None; 2],
+            quantiles: None,
             flags: vec![1; 2],
             ..CatalogueRows::default()
         }

@@ -22,11 +22,11 @@ mod provenance;
 mod rows;
 
 pub use canvas::DrawError;
-pub use columns::{ColumnConflict, ColumnCounts, ColumnSummary, OwnColumn, OwnColumns};
+pub use columns::{ColumnConflict, ColumnCounts, ColumnSummary, OwnColumns};
 pub use comparison::Comparison;
 pub use flags::{Flag, FlagCounts};
 pub use metrics::{Metrics, Rail};
 pub use parquet::errors::ParquetError;
 pub use parquet_file::{CatalogueWriter, GrowingCatalogue, WriteError, read, read_metadata, row_count};
 pub use provenance::Provenance;
-pub use rows::CatalogueRows;
+pub use rows::{CatalogueRows, OwnColumn};

@@ -35,11 +35,11 @@ use parquet::{
 use serde_json::{Value, json};
 
 use crate::{
-    columns::{ColumnConflict, OwnColumn, OwnColumns, is_known},
+    columns::{ColumnConflict, OwnColumns, is_known},
     flags::Flag,
     intervals::{LevelSet, QuantileColumns},
     provenance::Provenance,
-    rows::CatalogueRows,
+    rows::{CatalogueRows, OwnColumn},
 };
 
 /// Rows read at a time.
@@ -362,6 +362,7 @@ mod tests {
             columns: Vec::new(),
             z_spec: (0..count).map(|row| (row % 3 != 0).then_some(row as f64 / 7.0)).collect(),
             z_phot: (0..count).map(|row| (row % 2 == 0).then_some(row as f32 / 9.0)).collect(),
+            quantiles: None,
             flags: (0..count).map(|row| (row % 2) as u8).collect(),
         }
     }
@@ -426,6 +427,30 @@ mod tests {
     }
 
     #[test]
+    fn quantiles_come_back_and_are_null_in_rows_that_have_none() {
+        let with = |levels: LevelSet, rows: CatalogueRows| {
+            let column = |offset: f32| rows.z_phot.iter().map(|z| z.map(|z| z + offset)).collect();
+            let values = (0..levels.columns().count()).map(|level| column(level as f32)).collect();
+            CatalogueRows { quantiles: Some(QuantileColumns { levels, values }), ..rows }
+        };
+        for (levels, columns) in [(LevelSet::Five, 10), (LevelSet::All, 28)] {
+            let parts = [rows("1.pt", 0, 3), with(levels, rows("2.pt", 0, 4))];
+            let bytes = written(&parts);
+            let schema = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap().schema().clone();
+            assert_eq!(schema.fields().len(), columns);
+            assert_eq!(schema.field(4).name(), "z_phot_q02");
+            let back: Vec<_> = read(bytes).unwrap().map(Result::unwrap).collect();
+            assert_eq!(back[1], parts[1]);
+            let nulls = QuantileColumns { levels, values: vec![vec![None; 3]; levels.columns().count()] };
+            assert_eq!(back[0], CatalogueRows { quantiles: Some(nulls), ..parts[0].clone() });
+        }
+        let mut catalogue = GrowingCatalogue::new().unwrap();
+        catalogue.write(&with(LevelSet::Five, rows("1.pt", 0, 3))).unwrap();
+        let said = catalogue.write(&with(LevelSet::All, rows("2.pt", 0, 3))).unwrap_err().to_string();
+        assert!(said.contains("other quantiles"), "{said}");
+    }
+
+    #[test]
     fn the_same_rows_give_the_same_bytes() {
         assert_eq!(written(&[rows("a", 0, 100)]), written(&[rows("a", 0, 100)]));
     }
@@ -463,6 +488,7 @@ mod tests {
                 columns: Vec::new(),
                 z_spec: rows.iter().map(|(z_spec, ..)| z_spec.map(f64::from_bits)).collect(),
                 z_phot: rows.iter().map(|(_, z_phot, _)| z_phot.map(f32::from_bits)).collect(),
+                quantiles: None,
                 flags: rows.iter().map(|(.., flags)| *flags).collect(),
             };
             let back: Vec<CatalogueRows> = read(written(std::slice::from_ref(&rows))).unwrap().map(Result::unwrap).collect();

@@ -1,6 +1,10 @@
 //! Rows of a catalogue, as columns.
 
-use crate::{columns::OwnColumn, flags::has_redshift, intervals::QuantileColumns};
+use std::sync::Arc;
+
+use arrow_array::ArrayRef;
+
+use crate::{flags::has_redshift, intervals::QuantileColumns};
 
 /// The catalogue's rows of consecutive galaxies of one file. The columns have equal length.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,5 +39,20 @@ impl CatalogueRows {
     /// Number of rows without a redshift.
     pub fn flagged(&self) -> u64 {
         self.flags.iter().filter(|flags| !has_redshift(**flags)).count() as u64
+    }
+}
+
+/// Values of a data set's own column.
+#[derive(Debug, Clone)]
+pub struct OwnColumn {
+    /// The column's name in the data set and in the catalogue.
+    pub name: Arc<str>,
+    /// One for each galaxy: boolean, an integer, float32 or float64, text, or a list of one length of numbers.
+    pub values: ArrayRef,
+}
+
+impl PartialEq for OwnColumn {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && *self.values == *other.values
     }
 }

@@ -71,7 +71,7 @@ pub fn is_a_catalogues(name: &str) -> bool {
 
 /// Where a column's values lie.
 pub(crate) enum Source<R> {
-    Tensor(StoredTensor<R>),
+    Tensor(Box<StoredTensor<R>>),
     List(Arc<[Item]>),
 }
 

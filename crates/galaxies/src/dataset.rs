@@ -141,7 +141,7 @@ impl<R: RangeRead> Dataset<R> {
                 Ok((kind, items)) => {
                     let is_list = items.is_some();
                     sources.push(match (items, value.as_tensor()) {
-                        (None, Some(tensor)) => Source::Tensor(file.stored(tensor)?),
+                        (None, Some(tensor)) => Source::Tensor(file.stored(tensor)?.into()),
                         (items, _) => Source::List(items.unwrap_or_default()),
                     });
                     columns.push(Column { name, kind, is_list });

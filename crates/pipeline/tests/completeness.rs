@@ -106,7 +106,7 @@ async fn predict(from: Option<u64>) -> (Result<Work, Error>, usize) {
     let outcome = batches
         .run(inputs, |output| {
             if let Output::Rows(rows) = output {
-                handed_on += rows.len();
+                handed_on += rows.catalogue.len();
             }
             Ok(())
         })
