@@ -160,6 +160,7 @@ async fn predict(
     let batches = BatchLoop {
         store: &data.store,
         engine,
+        intervals: None,
         batch_size,
         deadline: None,
         on_storage_failure: OnStorageFailure::Fail,

@@ -1,7 +1,13 @@
-//! A model's calibration, between the crate that keeps it in the model's file and the one that knows what it means.
+//! A model's calibration, between the crate that keeps it in the model's file and the one that knows what it means, and
+//! its application to rows.
+
+use std::sync::Arc;
 
 use astromae::{Model, StoredCalibration, weights::Tensor};
-use catalogue::intervals::{Calibration, StoredArray, StoredError};
+use catalogue::{
+    CatalogueRows, Flag,
+    intervals::{Calibration, IntervalSums, LevelSet, QuantileColumns, StoredArray, StoredError},
+};
 
 /// Reads the calibration that a model has, if it has one.
 ///
@@ -19,4 +25,33 @@ pub fn to_stored(calibration: &Calibration) -> StoredCalibration {
     let (arrays, description) = calibration.to_stored();
     let tensors = arrays.into_iter().map(|(name, array)| (name, Tensor { shape: array.shape, data: array.values }));
     StoredCalibration { tensors: tensors.collect(), description }
+}
+
+/// What gives rows their quantiles.
+#[derive(Debug, Clone)]
+pub struct Intervals {
+    pub calibration: Arc<Calibration>,
+    /// The levels that the catalogue has.
+    pub levels: LevelSet,
+}
+
+impl Intervals {
+    /// Gives rows their quantiles and [`Flag::OutsideCalibration`], and counts those that have a spectroscopic redshift.
+    /// `r` are their magnitudes in this band.
+    pub(crate) fn apply(&self, rows: &mut CatalogueRows, r: &[f32], sums: &mut IntervalSums) {
+        let mut columns = QuantileColumns::new(self.levels);
+        for (row, r) in r.iter().enumerate() {
+            let calibrated = rows.z_phot[row].map(|z_phot| self.calibration.quantiles(z_phot, *r));
+            if let Some(calibrated) = &calibrated {
+                if !calibrated.in_range {
+                    rows.flags[row] |= Flag::OutsideCalibration.bit();
+                }
+                if let Some(z_spec) = rows.z_spec[row] {
+                    sums.add(&calibrated.quantiles, z_spec);
+                }
+            }
+            columns.push(calibrated.as_ref().map(|calibrated| &calibrated.quantiles));
+        }
+        rows.quantiles = Some(columns);
+    }
 }
