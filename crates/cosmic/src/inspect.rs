@@ -239,7 +239,7 @@ fn text(output: &InspectOutput) -> String {
                 columns.iter().map(|column| vec![Printable(&column.name).to_string(), column.kind.clone()]).collect();
             let own = match own.is_empty() {
                 true => String::new(),
-                false => format!("\n{}", table(&["own column", "type"], &own)),
+                false => format!("\n{}", table(&["carried into the catalogue", "type"], &own)),
             };
             let unused = match unused.is_empty() {
                 true => String::new(),
