@@ -93,7 +93,7 @@ impl Chunk {
         };
         let z_phot = z_phot.into_iter().zip(&flags).map(|(z, flags)| (*flags == 0).then_some(z)).collect();
         let (source_file, columns) = (self.file.clone(), self.columns.clone());
-        CatalogueRows { source_file, first_row: self.first_row, columns, z_spec, z_phot, flags }
+        CatalogueRows { source_file, first_row: self.first_row, columns, z_spec, z_phot, quantiles: None, flags }
     }
 
     /// The magnitudes in the band r, which are 0 where a row is blank.
