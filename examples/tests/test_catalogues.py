@@ -117,6 +117,19 @@ def test_qp_agrees_with_the_intervals_of_the_results(results: Path, tmp_path: Pa
     assert found["crps"] == pytest.approx(ours["crps"], rel=0.05)
 
 
+def test_rails_metrics_are_those_of_the_results(results: Path):
+    rail = pytest.importorskip("rail.evaluation.metrics.pointestimates", reason="RAIL needs Python 3.11")
+    catalogue = pandas.read_parquet(results / "predictions.parquet")
+    redshifts = catalogue["z_phot"].to_numpy(float), catalogue["z_spec"].to_numpy()
+    ours = json.loads((results / "Results.json").read_text())["rail"]
+    for name, metric in {
+        "bias": rail.PointBias,
+        "sigma_iqr": rail.PointSigmaIQR,
+        "outliers": rail.PointOutlierRate,
+    }.items():
+        assert ours[name] == pytest.approx(float(metric(*redshifts).evaluate()), rel=1e-6), name
+
+
 def test_a_catalogue_exports_with_its_own_columns(results: Path, tmp_path: Path):
     cosmic("export", results, tmp_path / "out.fits")
     ours, exported = pandas.read_parquet(results / "predictions.parquet"), Table.read(tmp_path / "out.fits")
