@@ -43,6 +43,16 @@ pub enum Error {
         /// What is wrong with the entry.
         reason: String,
     },
+    /// The file's calibration is not what [`Model::to_safetensors`](crate::Model::to_safetensors) writes.
+    #[error(
+        "{file}: its calibration cannot be used ({reason}): run `cosmic calibrate` again, on the model that it was made of"
+    )]
+    Calibration {
+        /// Path or key of the file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A state dict does not hold the [`Hyperparameters`](crate::Hyperparameters), and none were given.
     #[error(
         "{file} does not say {what}, which no tensor's shape gives away: use the whole-module checkpoint, or run \

@@ -4,20 +4,27 @@
 //! A model is read whole, so that its SHA-256 is that of the very bytes it was made of. Fetching them is the caller's
 //! part, who knows where they are and what can go wrong there; nothing here waits for anything.
 
-use std::{collections::HashMap, convert::Infallible, fs, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+    fs,
+    path::Path,
+};
 
 use bytes::Bytes;
 use futures::FutureExt;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
-use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use sha2::{Digest, Sha256};
 use torch_file::{Attribute, Checkpoint, FormatError, InMemory, Printable, TorchFile, without_wrappers};
 
 use crate::{
+    calibration::{self, StoredCalibration},
     config::{Config, Hyperparameters},
     error::{Error, Result},
     names::name_some,
+    safetensors_file::{Encoded, encode},
     selection::{Listed, OnlyNetwork, only_network, remove_second_names, used_tensors},
     weights::{Tensor, Weights},
 };
@@ -40,6 +47,8 @@ pub struct Model {
     pub sha256: String,
     /// Free text beside the network: origin, training, metrics. Only safetensors files have it.
     pub metadata: HashMap<String, String>,
+    /// How sure its redshifts are, if it was calibrated. Only safetensors files have it.
+    pub calibration: Option<StoredCalibration>,
 }
 
 /// How [`Model::to_safetensors`] stores values.
@@ -90,7 +99,7 @@ impl Model {
                 false => read_torch(name, &bytes, given),
             },
         );
-        let Contents { config, mut weights, metadata } = contents?;
+        let Contents { config, mut weights, metadata, calibration } = contents?;
         remove_second_names(&mut weights)?;
         if let Some((name, _)) = weights.par_iter().find_first(|(_, tensor)| !are_finite(&tensor.data)) {
             return Err(Error::NotFinite { name: name.clone() });
@@ -101,42 +110,46 @@ impl Model {
         if let Some((name, _)) = weights.iter().find(is_negative) {
             return Err(Error::NegativeVariance { name: name.clone() });
         }
-        Ok(Self { config, weights, sha256, metadata })
+        Ok(Self { config, weights, sha256, metadata, calibration })
     }
 
-    /// Encodes the network as a safetensors file, with its configuration and `metadata` in the header. The same model
-    /// gives the same tensors, byte for byte; the header's entries come in any order.
+    /// The smaller precision in which no weight changes.
+    pub fn exact_precision(&self) -> Precision {
+        let is_f16 = |value: &f32| half::f16::from_f32(*value).to_f32() == *value;
+        match self.weights.par_iter().all(|(_, tensor)| tensor.data.iter().all(is_f16)) {
+            true => Precision::F16,
+            false => Precision::F32,
+        }
+    }
+
+    /// Encodes the network as a safetensors file, with its configuration, `metadata` and calibration. The same model
+    /// gives the same file, byte for byte.
     ///
     /// # Errors
-    /// [`Error::Safetensors`], for sizes no real network has.
+    /// [`Error::Config`] for a configuration that has no form in JSON.
     pub fn to_safetensors(&self, precision: Precision, metadata: &HashMap<String, String>) -> Result<Vec<u8>> {
-        let failed = |source| Error::Safetensors { file: "the new file".into(), source };
-        let encoded: Vec<(&String, &Vec<usize>, Vec<u8>)> = self
-            .weights
-            .iter()
-            .map(|(name, tensor)| {
-                let values = tensor.data.iter();
-                let bytes = match precision {
-                    Precision::F16 => values.flat_map(|value| half::f16::from_f32(*value).to_le_bytes()).collect(),
-                    Precision::F32 => values.flat_map(|value| value.to_le_bytes()).collect(),
-                };
-                (name, &tensor.shape, bytes)
-            })
+        let failed = |error: serde_json::Error| Error::Config { reason: error.to_string() };
+        let in_f32 = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let in_f16 =
+            |values: &[f32]| values.iter().flat_map(|value| half::f16::from_f32(*value).to_le_bytes()).collect();
+        // The calibration comes first: its tensors are as long as they are in either precision, and begin where an f32
+        // may.
+        let calibration = self.calibration.iter().flat_map(|calibration| &calibration.tensors);
+        let mut tensors: Vec<_> = calibration
+            .map(|(name, tensor)| Encoded { name, dtype: "F32", shape: &tensor.shape, bytes: in_f32(&tensor.data) })
             .collect();
-        let dtype = match precision {
-            Precision::F16 => Dtype::F16,
-            Precision::F32 => Dtype::F32,
-        };
-        let views = encoded
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(dtype, (*shape).clone(), bytes)?)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(failed)?;
-        let config =
-            serde_json::to_string(&self.config).map_err(|error| Error::Config { reason: error.to_string() })?;
-        let mut header = metadata.clone();
-        header.insert(METADATA_KEY.to_owned(), config);
-        safetensors::serialize(views, Some(header)).map_err(failed)
+        tensors.extend(self.weights.iter().map(|(name, Tensor { shape, data })| match precision {
+            Precision::F16 => Encoded { name, dtype: "F16", shape, bytes: in_f16(data) },
+            Precision::F32 => Encoded { name, dtype: "F32", shape, bytes: in_f32(data) },
+        }));
+        let config = serde_json::to_string(&self.config).map_err(failed)?;
+        let mut header: BTreeMap<&str, &str> =
+            metadata.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
+        header.insert(METADATA_KEY, &config);
+        if let Some(calibration) = &self.calibration {
+            header.insert(calibration::METADATA_KEY, &calibration.description);
+        }
+        encode(&tensors, &header).map_err(failed)
     }
 }
 
@@ -145,6 +158,7 @@ struct Contents {
     config: Config,
     weights: Weights,
     metadata: HashMap<String, String>,
+    calibration: Option<StoredCalibration>,
 }
 
 /// The longest header of a safetensors file that is read, in bytes: that of the published network has 60,000.
@@ -164,7 +178,8 @@ fn read_safetensors(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -
         .transpose()
         .map_err(|error| Error::Metadata { file: file.to_owned(), reason: error.to_string() })?;
     let hyperparameters = said_or_given(file, said.map_or([None; 3], |said| values(said).map(Some)), given)?;
-    let listed = SafeTensors::deserialize(bytes).map_err(failed)?.tensors();
+    let mut listed = SafeTensors::deserialize(bytes).map_err(failed)?.tensors();
+    let calibration = StoredCalibration::take(file, &mut listed, metadata.remove(calibration::METADATA_KEY))?;
     let listed = listed.into_iter().map(|(name, view)| {
         let is_float = !matches!(
             view.dtype(),
@@ -191,7 +206,7 @@ fn read_safetensors(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -
                 Err(Error::Shape { name, found: shape, expected })
             }
         });
-    Ok(Contents { config, weights: weights.collect::<Result<_>>()?, metadata })
+    Ok(Contents { config, weights: weights.collect::<Result<_>>()?, metadata, calibration })
 }
 
 fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
@@ -254,7 +269,7 @@ fn read_torch(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -> Resu
         }
         weights.insert(name, shape, ready(torch.stored(&tensor)?.read())?);
     }
-    Ok(Contents { config, weights, metadata: HashMap::new() })
+    Ok(Contents { config, weights, metadata: HashMap::new(), calibration: None })
 }
 
 /// Says that a file holds more than one network, which one is used, and how another one is saved.
