@@ -5,7 +5,7 @@
 #   scripts/real_galaxies.sh                 with the demo's model; results in out/real
 #   scripts/real_galaxies.sh --model FILE    with another model
 #
-# Reading them takes a venv of its own, .tools/astropy-venv: a download of 50 MB the first time.
+# They are read with the venv of the examples, .tools/examples-venv: a download of 300 MB the first time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,8 +17,8 @@ case "$#,${1:-}" in
 esac
 
 cargo build --release --locked
-./scripts/lib/venv.sh .tools/astropy-venv scripts/lib/astropy-requirements.txt
-.tools/astropy-venv/bin/python scripts/lib/sdss_catalogue.py out/real/sdss.csv
+./scripts/lib/venv.sh .tools/examples-venv scripts/lib/examples-requirements.txt
+.tools/examples-venv/bin/python scripts/lib/sdss_catalogue.py out/real/sdss.csv
 cosmic=${CARGO_TARGET_DIR:-target}/release/cosmic
 "$cosmic" simulate --catalogue out/real/sdss.csv --out out/real/galaxies.pt
 "$cosmic" infer --data out/real/galaxies.pt --model "$model" --out out/real

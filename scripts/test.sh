@@ -33,6 +33,9 @@ step "lints and documentation of Rust"
 cargo clippy --release --locked --workspace --all-features --all-targets --quiet -- -D warnings
 RUSTDOCFLAGS="-D warnings" \
     cargo doc --release --locked --workspace --all-features --no-deps --document-private-items --quiet
+step "the examples and cosmic export, with the libraries that people read catalogues with"
+./scripts/lib/venv.sh .tools/examples-venv scripts/lib/examples-requirements.txt
+.tools/examples-venv/bin/python -m pytest --quiet examples/tests
 step "end-to-end tests on the local stack, with libtorch in the zip"
 ./scripts/package.sh --no-build --local
 .tools/venv/bin/python -m pytest --quiet infra/tests/test_libtorch.py
@@ -41,4 +44,5 @@ step "end-to-end tests on the local stack"
 arm64=()
 [[ $(uname -m) != aarch64 ]] || arm64=(--arm64)
 ./scripts/package.sh "${arm64[@]}"
-.tools/venv/bin/python -m pytest --quiet infra/tests --ignore infra/tests/test_libtorch.py
+# They wait more than they compute. Each process has a stack of its own.
+.tools/venv/bin/python -m pytest --quiet --numprocesses 3 --dist loadfile infra/tests --ignore infra/tests/test_libtorch.py

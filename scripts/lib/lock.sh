@@ -17,5 +17,5 @@ compile() {
 }
 compile infra/local/requirements "$@"
 compile scripts/lib/pytorch-requirements "$@"
-compile scripts/lib/astropy-requirements "$@"
+compile scripts/lib/examples-requirements "$@"
 compile scripts/lib/libtorch-requirements --no-deps "$@"

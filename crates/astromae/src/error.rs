@@ -64,6 +64,18 @@ pub enum Error {
         /// The hyperparameter that is not known, in words.
         what: String,
     },
+    /// A hyperparameter was given that is not the one in the file.
+    #[error("{file} says that {what} is {found}, and not {given} as given: leave the options out")]
+    Contradicted {
+        /// Path or key of the file.
+        file: String,
+        /// The hyperparameter, in words.
+        what: String,
+        /// What the file says.
+        found: f64,
+        /// What was given.
+        given: f64,
+    },
     /// Dimensions or attributes that no AstroMAE network has.
     #[error("this is no AstroMAE network: {reason}")]
     Config {
@@ -76,11 +88,13 @@ pub enum Error {
         /// Name of the tensor.
         name: String,
     },
-    /// A tensor that no such network has.
-    #[error("this is no AstroMAE network: tensor {} has no place in it", Printable(name))]
+    /// Tensors that no such network has.
+    #[error("this is no AstroMAE network: tensor {} has no place in it{others}", Printable(name))]
     Unexpected {
-        /// Name of the tensor.
+        /// Name of the first tensor.
         name: String,
+        /// The end of a sentence on the other ones, which may be empty.
+        others: String,
     },
     /// A tensor's shape or type contradicts that of the others.
     #[error("this is no AstroMAE network: tensor {} has shape {found:?}, expected {expected}", Printable(name))]

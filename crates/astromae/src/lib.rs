@@ -14,6 +14,7 @@ pub mod engine;
 mod error;
 pub mod fold;
 mod model;
+mod names;
 mod safetensors_file;
 mod selection;
 pub mod weights;

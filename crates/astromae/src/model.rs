@@ -17,14 +17,15 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use sha2::{Digest, Sha256};
-use torch_file::{Attribute, Checkpoint, FormatError, InMemory, TorchFile, without_wrappers};
+use torch_file::{Attribute, Checkpoint, FormatError, InMemory, Printable, TorchFile, without_wrappers};
 
 use crate::{
     calibration::{self, StoredCalibration},
     config::{Config, Hyperparameters},
     error::{Error, Result},
+    names::name_some,
     safetensors_file::{Encoded, encode},
-    selection::{Listed, only_network, remove_second_names, used_tensors},
+    selection::{Listed, OnlyNetwork, only_network, remove_second_names, used_tensors},
     weights::{Tensor, Weights},
 };
 
@@ -84,11 +85,10 @@ impl Model {
         Self::from_bytes_with(name, bytes, None)
     }
 
-    /// Makes a model of the bytes of a file that may be a bare state dict, whose hyperparameters are then `given`. What
-    /// a file says itself wins.
+    /// Makes a model of the bytes of a file that may be a bare state dict, whose hyperparameters are then `given`.
     ///
     /// # Errors
-    /// Those of [`Model::from_bytes`].
+    /// Those of [`Model::from_bytes`]; [`Error::Contradicted`] where the file itself says something else.
     pub fn from_bytes_with(name: &str, bytes: Bytes, given: Option<Hyperparameters>) -> Result<Self> {
         // A safetensors file starts with its header's length and the header, a JSON object.
         let is_safetensors = bytes.get(8) == Some(&b'{');
@@ -172,15 +172,12 @@ fn read_safetensors(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -
     }
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(failed)?;
     let mut metadata = header.metadata().clone().unwrap_or_default();
-    let hyperparameters = match (metadata.remove(METADATA_KEY), given) {
-        (Some(config), _) => serde_json::from_str(&config)
-            .map_err(|error| Error::Metadata { file: file.to_owned(), reason: error.to_string() })?,
-        (None, Some(given)) => given,
-        (None, None) => {
-            let what = "the number of attention heads".to_owned();
-            return Err(Error::Hyperparameters { file: file.to_owned(), what });
-        }
-    };
+    let said: Option<Hyperparameters> = metadata
+        .remove(METADATA_KEY)
+        .map(|config| serde_json::from_str(&config))
+        .transpose()
+        .map_err(|error| Error::Metadata { file: file.to_owned(), reason: error.to_string() })?;
+    let hyperparameters = said_or_given(file, said.map_or([None; 3], |said| values(said).map(Some)), given)?;
     let mut listed = SafeTensors::deserialize(bytes).map_err(failed)?.tensors();
     let calibration = StoredCalibration::take(file, &mut listed, metadata.remove(calibration::METADATA_KEY))?;
     let listed = listed.into_iter().map(|(name, view)| {
@@ -198,7 +195,8 @@ fn read_safetensors(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -
         );
         (name, Listed { shape: view.shape().to_vec(), is_float, tensor: view })
     });
-    let (_, listed) = only_network(without_wrappers(listed.collect()))?;
+    let OnlyNetwork { prefix, listed, others } = only_network(without_wrappers(listed.collect()))?;
+    warn_of_others(file, &prefix, &others, save_prefix);
     let (config, used) = used_tensors(listed, hyperparameters)?;
     let weights =
         used.into_par_iter().map(|(name, Listed { shape, tensor, .. })| match decode(tensor.dtype(), tensor.data()) {
@@ -245,12 +243,14 @@ fn decode_f16(bytes: &[[u8; 2]]) -> Vec<f32> {
 
 fn read_torch(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -> Result<Contents> {
     let torch = ready(TorchFile::open(InMemory::new(file, bytes.clone())))?;
-    let Checkpoint { tensors, attributes, .. } = Checkpoint::of(&torch)?;
+    let Checkpoint { tensors, attributes, place, others, .. } = Checkpoint::of(&torch)?;
+    warn_of_others(file, &place, &others, save_place);
     let listed = tensors.into_iter().map(|(name, tensor)| {
         let shape = tensor.shape.iter().map(|size| usize::try_from(*size).unwrap_or(usize::MAX)).collect();
         (name, Listed { shape, is_float: tensor.dtype().is_float(), tensor })
     });
-    let (prefix, listed) = only_network(listed.collect())?;
+    let OnlyNetwork { prefix, listed, others } = only_network(listed.collect())?;
+    warn_of_others(file, &prefix, &others, save_prefix);
     let attributes = attributes.iter().filter_map(|(name, value)| Some((name.strip_prefix(&prefix)?, value)));
     let is_batch_norm = |layer: &str| listed.contains_key(&format!("{layer}.running_mean"));
     let hyperparameters = find_hyperparameters(file, attributes, is_batch_norm, given)?;
@@ -270,6 +270,33 @@ fn read_torch(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -> Resu
         weights.insert(name, shape, ready(torch.stored(&tensor)?.read())?);
     }
     Ok(Contents { config, weights, metadata: HashMap::new(), calibration: None })
+}
+
+/// Says that a file holds more than one network, which one is used, and how another one is saved.
+fn warn_of_others(file: &str, taken: &str, others: &[String], save: impl Fn(&str) -> String) {
+    if let [first, ..] = others {
+        let names: Vec<&str> = others.iter().map(String::as_str).collect();
+        tracing::warn!(
+            "{file} holds {} networks, of which {} is used, and not {}: to use another, save it alone, `{}`",
+            others.len() + 1,
+            if taken.is_empty() { "the one without a prefix".to_owned() } else { Printable(taken).to_string() },
+            name_some(&names),
+            save(&Printable(first).to_string())
+        );
+    }
+}
+
+/// The line of Python that saves what lies at a place of a file.
+fn save_place(place: &str) -> String {
+    format!("torch.save(torch.load(path, weights_only=False){place}, new_path)")
+}
+
+/// The line of Python that saves the network whose names begin with a prefix, of all tensors by name.
+fn save_prefix(prefix: &str) -> String {
+    format!(
+        "torch.save({{name.removeprefix(\"{prefix}\"): tensor for name, tensor in tensors.items() if \
+         name.startswith(\"{prefix}\")}}, new_path)"
+    )
 }
 
 /// The result of reading from memory. `torch-file` waits for its reader alone, and [`InMemory`] answers at once, so
@@ -306,13 +333,27 @@ fn find_hyperparameters<'a>(
             _ => {}
         }
     }
-    let of = |value: CommonValue, given: Option<f64>, what: &str| {
-        value.0.or(given).ok_or_else(|| Error::Hyperparameters { file: file.to_owned(), what: what.to_owned() })
+    said_or_given(file, [heads.0, layer_norm.0, batch_norm.0], given)
+}
+
+/// Number of heads, and the eps of layer and batch norms.
+fn values(of: Hyperparameters) -> [f64; 3] {
+    [of.num_heads as f64, of.layer_norm_eps, of.batch_norm_eps]
+}
+
+/// The hyperparameters, in the order of [`values`], as the file says them, or as they were given where it does not.
+fn said_or_given(file: &str, said: [Option<f64>; 3], given: Option<Hyperparameters>) -> Result<Hyperparameters> {
+    let value = |index: usize, what: &str| {
+        let (file, what) = (file.to_owned(), what.to_owned());
+        match (said[index], given.map(|given| values(given)[index])) {
+            (Some(found), Some(given)) if found != given => Err(Error::Contradicted { file, what, found, given }),
+            (said, given) => said.or(given).ok_or(Error::Hyperparameters { file, what }),
+        }
     };
     Ok(Hyperparameters {
-        num_heads: of(heads, given.map(|given| given.num_heads as f64), "the number of attention heads")? as usize,
-        layer_norm_eps: of(layer_norm, given.map(|given| given.layer_norm_eps), "the eps of its layer norms")?,
-        batch_norm_eps: of(batch_norm, given.map(|given| given.batch_norm_eps), "the eps of its batch norms")?,
+        num_heads: value(0, "the number of attention heads")? as usize,
+        layer_norm_eps: value(1, "the eps of its layer norms")?,
+        batch_norm_eps: value(2, "the eps of its batch norms")?,
     })
 }
 

@@ -12,6 +12,7 @@
 
 mod columns;
 mod comparison;
+pub mod descriptions;
 pub mod flags;
 pub mod intervals;
 mod metrics;

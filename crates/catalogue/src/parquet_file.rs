@@ -11,7 +11,8 @@
 //! | `flags` | uint8 | why there is none, or what to know of it: the bits of [`Flag`] |
 //!
 //! What made the catalogue stands in the file's metadata under `cosmic.*` keys, and under `cosmic.flags`, as JSON, each
-//! flag by its name with its bit and meaning.
+//! flag by its name with its bit and meaning. Units and descriptions of the columns are there for astropy:
+//! [`descriptions`].
 
 use std::{collections::HashSet, io::Write, ops::Range, sync::Arc};
 
@@ -24,7 +25,10 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::{
-    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    arrow::{
+        ARROW_SCHEMA_META_KEY, ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder,
+        arrow_writer::ArrowWriterOptions, encode_arrow_schema,
+    },
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
     file::{
@@ -36,6 +40,7 @@ use serde_json::{Value, json};
 
 use crate::{
     columns::{ColumnConflict, OwnColumns, is_known},
+    descriptions::{self, TextLengths},
     flags::Flag,
     intervals::{LevelSet, QuantileColumns},
     provenance::Provenance,
@@ -46,7 +51,7 @@ use crate::{
 const ROWS_PER_BATCH: usize = 65_536;
 
 /// The metadata that say what made a catalogue.
-fn metadata(made_by: &Provenance) -> Vec<KeyValue> {
+fn metadata(made_by: &Provenance) -> Vec<(String, String)> {
     [
         ("cosmic.fingerprint", made_by.fingerprint.clone()),
         ("cosmic.model", Some(made_by.model.clone())),
@@ -57,8 +62,7 @@ fn metadata(made_by: &Provenance) -> Vec<KeyValue> {
         ("cosmic.flags", Some(flags_metadata())),
     ]
     .into_iter()
-    .filter(|(_, value)| value.is_some())
-    .map(|(key, value)| KeyValue::new(key.to_owned(), value))
+    .filter_map(|(key, value)| Some((key.to_owned(), value?)))
     .collect()
 }
 
@@ -95,6 +99,7 @@ pub struct CatalogueWriter<W: Write + Send> {
     schema: SchemaRef,
     levels: Option<LevelSet>,
     rows: u64,
+    text_lengths: TextLengths,
 }
 
 impl<W: Write + Send> CatalogueWriter<W> {
@@ -108,8 +113,10 @@ impl<W: Write + Send> CatalogueWriter<W> {
             .set_created_by(format!("cosmic {}", env!("CARGO_PKG_VERSION")))
             .build();
         let schema = schema(own, levels);
-        let writer = ArrowWriter::try_new(to, Arc::clone(&schema), Some(properties))?;
-        Ok(Self { writer, schema, levels, rows: 0 })
+        // `finish` writes the Arrow schema, with what is known then.
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(to, Arc::clone(&schema), options)?;
+        Ok(Self { writer, schema, levels, rows: 0, text_lengths: TextLengths::default() })
     }
 
     /// Appends rows. A column that they lack is null.
@@ -155,6 +162,7 @@ impl<W: Write + Send> CatalogueWriter<W> {
         columns.push(Arc::new(UInt8Array::from(rows.flags.clone())));
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         self.rows += count as u64;
+        self.text_lengths.add(&batch);
         self.writer.write(&batch)
     }
 
@@ -173,8 +181,11 @@ impl<W: Write + Send> CatalogueWriter<W> {
     /// # Errors
     /// What Parquet or the sink says.
     pub fn finish(mut self, made_by: &Provenance) -> Result<W, ParquetError> {
-        for entry in metadata(made_by) {
-            self.writer.append_key_value_metadata(entry);
+        let made_by = metadata(made_by);
+        let described = descriptions::described(&self.schema, &self.text_lengths, &made_by);
+        self.note(ARROW_SCHEMA_META_KEY, encode_arrow_schema(&described));
+        for (key, value) in made_by {
+            self.note(&key, value);
         }
         self.writer.into_inner()
     }

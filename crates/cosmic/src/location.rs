@@ -93,7 +93,9 @@ impl Location {
         if let Some(path) = self.path().filter(|_| !self.key.is_empty()) {
             let shown = printable(&path.display().to_string());
             match path.symlink_metadata() {
-                Ok(_) => bail!("{shown} is no data set: it is no folder, and its name ends neither in .pt nor in .pth"),
+                Ok(_) => {
+                    bail!("{shown} is no data set: it is no folder, and its name ends in none of .pt, .pth and .npz")
+                }
                 Err(_) => bail!("{shown} does not exist: check the path"),
             }
         }

@@ -9,6 +9,7 @@ mod calibration_summary;
 mod convert;
 mod csv_catalogue;
 mod execution;
+mod export;
 mod global;
 mod infer;
 mod inspect;
@@ -65,6 +66,8 @@ enum Command {
     Calibrate(calibrate::CalibrateArgs),
     /// Estimate redshifts on this machine.
     Infer(infer::InferArgs),
+    /// Write a catalogue as a FITS table or as CSV.
+    Export(export::ExportArgs),
     /// Start an execution on AWS or the local stack, follow it, and show its results.
     Run(run::RunArgs),
     /// Show an execution's invocations: durations, memory, cold starts, ranks, cost.
@@ -86,6 +89,7 @@ async fn main() -> ExitCode {
         Command::Convert(args) => convert::convert(args, &global, printer).await,
         Command::Calibrate(args) => calibrate::calibrate(args, &global, printer).await,
         Command::Infer(args) => infer::infer(args, &global, printer).await,
+        Command::Export(args) => export::export(args, &global, printer).await,
         Command::Run(args) => run::run(args, &global, printer).await,
         Command::Logs(args) => logs::logs(args, &global, printer).await,
     };

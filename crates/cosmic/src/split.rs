@@ -32,8 +32,8 @@ pub(crate) struct SplitArgs {
     /// Folder for 1.pt, 2.pt …, local or s3://bucket/prefix.
     #[arg(long, value_name = "DEST")]
     out: String,
-    /// Replace the partitions that a run would read in the folder: its .pt and .pth files at any depth, but hidden
-    /// ones.
+    /// Replace the partitions that a run would read in the folder: its .pt, .pth and .npz files at any depth, but
+    /// hidden ones.
     #[arg(long)]
     overwrite: bool,
 }

@@ -47,7 +47,7 @@ pub(crate) async fn find_old(out: &Location, source: &Location, overwrite: bool)
         return match first {
             Some(first) => bail!(
                 "{} is there already, and a run would read it beside the new partitions: choose another folder, or \
-                 --overwrite to replace the .pt and .pth files in this one ({} in all)",
+                 --overwrite to replace the .pt, .pth and .npz files in this one ({} in all)",
                 location(first),
                 keys.len() + found.unreadable.len()
             ),

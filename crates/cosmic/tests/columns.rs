@@ -9,7 +9,8 @@ use arrow_array::{
     types::{Float64Type, Int64Type},
 };
 use catalogue::CatalogueRows;
-use command::{cosmic, done, json, network, root, text};
+use command::{cosmic, done, galaxies, json, network, root, text};
+use galaxies::{BANDS, DatasetWriter, Layout, PIXELS, Redshifts};
 use serde_json::json;
 
 mod command;
@@ -99,6 +100,36 @@ fn a_table_with_a_column_of_the_catalogue_is_refused() {
         let (code, _, stderr) = cosmic(&["simulate", "--catalogue", text(&table), "--out", text(&sky)]);
         assert!(code == 1 && stderr.contains(said) && !sky.exists(), "{stderr}");
     }
+}
+
+/// Noise, neighbours, and sources of thousands of nanomaggies: what a simulated sky does not have.
+#[test]
+fn real_pixels_get_redshifts_or_flags_under_their_identifiers() {
+    let folder = tempfile::tempdir().unwrap();
+    let [damaged, out] = ["damaged.pt", "out"].map(|name| folder.path().join(name));
+    let real = root().join("crates/sky/tests/real/sdss.npz");
+    let model = root().join("payloads/demo/model.safetensors");
+    let infer = |data: &Path| {
+        done(&["infer", "--data", text(data), "--model", text(&model), "--out", text(&out)]);
+        catalogue(&out).remove(0)
+    };
+    let rows = infer(&real);
+    assert_eq!(rows.columns[0].values.as_primitive::<Int64Type>().values()[..], Vec::from_iter(1..=20)[..]);
+    assert!(rows.flags.iter().zip(&rows.z_phot).all(|(flags, z_phot)| (flags & 7 == 0) == z_phot.is_some()));
+    assert!(rows.flags.iter().filter(|flags| **flags & 7 == 0).count() >= 18, "{:?}", rows.flags);
+
+    let mut galaxies = galaxies(&real);
+    galaxies.images[3 * PIXELS + 700] = f32::NAN;
+    galaxies.magnitudes[5 * BANDS] = f32::NAN;
+    let magnitudes: Vec<f64> = galaxies.magnitudes.iter().map(|magnitude| f64::from(*magnitude)).collect();
+    let layout = Layout::published(Redshifts::None);
+    let mut writer = DatasetWriter::create(&damaged, 20, &layout, Vec::new()).unwrap();
+    writer.write(&galaxies.images, &magnitudes, None, &[]).unwrap();
+    writer.finish().unwrap();
+    let flagged = infer(&damaged);
+    assert_eq!((flagged.flags[3], flagged.flags[5]), (1, 2));
+    let others = |rows: &CatalogueRows| [&rows.z_phot[..3], &rows.z_phot[6..]].concat();
+    assert_eq!(others(&flagged), others(&rows), "no galaxy's redshift depends on another");
 }
 
 #[test]

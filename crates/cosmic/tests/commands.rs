@@ -9,10 +9,9 @@ use std::{
 };
 
 use assert_cmd::Command;
-use command::{cosmic, done, json, network, root, text};
-use galaxies::{Dataset, DatasetWriter, Galaxies, Layout, Redshifts};
+use command::{cosmic, done, galaxies, json, network, root, text};
+use galaxies::{DatasetWriter, Layout, Redshifts};
 use serde_json::Value;
-use torch_file::InMemory;
 
 mod command;
 
@@ -492,15 +491,6 @@ fn the_published_classes_redshifts_are_reproduced() {
     assert!(largest < 1e-4, "{largest}");
 }
 
-/// The tensors of a data set, byte by byte.
-fn rows(file: &Path) -> Galaxies {
-    let bytes = fs::read(file).unwrap();
-    tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let dataset = Dataset::open(InMemory::new("sky.pt", bytes)).await.unwrap();
-        dataset.read(0..dataset.rows()).await.unwrap()
-    })
-}
-
 #[test]
 fn simulate_makes_the_same_galaxies_whole_or_in_parts() {
     let folder = tempfile::tempdir().unwrap();
@@ -511,7 +501,7 @@ fn simulate_makes_the_same_galaxies_whole_or_in_parts() {
     assert_eq!((&printed["galaxies"], &printed["out"]["bytes"]), (&30.into(), &(30 * 20548).into()));
     assert!(fs::read(&preview).unwrap().starts_with(b"\x89PNG"));
     json(&[&sky[..], &["--first", "10", "--count", "3", "--out", text(&part)]].concat());
-    let (whole, part) = (rows(&whole), rows(&part));
+    let (whole, part) = (galaxies(&whole), galaxies(&part));
     assert_eq!(part.redshifts.unwrap()[..], whole.redshifts.unwrap()[10..13]);
     assert!(part.images == whole.images[10 * 5120..13 * 5120] && part.magnitudes == whole.magnitudes[50..65]);
 
@@ -533,7 +523,7 @@ fn simulate_takes_magnitudes_and_redshifts_of_a_catalogue_and_names_the_lines_it
     fs::write(&catalogue, "id,redshift, u,g,r,i,z\n7,0.11,19.1,17.6,16.8,16.4,16.1\n8,0.07,18,17,16.5,16.2,16\n")
         .unwrap();
     assert!(done(&simulate).contains("real.pt: 2 galaxies"));
-    let rows = rows(&out);
+    let rows = galaxies(&out);
     assert_eq!(rows.magnitudes, [19.1, 17.6, 16.8, 16.4, 16.1, 18.0, 17.0, 16.5, 16.2, 16.0]);
     assert_eq!(rows.redshifts.unwrap(), [0.11_f32, 0.07].map(f64::from));
 

@@ -96,8 +96,8 @@ impl<R: RangeRead> Source<R> {
 pub(crate) fn of_tensor(tensor: &TensorRef, rows: u64) -> Result<ColumnType, String> {
     let dtype = tensor.dtype();
     let refused = |why: &str| Err(format!("{}: {why}", tensor.describe()));
-    if matches!(dtype, DType::Complex64 | DType::Complex128) {
-        return refused("complex numbers");
+    if matches!(dtype, DType::Complex64 | DType::Complex128 | DType::Float8(_)) {
+        return refused("no column of a catalogue is of this type");
     }
     match tensor.shape[..] {
         [found] | [found, 1] if found == rows => Ok(ColumnType::Number(dtype)),
@@ -107,21 +107,28 @@ pub(crate) fn of_tensor(tensor: &TensorRef, rows: u64) -> Result<ColumnType, Str
     }
 }
 
-/// The type of a column that is a list of Python's with an item for each of `rows` rows, and its items. The error says
+/// The type of a column that is a list of Python's, or a NumPy array of text, with an item for each of `rows` rows, and its items. The error says
 /// why it is none.
 pub(crate) fn of_list(list: Value<'_>, rows: u64) -> Result<(ColumnType, Arc<[Item]>), String> {
     let refused = |why: &str| Err(format!("{}: {why}", list.describe()));
+    if let Some(texts) = list.texts().filter(|texts| texts.len() as u64 == rows && rows > 0) {
+        return Ok((ColumnType::Text, texts.map(|text| Item::Str(text.into_owned())).collect()));
+    }
     let Some(values) = list.elements().filter(|values| values.len() as u64 == rows) else {
         return refused("not one value for each galaxy");
     };
     let mut items = Vec::with_capacity(values.len());
-    let mut kind = None;
+    let (mut kind, mut negative) = (None, false);
     for value in values {
         let item = item(value);
         let found = match item {
             Some(Item::None) => kind,
             Some(Item::Bool(_)) => Some(ColumnType::Number(DType::Bool)),
-            Some(Item::Int(_)) => Some(ColumnType::Number(DType::I64)),
+            Some(Item::Int(value)) => {
+                negative |= value < 0;
+                Some(ColumnType::Number(DType::I64))
+            }
+            Some(Item::UInt(_)) => Some(ColumnType::Number(DType::U64)),
             Some(Item::Float(_)) => Some(ColumnType::Number(DType::F64)),
             Some(Item::Str(_)) => Some(ColumnType::Text),
             None => return refused(&format!("it has {}", value.describe())),
@@ -129,16 +136,21 @@ pub(crate) fn of_list(list: Value<'_>, rows: u64) -> Result<(ColumnType, Arc<[It
         kind = match (kind, found) {
             (None, found) => found,
             (kind, found) if kind == found => kind,
-            // As Python computes with them.
-            (Some(ColumnType::Number(DType::I64 | DType::F64)), Some(ColumnType::Number(DType::I64 | DType::F64))) => {
-                Some(ColumnType::Number(DType::F64))
-            }
+            (Some(ColumnType::Number(one)), Some(ColumnType::Number(other))) => match (one, other) {
+                (DType::I64 | DType::U64, DType::I64 | DType::U64) => Some(ColumnType::Number(DType::U64)),
+                // As Python computes with them.
+                (DType::I64 | DType::U64 | DType::F64, DType::I64 | DType::U64 | DType::F64) => {
+                    Some(ColumnType::Number(DType::F64))
+                }
+                _ => return refused("its values are of different types"),
+            },
             _ => return refused("its values are of different types"),
         };
         items.extend(item);
     }
     match kind {
         None => refused("no value in it"),
+        Some(ColumnType::Number(DType::U64)) if negative => refused("no type has room for all of its integers"),
         Some(kind) => Ok((kind, items.into())),
     }
 }
@@ -148,6 +160,6 @@ fn item(value: Value<'_>) -> Option<Item> {
         return Some(Item::None);
     }
     let number = value.as_bool().map(Item::Bool).or_else(|| value.as_int().map(Item::Int));
-    let number = number.or_else(|| value.as_float().map(Item::Float));
+    let number = number.or_else(|| value.as_u64().map(Item::UInt)).or_else(|| value.as_float().map(Item::Float));
     number.or_else(|| value.as_str().map(|text| Item::Str(text.to_owned())))
 }

@@ -1,4 +1,5 @@
-//! What a data set of galaxies is, and how its rows are read from and written to files of `torch.save`.
+//! What a data set of galaxies is, and how its rows are read from and written to files of `torch.save`, or read
+//! from those of `numpy.savez`.
 //!
 //! | tensor | shape | |
 //! | --- | --- | --- |
@@ -11,6 +12,7 @@
 //! identifier, is a [`Column`] of the data set's own. What a file is, as bytes, is the business of [`torch_file`].
 #![warn(missing_docs)]
 
+mod advice;
 mod column;
 mod dataset;
 mod error;

@@ -13,7 +13,10 @@ pub enum Error {
     #[error("bad payload: {0}")]
     BadPayload(String),
     /// Nothing to do lies under the prefix. `location` is the folder that was listed.
-    #[error("no .pt file under {location}: check `prefix` (or `data_prefix`), and that the partitions were uploaded")]
+    #[error(
+        "no .pt file (or .pth, or .npz) under {location}: check `prefix` (or `data_prefix`), and that the partitions \
+         were uploaded"
+    )]
     EmptyPrefix { location: String },
     /// Storage did not do what it was asked to.
     #[error(transparent)]

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use arrow_array::{
     ArrayRef, ArrowPrimitiveType, BooleanArray, FixedSizeListArray, Float32Array, PrimitiveArray, StringArray,
-    types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type},
+    types::{
+        Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
+        UInt64Type,
+    },
 };
 use arrow_schema::{DataType, Field};
 use catalogue::{OwnColumn, OwnColumns};
@@ -58,9 +61,12 @@ fn number_type(dtype: DType) -> Result<DataType> {
         DType::I32 => DataType::Int32,
         DType::I16 => DataType::Int16,
         DType::I8 => DataType::Int8,
+        DType::U64 => DataType::UInt64,
+        DType::U32 => DataType::UInt32,
+        DType::U16 => DataType::UInt16,
         DType::U8 => DataType::UInt8,
         DType::Bool => DataType::Boolean,
-        DType::Complex64 | DType::Complex128 => return Err(unfit("complex numbers")),
+        DType::Complex64 | DType::Complex128 | DType::Float8(_) => return Err(unfit(dtype.name())),
     })
 }
 
@@ -99,9 +105,12 @@ fn numbers(dtype: DType, bytes: &[u8]) -> Result<ArrayRef> {
         DType::I32 => array::<4, Int32Type>(bytes, i32::from_le_bytes),
         DType::I16 => array::<2, Int16Type>(bytes, i16::from_le_bytes),
         DType::I8 => array::<1, Int8Type>(bytes, i8::from_le_bytes),
+        DType::U64 => array::<8, UInt64Type>(bytes, u64::from_le_bytes),
+        DType::U32 => array::<4, UInt32Type>(bytes, u32::from_le_bytes),
+        DType::U16 => array::<2, UInt16Type>(bytes, u16::from_le_bytes),
         DType::U8 => array::<1, UInt8Type>(bytes, u8::from_le_bytes),
         DType::Bool => Arc::new(bytes.iter().map(|byte| Some(*byte != 0)).collect::<BooleanArray>()),
-        DType::Complex64 | DType::Complex128 => return Err(unfit("complex numbers")),
+        DType::Complex64 | DType::Complex128 | DType::Float8(_) => return Err(unfit(dtype.name())),
     })
 }
 
@@ -120,10 +129,19 @@ fn of_items(kind: ColumnType, items: &[Item]) -> Result<ArrayRef> {
             let integer = |item: &Item| if let Item::Int(value) = item { Some(*value) } else { None };
             Arc::new(items.map(integer).collect::<PrimitiveArray<Int64Type>>())
         }
+        ColumnType::Number(DType::U64) => {
+            let integer = |item: &Item| match item {
+                Item::UInt(value) => Some(*value),
+                Item::Int(value) => u64::try_from(*value).ok(),
+                _ => None,
+            };
+            Arc::new(items.map(integer).collect::<PrimitiveArray<UInt64Type>>())
+        }
         ColumnType::Number(DType::F64) => {
             let float = |item: &Item| match item {
                 Item::Float(value) => Some(*value),
                 Item::Int(value) => Some(*value as f64),
+                Item::UInt(value) => Some(*value as f64),
                 _ => None,
             };
             Arc::new(items.map(float).collect::<PrimitiveArray<Float64Type>>())

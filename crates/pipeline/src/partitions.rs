@@ -11,9 +11,9 @@ use crate::{
     storage::{ObjectReader, ObjectStore, Unreadable, as_folder, printable},
 };
 
-/// Whether a run reads files of this name, hidden ones apart.
+/// Whether a run reads files of this name, hidden ones apart: those of `torch.save` and of `numpy.savez`.
 pub fn is_partition(key: &str) -> bool {
-    has_ending(key, ".pt") || has_ending(key, ".pth")
+    [".pt", ".pth", ".npz"].iter().any(|ending| has_ending(key, ending))
 }
 
 fn has_ending(key: &str, ending: &str) -> bool {
@@ -84,7 +84,7 @@ pub async fn find_partitions(store: &dyn ObjectStore, folder: &str) -> Result<Pa
             () => others.push(found.name),
         }
     }
-    for (left_out, what) in [(hidden, "it is hidden"), (others, "it is neither .pt nor .pth")] {
+    for (left_out, what) in [(hidden, "it is hidden"), (others, "it is none of .pt, .pth and .npz")] {
         if let Some(first) = left_out.iter().min() {
             let (files, first) = (left_out.len(), store.location(first));
             tracing::warn!("left out under the prefix, since {what}: {first}, of {files} such files");
@@ -159,6 +159,8 @@ mod tests {
             ("1.pt", true),
             ("a/B.PTH", true),
             ("x.Pt", true),
+            ("x.Npz", true),
+            ("x.npy", false),
             ("1.pt.bak", false),
             ("1.ptt", false),
             ("pt", false),

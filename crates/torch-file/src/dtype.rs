@@ -12,14 +12,45 @@ pub enum DType {
     I32,
     I16,
     I8,
+    U64,
+    U32,
+    U16,
     U8,
     Bool,
     Complex64,
     Complex128,
+    /// One of the types of eight bits, by its name in torch, such as `float8_e4m3fn`. Nothing decodes them.
+    Float8(&'static str),
 }
 
+/// The types of eight bits that torch has.
+const FLOAT8: [&str; 5] = ["float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu"];
+
 impl DType {
-    /// Finds the type by the name of torch's storage class. Untyped storages count bytes.
+    /// Finds the type by its name in torch, as [`name`](Self::name) gives it.
+    pub(crate) fn of_torch(name: &str) -> Option<Self> {
+        Some(match name {
+            "float64" => Self::F64,
+            "float32" => Self::F32,
+            "float16" => Self::F16,
+            "bfloat16" => Self::Bf16,
+            "int64" => Self::I64,
+            "int32" => Self::I32,
+            "int16" => Self::I16,
+            "int8" => Self::I8,
+            "uint64" => Self::U64,
+            "uint32" => Self::U32,
+            "uint16" => Self::U16,
+            "uint8" => Self::U8,
+            "bool" => Self::Bool,
+            "complex64" => Self::Complex64,
+            "complex128" => Self::Complex128,
+            _ => return FLOAT8.into_iter().find(|known| *known == name).map(Self::Float8),
+        })
+    }
+
+    /// Finds the type by the name of torch's storage class. Untyped storages count bytes; those of the types that have
+    /// no class, the wider unsigned integers among them, are untyped.
     pub(crate) fn of_storage(class: &str) -> Option<Self> {
         Some(match class {
             "DoubleStorage" => Self::F64,
@@ -48,15 +79,19 @@ impl DType {
             b"i4" => Self::I32,
             b"i2" => Self::I16,
             b"i1" => Self::I8,
+            b"u8" => Self::U64,
+            b"u4" => Self::U32,
+            b"u2" => Self::U16,
             b"u1" => Self::U8,
             b"b1" => Self::Bool,
             _ => return None,
         })
     }
 
-    /// The name of torch's storage class.
-    pub(crate) fn storage_class(self) -> &'static str {
-        match self {
+    /// The name of torch's storage class. A type that has none is saved in an untyped storage, with its own name in
+    /// the tensor's call of `_rebuild_tensor_v3`.
+    pub(crate) fn storage_class(self) -> Option<&'static str> {
+        Some(match self {
             Self::F64 => "DoubleStorage",
             Self::F32 => "FloatStorage",
             Self::F16 => "HalfStorage",
@@ -69,21 +104,23 @@ impl DType {
             Self::Bool => "BoolStorage",
             Self::Complex64 => "ComplexFloatStorage",
             Self::Complex128 => "ComplexDoubleStorage",
-        }
+            Self::U64 | Self::U32 | Self::U16 | Self::Float8(_) => return None,
+        })
     }
 
     /// Size of an element in bytes.
     pub fn size(self) -> u64 {
         match self {
-            Self::I8 | Self::U8 | Self::Bool => 1,
-            Self::F16 | Self::Bf16 | Self::I16 => 2,
-            Self::F32 | Self::I32 => 4,
-            Self::F64 | Self::I64 | Self::Complex64 => 8,
+            Self::I8 | Self::U8 | Self::Bool | Self::Float8(_) => 1,
+            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F64 | Self::I64 | Self::U64 | Self::Complex64 => 8,
             Self::Complex128 => 16,
         }
     }
 
-    /// Tells real floating-point types from integers, booleans and complex numbers.
+    /// Tells the floating-point types whose values can be read from integers, booleans, complex numbers and the types of
+    /// eight bits.
     pub fn is_float(self) -> bool {
         matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::Bf16)
     }
@@ -99,10 +136,14 @@ impl DType {
             Self::I32 => "int32",
             Self::I16 => "int16",
             Self::I8 => "int8",
+            Self::U64 => "uint64",
+            Self::U32 => "uint32",
+            Self::U16 => "uint16",
             Self::U8 => "uint8",
             Self::Bool => "bool",
             Self::Complex64 => "complex64",
             Self::Complex128 => "complex128",
+            Self::Float8(name) => name,
         }
     }
 }

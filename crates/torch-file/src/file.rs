@@ -1,4 +1,4 @@
-//! A torch.save file of either form: its object, and the way to its tensors.
+//! A torch.save file of either form, or NumPy's archive of arrays: its object, and the way to its tensors.
 
 use std::{
     collections::HashMap,
@@ -10,13 +10,15 @@ use crate::{
     edges::Edges,
     error::{Error, FormatError},
     legacy::{self, Legacy},
+    npz::{self, Npz},
+    other_files::{self, FROM_TORCHSCRIPT, TORCHSCRIPT},
     pickle::{MAX_HELD, MAX_PICKLE, Stop, parse, parse_whole},
     printable::Printable,
     range::RangeRead,
     stored::{Place, StoredTensor},
     tensor::TensorRef,
     value::{Pickle, Value},
-    zip::Directory,
+    zip::{Directory, Member},
 };
 
 /// How a file was saved.
@@ -26,14 +28,17 @@ pub enum Format {
     Zip,
     /// A sequence of pickles, which PyTorch 0.1.10 to 1.5 wrote.
     Legacy,
+    /// A zip archive of arrays, which `numpy.savez` writes. Its object is the dictionary of the arrays by name.
+    Npz,
 }
 
 enum Storages {
     Zip(Directory),
     Legacy(HashMap<Arc<str>, legacy::Storage>),
+    Npz(HashMap<Arc<str>, npz::Storage>),
 }
 
-/// An open torch.save file. Opening reads its description, never its tensors.
+/// An open file of torch.save or numpy.savez. Opening reads its description, never its tensors.
 pub struct TorchFile<R> {
     reader: Arc<R>,
     edges: Edges,
@@ -52,7 +57,12 @@ impl<R: RangeRead> TorchFile<R> {
         let edges = Edges::read(&*reader).await?;
         let head = edges.head();
         if head.starts_with(b"PK\x03\x04") {
-            let (pickle, directory) = open_zip(&*reader, &edges).await?;
+            let directory = Directory::read(&*reader, &edges).await?;
+            if npz::is_npz(&directory) {
+                let Npz { pickle, storages } = npz::open(&*reader, &edges, &directory).await?;
+                return Ok(Self { reader, edges, pickle, storages: Storages::Npz(storages) });
+            }
+            let (pickle, directory) = open_zip(&*reader, &edges, directory).await?;
             return Ok(Self { reader, edges, pickle, storages: Storages::Zip(directory) });
         }
         if legacy::is_legacy(head) {
@@ -68,7 +78,7 @@ impl<R: RangeRead> TorchFile<R> {
             }
             .into());
         }
-        Err(FormatError::NotTorch { file, reason: looks_like(head) }.into())
+        Err(FormatError::NotTorch { file, reason: other_files::by_start(head) }.into())
     }
 
     /// The file's name, as its reader calls it.
@@ -81,6 +91,7 @@ impl<R: RangeRead> TorchFile<R> {
         match self.storages {
             Storages::Zip(_) => Format::Zip,
             Storages::Legacy(_) => Format::Legacy,
+            Storages::Npz(_) => Format::Npz,
         }
     }
 
@@ -106,10 +117,20 @@ impl<R: RangeRead> TorchFile<R> {
                 let place = Place::BehindCount { count: count.clone(), elements: *elements, checked: OnceLock::new() };
                 (*size, place)
             }
+            (None, Storages::Npz(storages)) => {
+                let npz::Storage { member, payload, header } = storages.get(&storage.key).ok_or_else(missing)?;
+                // All of a small member has been read already.
+                if let Some(bytes) = self.edges.get(payload) {
+                    member.check(self.name(), &bytes)?;
+                }
+                checksum = RunningChecksum::behind(member, header);
+                let start = payload.start + header.len() as u64;
+                (payload.end - start, Place::Known(start))
+            }
             (None, Storages::Zip(directory)) => {
                 let member = directory.member(&format!("data/{}", storage.key)).ok_or_else(missing)?;
                 let size = member.size();
-                checksum = RunningChecksum::of(&member);
+                checksum = RunningChecksum::behind(&member, &[]);
                 let place = match member.payload_in(self.name(), &self.edges)? {
                     Some(payload) => {
                         // All of a small member has been read already.
@@ -134,21 +155,25 @@ impl<R: RangeRead> TorchFile<R> {
     }
 }
 
-async fn open_zip<R: RangeRead>(reader: &R, edges: &Edges) -> Result<(Pickle, Directory), Error<R::Error>> {
+async fn open_zip<R: RangeRead>(
+    reader: &R,
+    edges: &Edges,
+    directory: Directory,
+) -> Result<(Pickle, Directory), Error<R::Error>> {
     let file = reader.name();
-    let directory = Directory::read(reader, edges).await?;
-    let Some(member) = directory.member("data.pkl") else {
-        let reason = "it is a zip file without a data.pkl".into();
-        return Err(FormatError::NotTorch { file: file.to_owned(), reason }.into());
-    };
-    if directory.member("constants.pkl").is_some() {
-        return Err(FormatError::Unsupported {
-            file: file.to_owned(),
-            what: "a TorchScript archive".into(),
-            instead: "save the module itself, or its state dict, with torch.save",
-        }
-        .into());
+    let members = directory.members();
+    let names: Vec<&str> = members.iter().map(Member::name).collect();
+    if !names.iter().any(|name| name.ends_with("/data.pkl")) {
+        return Err(FormatError::NotTorch { file: file.to_owned(), reason: other_files::by_members(&names) }.into());
     }
+    let directory = directory.into_folder(file)?;
+    if directory.member("constants.pkl").is_some() {
+        let what = TORCHSCRIPT.to_owned();
+        return Err(FormatError::Unsupported { file: file.to_owned(), what, instead: FROM_TORCHSCRIPT }.into());
+    }
+    let Some(member) = directory.member("data.pkl") else {
+        return Err(FormatError::NotTorch { file: file.to_owned(), reason: other_files::by_members(&names) }.into());
+    };
     if let Some(byte_order) = directory.member("byteorder") {
         let range = match byte_order.payload_in(file, edges)? {
             Some(range) => range,
@@ -183,24 +208,4 @@ async fn open_zip<R: RangeRead>(reader: &R, edges: &Edges) -> Result<(Pickle, Di
     member.check(file, &bytes)?;
     let pickle = parse_whole(file, member.name(), &bytes)?;
     Ok((pickle, directory))
-}
-
-/// What a file's first bytes say it is.
-fn looks_like(head: &[u8]) -> String {
-    let known: [(&[u8], &str); 8] = [
-        (b"\x89HDF", "an HDF5 file"),
-        (b"SIMPLE  =", "a FITS file"),
-        (b"\x93NUMPY", "a NumPy file"),
-        (b"\x1f\x8b", "gzip data"),
-        (b"PAR1", "a Parquet file"),
-        (b"PK\x05\x06", "an empty zip file"),
-        (b"<", "a web page or XML"),
-        (b"\x80", "a plain pickle, which is no file of torch.save"),
-    ];
-    match known.iter().find(|(magic, _)| head.starts_with(magic)) {
-        Some((_, what)) => format!("it looks like {what}"),
-        None if head.get(8) == Some(&b'{') => "it looks like a safetensors file".into(),
-        None if head.is_empty() => "it is empty".into(),
-        None => format!("it starts with {:02x?}", &head[..head.len().min(4)]),
-    }
 }

@@ -1,4 +1,4 @@
-//! Reads and writes `torch.save` files without Python, and without executing anything.
+//! Reads and writes `torch.save` files without Python, and without executing anything; and reads `numpy.savez` files.
 //!
 //! A pickle is a program, and `torch.load` runs it: whoever can put a file into a bucket can run code in every
 //! function that loads it. This reader is a machine for the opcodes that `torch.save` writes; it builds inert
@@ -24,7 +24,11 @@ mod error;
 mod file;
 mod legacy;
 mod machine;
+mod networks;
+mod npy;
+mod npz;
 mod numpy;
+mod other_files;
 mod pickle;
 mod pickler;
 mod printable;
@@ -33,6 +37,7 @@ mod rebuild;
 mod stored;
 mod strides;
 mod tensor;
+mod text_array;
 mod value;
 mod writer;
 mod zip;

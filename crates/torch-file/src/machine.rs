@@ -244,6 +244,7 @@ pub(crate) fn behind(node: &Node) -> usize {
             let held = tensor.storage.held.as_ref().map_or(0, Bytes::len);
             3 * ALLOCATION + size_of::<TensorRef>() + 16 * tensor.shape.len() + held
         }
+        Node::Texts(texts) => 3 * ALLOCATION + size_of_val(&**texts) + texts.size(),
         _ => 0,
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     machine::{Halt, INDEX, Machine, Step, bad, behind},
     printable::Printable,
     rebuild::{self, Rebuilt},
-    value::{Id, Node, Pickle, Span},
+    value::{Id, Node, Pickle, Span, Value},
 };
 
 /// At most this many marks are open at a time.
@@ -53,6 +53,17 @@ pub(crate) fn parse(bytes: &Bytes, most: usize) -> Result<Parsed, Stop> {
         }
         Err(Halt::Bad(reason)) => Err(Stop::Bad { reason, at: machine.opcode_at }),
     }
+}
+
+/// What the pickle at the start of some bytes holds, or begins to; `None` where there is no pickle.
+pub(crate) fn describe_start(bytes: &Bytes) -> Option<String> {
+    let mut machine = Machine::new(bytes, MAX_HELD);
+    let id = match machine.run() {
+        Ok(root) => root,
+        Err(Halt::Short) => *machine.stack.first()?,
+        Err(Halt::TooMuch | Halt::Bad(_)) => return None,
+    };
+    Some(Value { arena: &machine.arena, id }.describe())
 }
 
 /// Reads one pickle. What lies behind it is not looked at, as Python does not.
@@ -404,6 +415,12 @@ impl Machine {
             let mut wide = [sign; 8];
             wide[..length].copy_from_slice(bytes);
             Node::Int(i64::from_le_bytes(wide))
+        } else if let ([low @ .., 0], 9) = (bytes, length) {
+            // The ninth byte is there for the sign.
+            let mut wide = [0; 8];
+            wide.copy_from_slice(low);
+            let value = u64::from_le_bytes(wide);
+            i64::try_from(value).map_or(Node::UInt(value), Node::Int)
         } else {
             Node::Long
         };
@@ -446,7 +463,8 @@ fn decimal(digits: &str) -> Step<Node> {
     match digits.parse() {
         Ok(value) => Ok(Node::Int(value)),
         Err(error) => match error.kind() {
-            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => Ok(Node::Long),
+            IntErrorKind::PosOverflow => Ok(digits.parse().map_or(Node::Long, Node::UInt)),
+            IntErrorKind::NegOverflow => Ok(Node::Long),
             _ => bad(format!("the integer \"{}\"", Printable(digits))),
         },
     }

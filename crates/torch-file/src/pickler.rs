@@ -47,6 +47,8 @@ pub enum Item {
     None,
     Bool(bool),
     Int(i64),
+    /// From 2⁶³ to 2⁶⁴ − 1.
+    UInt(u64),
     Float(f64),
     Str(String),
 }
@@ -129,6 +131,12 @@ impl Pickler {
             Item::None => self.bytes.push(b'N'),
             Item::Bool(value) => self.bytes.push(if *value { 0x88 } else { 0x89 }),
             Item::Int(value) => self.int(*value),
+            Item::UInt(value) => {
+                // The ninth byte is there for the sign.
+                self.bytes.extend([0x8a, 9]);
+                self.bytes.extend(value.to_le_bytes());
+                self.bytes.push(0);
+            }
             Item::Float(value) => {
                 self.bytes.push(b'G');
                 self.bytes.extend(value.to_be_bytes());
@@ -138,14 +146,20 @@ impl Pickler {
     }
 
     fn tensor(&mut self, dtype: DType, shape: &[u64]) {
-        self.global("torch._utils", "_rebuild_tensor_v2");
+        let elements: u64 = shape.iter().product();
+        // A type that has no storage class lies in a storage of bytes, and is named itself behind the hooks.
+        let class = dtype.storage_class();
+        self.global("torch._utils", if class.is_some() { "_rebuild_tensor_v2" } else { "_rebuild_tensor_v3" });
         self.bytes.extend(b"((");
         self.text("storage");
-        self.global("torch", dtype.storage_class());
+        match class {
+            Some(class) => self.global("torch", class),
+            None => self.global("torch.storage", "UntypedStorage"),
+        }
         self.text(&self.storages.to_string());
         self.storages += 1;
         self.text("cpu");
-        self.count(shape.iter().product());
+        self.count(if class.is_some() { elements } else { elements * dtype.size() });
         self.bytes.extend(b"tQ");
         self.count(0);
         self.tuple(shape);
@@ -153,6 +167,10 @@ impl Pickler {
         self.tuple(&stride);
         self.bytes.push(0x89);
         self.global("collections", "OrderedDict");
-        self.bytes.extend(b")RtR");
+        self.bytes.extend(b")R");
+        if class.is_none() {
+            self.global("torch", dtype.name());
+        }
+        self.bytes.extend(b"tR");
     }
 }

@@ -37,13 +37,31 @@ pub(crate) fn call(arena: &Arena, function: Id, arguments: Id) -> Result<Rebuilt
             }
             Node::Tensor(Box::new(tensor))
         }
+        // The wider unsigned integers and the newer types, which have no storage class of their own: the storage counts
+        // bytes, and the element type is named behind the hooks.
+        ("torch._utils", "_rebuild_tensor_v3", [storage, offset, size, stride, _grad, _hooks, dtype, rest @ ..]) => {
+            let named = arena.global(*dtype).filter(|(module, _)| *module == "torch");
+            match named.and_then(|(_, name)| DType::of_torch(name)) {
+                Some(dtype) => {
+                    let mut tensor = tensor(arena, *storage, *offset, *size, *stride)?;
+                    retype(&mut tensor.storage, dtype)?;
+                    if let Some(bits) = rest.first() {
+                        set_bits(arena, &mut tensor, *bits)?;
+                    }
+                    Node::Tensor(Box::new(tensor))
+                }
+                // A type of less than a byte, say: its name is all that is kept.
+                None => Node::Object { class: function, state: Some(*dtype) },
+            }
+        }
         // A parameter is its tensor.
         ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state", [tensor, ..]) => {
             return Ok(Rebuilt::Existing(*tensor));
         }
         // (function, type, its arguments, state): a tensor with Python attributes of its own.
         ("torch._tensor", "_rebuild_from_type_v2", [inner, _, inner_arguments, ..])
-            if arena.is_global(*inner, "torch._utils", "_rebuild_tensor_v2") =>
+            if arena.is_global(*inner, "torch._utils", "_rebuild_tensor_v2")
+                || arena.is_global(*inner, "torch._utils", "_rebuild_tensor_v3") =>
         {
             return call(arena, *inner, *inner_arguments);
         }
@@ -77,10 +95,12 @@ pub(crate) fn call(arena: &Arena, function: Id, arguments: Id) -> Result<Rebuilt
                 _ if arena.is_text(*order, "F") => numpy::Order::Fortran,
                 _ => numpy::Order::C,
             };
-            match numpy::array(arena, *shape, *dtype, order, *bytes)? {
-                Some(tensor) => Node::Tensor(Box::new(tensor)),
-                None => object(arena, function),
-            }
+            // The type is kept of an array that is not read.
+            numpy::array(arena, *shape, *dtype, order, *bytes)?
+                .unwrap_or(Node::Object { class: function, state: Some(*dtype) })
+        }
+        (module, "scalar", [dtype, bytes]) if numpy::is_module(module) => {
+            numpy::scalar(arena, *dtype, *bytes).unwrap_or(Node::Object { class: function, state: Some(*dtype) })
         }
         _ => object(arena, function),
     };
@@ -114,9 +134,9 @@ pub(crate) fn with_state(arena: &Arena, object: Id, state: Id) -> Result<Option<
                     Node::Bool(true) => numpy::Order::Fortran,
                     _ => numpy::Order::C,
                 };
-                if let Some(tensor) = numpy::array(arena, *shape, *dtype, order, *bytes)? {
-                    return Ok(Some(Node::Tensor(Box::new(tensor))));
-                }
+                let unread = || Node::Object { class: *class, state: Some(*dtype) };
+                return numpy::array(arena, *shape, *dtype, order, *bytes)
+                    .map(|array| Some(array.unwrap_or_else(unread)));
             }
             Ok(Some(Node::Object { class: *class, state: Some(state) }))
         }
@@ -150,7 +170,15 @@ pub(crate) fn persistent(arena: &Arena, id: Id) -> Result<Rebuilt, String> {
             if let Some(&[_, from, number]) = view.first().and_then(|view| arena.sequence(*view)) {
                 (first, visible) = (count(arena, from, "view")?, count(arena, number, "view")?);
             }
-            Ok(Rebuilt::New(Node::Storage(Box::new(StorageRef { key, dtype, elements, first, visible, held: None }))))
+            Ok(Rebuilt::New(Node::Storage(Box::new(StorageRef {
+                key,
+                dtype,
+                elements,
+                first,
+                visible,
+                big_endian: false,
+                held: None,
+            }))))
         }
         _ => Err("a persistent id that names no storage".into()),
     }
@@ -174,7 +202,7 @@ pub(crate) fn persistent_text(printed: &str) -> Result<Rebuilt, String> {
     let dtype = DType::of_storage(class).ok_or_else(refused)?;
     let elements = elements.parse().map_err(|_| refused())?;
     let key = unquoted(key).into();
-    let storage = StorageRef { key, dtype, elements, first: 0, visible: elements, held: None };
+    let storage = StorageRef { key, dtype, elements, first: 0, visible: elements, big_endian: false, held: None };
     Ok(Rebuilt::New(Node::Storage(Box::new(storage))))
 }
 
@@ -184,6 +212,20 @@ fn tensor(arena: &Arena, storage: Id, offset: Id, shape: Id, stride: Id) -> Resu
     };
     let (shape, stride) = (arena.integers(shape, "size")?, arena.integers(stride, "stride")?);
     TensorRef::new((**storage).clone(), arena.integer(offset, "offset")?, &shape, &stride)
+}
+
+/// Makes of a storage that counts bytes one of another element type.
+fn retype(storage: &mut StorageRef, dtype: DType) -> Result<(), String> {
+    let size = dtype.size();
+    let count = |elements: u64| {
+        let bytes = elements.saturating_mul(storage.dtype.size());
+        let is_whole = bytes.is_multiple_of(size) && bytes < u64::MAX;
+        is_whole.then_some(bytes / size).ok_or_else(|| format!("a tensor of {} in {bytes} bytes", dtype.name()))
+    };
+    (storage.first, storage.visible, storage.elements) =
+        (count(storage.first)?, count(storage.visible)?, count(storage.elements)?);
+    storage.dtype = dtype;
+    Ok(())
 }
 
 /// Takes in the bits by which torch says that a tensor's values are not what its bytes say: `{"neg": True}`, say, of

@@ -161,8 +161,18 @@ impl<R: RangeRead> StoredTensor<R> {
         Ok(result)
     }
 
-    /// Reads a range of the storage's bytes.
+    /// Reads a range of whole elements of the storage, as little-endian bytes.
     async fn storage_bytes(&self, range: Range<u64>) -> Result<Bytes, Error<R::Error>> {
+        let bytes = self.bytes_as_stored(range).await?;
+        if !self.tensor.storage.big_endian {
+            return Ok(bytes);
+        }
+        let mut swapped = bytes.to_vec();
+        swapped.chunks_exact_mut(self.tensor.dtype().size() as usize).for_each(<[u8]>::reverse);
+        Ok(swapped.into())
+    }
+
+    async fn bytes_as_stored(&self, range: Range<u64>) -> Result<Bytes, Error<R::Error>> {
         if let Place::Held(bytes) = &self.storage {
             // The tensor lies within its storage, which has these bytes.
             return Ok(bytes.slice(range.start as usize..range.end as usize));

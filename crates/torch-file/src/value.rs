@@ -4,13 +4,14 @@
 //! nothing, and dropping a value nested a million deep needs no stack. Texts and byte strings stay where they are in
 //! the pickle.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use bytes::Bytes;
 
 use crate::{
     printable::Printable,
     tensor::{StorageRef, TensorRef},
+    text_array::{self, TextArray},
 };
 
 /// Index of a value in the arena of its pickle.
@@ -39,6 +40,8 @@ pub(crate) enum Node {
     None,
     Bool(bool),
     Int(i64),
+    /// An integer from 2⁶³ to 2⁶⁴ − 1.
+    UInt(u64),
     /// An integer of more than 64 bits, which no reader wants to know.
     Long,
     Float(f64),
@@ -59,6 +62,8 @@ pub(crate) enum Node {
     },
     Storage(Box<StorageRef>),
     Tensor(Box<TensorRef>),
+    /// A NumPy array of text.
+    Texts(Box<TextArray>),
     /// NumPy's element type, by the name it gives it: `f4`.
     NumpyType {
         name: Span,
@@ -204,10 +209,19 @@ impl<'a> Value<'a> {
         self.arena.text(self.id)
     }
 
-    /// The integer, if the value is one of at most 64 bits.
+    /// The integer, if the value is one from −2⁶³ to 2⁶³ − 1.
     pub fn as_int(self) -> Option<i64> {
         match self.node() {
             Node::Int(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The integer, if the value is one from 0 to 2⁶⁴ − 1.
+    pub fn as_u64(self) -> Option<u64> {
+        match self.node() {
+            Node::Int(value) => u64::try_from(*value).ok(),
+            Node::UInt(value) => Some(*value),
             _ => None,
         }
     }
@@ -217,6 +231,7 @@ impl<'a> Value<'a> {
         match self.node() {
             Node::Float(value) => Some(*value),
             Node::Int(value) => Some(*value as f64),
+            Node::UInt(value) => Some(*value as f64),
             _ => None,
         }
     }
@@ -234,6 +249,30 @@ impl<'a> Value<'a> {
         match self.node() {
             Node::Tensor(tensor) => Some(tensor),
             _ => None,
+        }
+    }
+
+    /// The texts of a list or tuple of nothing but `str` and `bytes`, or those of a NumPy array of text with one for
+    /// each row: what `numpy.array(names)` makes. Bytes are taken for UTF-8, and for Latin-1 where they are not.
+    pub fn texts(self) -> Option<impl ExactSizeIterator<Item = Cow<'a, str>>> {
+        let (array, ids): (Option<&TextArray>, &[Id]) = match self.node() {
+            Node::Texts(array) => (Some(array), &[]),
+            Node::List(ids) | Node::Tuple(ids) if ids.iter().all(|id| self.at(*id).text().is_some()) => (None, ids),
+            _ => return None,
+        };
+        let count = array.map_or(ids.len(), TextArray::len);
+        Some((0..count).map(move |index| match array {
+            Some(array) => array.get(index),
+            None => self.at(ids[index]).text().unwrap_or_default(),
+        }))
+    }
+
+    /// The text that a `str` or `bytes` is.
+    fn text(self) -> Option<Cow<'a, str>> {
+        match self.node() {
+            Node::Bytes(span) => Some(text_array::decoded(self.arena.span_bytes(*span))),
+            Node::DecodedBytes(bytes) => Some(text_array::decoded(bytes)),
+            _ => self.as_str().map(Cow::Borrowed),
         }
     }
 
@@ -291,6 +330,7 @@ impl<'a> Value<'a> {
             Node::None => "None".into(),
             Node::Bool(value) => format!("the boolean {value}"),
             Node::Int(value) => format!("the integer {value}"),
+            Node::UInt(value) => format!("the integer {value}"),
             Node::Long => "an integer of more than 64 bits".into(),
             Node::Float(value) => format!("the number {value}"),
             Node::Str(_) | Node::DecodedStr(_) => {
@@ -308,13 +348,40 @@ impl<'a> Value<'a> {
             },
             Node::Storage(storage) => format!("the storage {}", Printable(&storage.key)),
             Node::Tensor(tensor) => format!("a tensor of {}", tensor.describe()),
-            Node::NumpyType { .. } => "an element type of NumPy".into(),
+            Node::Texts(texts) => format!("a NumPy array of {} texts", texts.len()),
+            Node::NumpyType { name, .. } => {
+                let name = self.arena.span_text(*name).unwrap_or_default();
+                format!("NumPy's element type {}", Printable(name))
+            }
             Node::Object { .. } => match self.class() {
-                Some((_, "_reconstruct" | "_frombuffer")) => "a NumPy array of a type that torch does not have".into(),
+                Some((_, "_reconstruct" | "_frombuffer" | "scalar")) => self.describe_unread_array(),
+                Some((_, "_rebuild_tensor_v3")) => match self.state().and_then(Value::global) {
+                    Some((module, name)) => {
+                        format!("a tensor of the type {}.{}, which is not read", Printable(module), Printable(name))
+                    }
+                    None => "a tensor of a type that is not read".into(),
+                },
                 Some((module, name)) => format!("an object of class {}.{}", Printable(module), Printable(name)),
                 None => "an object".into(),
             },
         }
+    }
+
+    /// Says of a NumPy array that is not read of which type it is, and which type would be read.
+    fn describe_unread_array(self) -> String {
+        let name = match self.state().map(Value::node) {
+            Some(Node::NumpyType { name, .. }) => self.arena.span_text(*name).unwrap_or_default(),
+            _ => "",
+        };
+        let (kind, instead) = match name.as_bytes().first() {
+            Some(b'M' | b'm') => ("times", "save it as `array.astype('int64')` or `array.astype('U')`"),
+            Some(b'V') => ("records", "save each of its fields, `array['name']`, under a key of its own"),
+            Some(b'O') => ("Python objects", "save it as `array.astype('U')` or `array.astype('float64')`"),
+            Some(b'U' | b'S') => ("texts", "save one text for each row"),
+            Some(b'c') => ("complex numbers", "save `array.real` and `array.imag`"),
+            _ => ("another type", "save it as an array of numbers or of text"),
+        };
+        format!("a NumPy array of {kind} ({}), which is not read: {instead}", Printable(name))
     }
 
     /// Says of a list of samples, one tuple, list or dictionary for each, what it is and how one tensor is made of all

@@ -1,7 +1,8 @@
-//! The zip form's directory: which member lies where.
+//! The directory of a zip file: which member lies where.
 //!
-//! Members of a torch.save file are stored, not compressed, so a tensor is a byte range of the file. The directory
-//! is not believed where it can be checked: entries outside the file, over each other, or compressed are refused.
+//! Members of torch.save's and of NumPy's files are stored, not compressed, so a tensor is a byte range of the file. The
+//! directory is not believed where it can be checked: entries outside the file, over each other, or compressed are
+//! refused.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -42,9 +43,10 @@ pub(crate) struct Member {
     listed: Listed,
 }
 
-/// The members below the one folder that a torch.save file has, by their names there.
+/// The members of a file, by name.
 #[derive(Debug)]
 pub(crate) struct Directory {
+    /// The folder below which the names are; empty where they are whole.
     folder: String,
     members: HashMap<String, Listed>,
 }
@@ -123,13 +125,12 @@ impl Directory {
         }
     }
 
-    /// Refuses members that lie over each other or outside the file, and strips the common folder.
+    /// Refuses members that lie over each other or outside the file.
     fn checked(file: &str, mut entries: Vec<Entry>, directory: u64) -> Result<Self, FormatError> {
         entries.sort_by_key(|entry| entry.listed.header);
         let mut members = HashMap::with_capacity(entries.len());
-        let mut common: Option<String> = None;
         let starts: Vec<u64> = entries.iter().map(|entry| entry.listed.header).skip(1).chain([directory]).collect();
-        for (Entry { mut name, mut listed }, limit) in entries.into_iter().zip(starts) {
+        for (Entry { name, mut listed }, limit) in entries.into_iter().zip(starts) {
             listed.limit = limit;
             let least = listed
                 .header
@@ -138,27 +139,45 @@ impl Directory {
             if least.is_none_or(|end| end > limit) || limit > directory {
                 return Err(malformed(file, &name, "it lies over another member or outside the file"));
             }
-            let Some(slash) = name.find('/') else {
-                return Err(malformed(file, &name, "it lies outside the folder that torch.save makes"));
-            };
-            let below = name.split_off(slash + 1);
-            name.pop();
-            let folder = common.get_or_insert_with(|| name.clone());
-            if *folder != name {
-                return Err(malformed(file, &format!("{name}/{below}"), "it lies in a second folder"));
-            }
-            if let Some(twice) = members.insert(below, listed) {
+            if let Some(twice) = members.insert(name, listed) {
                 let reason = format!("of the members at {} and {} both have its name", twice.header, listed.header);
                 return Err(malformed(file, "the directory", reason));
             }
         }
+        Ok(Self { folder: String::new(), members })
+    }
+
+    /// The members below the one folder that torch.save puts all of them into, by their names there.
+    ///
+    /// # Errors
+    /// [`FormatError::Zip`] where there is another folder, or none.
+    pub(crate) fn into_folder(self, file: &str) -> Result<Self, FormatError> {
+        let mut common: Option<String> = None;
+        let mut members = HashMap::with_capacity(self.members.len());
+        for (name, listed) in self.members {
+            let Some((folder, below)) = name.split_once('/') else {
+                return Err(malformed(file, &name, "it lies outside the folder that torch.save makes"));
+            };
+            if common.get_or_insert_with(|| folder.to_owned()) != folder {
+                return Err(malformed(file, &name, "it lies in a second folder"));
+            }
+            members.insert(below.to_owned(), listed);
+        }
         Ok(Self { folder: common.unwrap_or_default(), members })
+    }
+
+    /// All members, in the order in which they lie in the file.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let mut names: Vec<&String> = self.members.keys().collect();
+        names.sort_by_key(|name| self.members[*name].header);
+        names.into_iter().filter_map(|name| self.member(name)).collect()
     }
 
     /// A member by its name below the folder.
     pub(crate) fn member(&self, name: &str) -> Option<Member> {
         let listed = self.members.get(name)?;
-        Some(Member { name: format!("{}/{name}", self.folder), listed: *listed })
+        let separator = if self.folder.is_empty() { "" } else { "/" };
+        Some(Member { name: format!("{}{separator}{name}", self.folder), listed: *listed })
     }
 }
 
@@ -205,6 +224,30 @@ impl Member {
         Ok(self.payload_behind(reader.name(), &header)?)
     }
 
+    /// Where the payload lies, and its first bytes: all of it, or `count` of them. Takes one read, or none where the
+    /// bytes were read already.
+    pub(crate) async fn payload_with_start<R: RangeRead>(
+        &self,
+        reader: &R,
+        edges: &Edges,
+        count: u64,
+    ) -> Result<(Range<u64>, Bytes), Error<R::Error>> {
+        // The member's end is at hand only behind the header, whose fields are not longer than this in any file of
+        // NumPy.
+        let before = LOCAL_HEADER + self.name.len() as u64 + 64;
+        let end = self.listed.header.saturating_add(before + count).min(self.listed.limit);
+        let guess = self.listed.header..end;
+        let bytes = edges.get_or_read(reader, &self.name, guess.clone()).await?;
+        let payload = self.payload_behind(reader.name(), &bytes.slice(..bytes.len().min(LOCAL_HEADER as usize)))?;
+        let wanted = payload.start..payload.end.min(payload.start + count);
+        let start = if wanted.end <= guess.end {
+            bytes.slice((wanted.start - guess.start) as usize..(wanted.end - guess.start) as usize)
+        } else {
+            edges.get_or_read(reader, &self.name, wanted).await?
+        };
+        Ok((payload, start))
+    }
+
     fn payload_behind(&self, file: &str, header: &Bytes) -> Result<Range<u64>, FormatError> {
         let lengths = u16_at(header, 26).zip(u16_at(header, 28));
         let Some((name_length, extra_length)) = lengths.filter(|_| header.starts_with(b"PK\x03\x04")) else {
@@ -242,11 +285,12 @@ fn parse_entries(file: &str, bytes: &[u8], count: u64) -> Result<Vec<Entry>, For
         let name =
             std::str::from_utf8(name).map_err(|_| malformed(file, "the directory", "a name is not UTF-8"))?.to_owned();
         if method != 0 {
-            return Err(FormatError::Unsupported {
-                file: file.to_owned(),
-                what: format!("a compressed member ({})", Printable(&name)),
-                instead: "torch.save does not compress: unpack the file and save it again with torch.save",
-            });
+            let instead = match name.ends_with(".npy") {
+                true => "save the arrays with numpy.savez instead of numpy.savez_compressed",
+                false => "torch.save does not compress: unpack the file and save it again with torch.save",
+            };
+            let what = format!("a compressed member ({})", Printable(&name));
+            return Err(FormatError::Unsupported { file: file.to_owned(), what, instead });
         }
         if flags & 1 != 0 {
             return Err(FormatError::Unsupported {

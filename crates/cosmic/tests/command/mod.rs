@@ -2,10 +2,15 @@
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use assert_cmd::Command;
+use galaxies::{Dataset, Galaxies};
 use serde_json::Value;
+use torch_file::InMemory;
 
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -40,4 +45,13 @@ pub(crate) fn json(arguments: &[&str]) -> Value {
 
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
+}
+
+/// The galaxies of a data set.
+pub(crate) fn galaxies(file: &Path) -> Galaxies {
+    let bytes = fs::read(file).unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let dataset = Dataset::open(InMemory::new("sky.pt", bytes)).await.unwrap();
+        dataset.read(0..dataset.rows()).await.unwrap()
+    })
 }

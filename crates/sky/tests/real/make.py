@@ -1,9 +1,9 @@
 """Makes sdss.npz, twenty real sources of SDSS DR12 in ugriz as a data set of NumPy's: `make.py SDSS_TEST_IMAGES.npy`.
 
 The file is `data/sdss_test_images.npy` of github.com/edwardjkim/dl4astro (licence beside this script): cut-outs of
-48 × 48 pixels in asinh magnitudes. Here they are in nanomaggies, and cut to the 32 × 32 pixels in their middle. Magnitudes are
-those of the flux within ten pixels, neighbours included. The authors resampled each band onto the pixels of r, which
-takes noise from the others.
+48 × 48 pixels in asinh magnitudes. Here they are in nanomaggies, and cut to the 32 × 32 pixels in their middle.
+Magnitudes are those of the flux within ten pixels, neighbours included. The authors resampled each band onto the pixels
+of r, which takes noise from the others.
 """
 
 import sys
