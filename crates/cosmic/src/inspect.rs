@@ -56,7 +56,7 @@ enum Content {
         configuration: Configuration,
         /// What the model was calibrated on, if it was.
         #[serde(skip_serializing_if = "Option::is_none")]
-        calibration: Option<CalibrationSummary>,
+        calibration: Option<Box<CalibrationSummary>>,
         parameters: u64,
         tensors: Vec<TensorEntry>,
     },
@@ -76,7 +76,7 @@ enum Configuration {
 
 impl Configuration {
     /// What the network of a file is, and its calibration.
-    async fn of(reader: &ObjectReader) -> Result<(Self, Option<CalibrationSummary>)> {
+    async fn of(reader: &ObjectReader) -> Result<(Self, Option<Box<CalibrationSummary>>)> {
         let (file, size) = (reader.name().to_owned(), reader.size());
         let model = match size {
             ..=MAX_MODEL => Model::from_bytes(&file, reader.read_all().await?),
@@ -87,7 +87,9 @@ impl Configuration {
             Ok((model.config, calibration))
         });
         Ok(match calibrated {
-            Ok((config, calibration)) => (Self::Astromae(config), calibration.as_ref().map(CalibrationSummary::of)),
+            Ok((config, calibration)) => {
+                (Self::Astromae(config), calibration.map(|calibration| Box::new(CalibrationSummary::of(&calibration))))
+            }
             Err(reason) => (Self::NotAstromae(reason), None),
         })
     }
@@ -261,7 +263,7 @@ fn text(output: &InspectOutput) -> String {
                 ),
                 Configuration::NotAstromae(reason) => format!("not usable as AstroMAE: {reason}"),
             };
-            let calibration = calibration.as_ref().map(CalibrationSummary::text).unwrap_or_default();
+            let calibration = calibration.as_ref().map(|calibration| calibration.text()).unwrap_or_default();
             format!("{class}, {parameters} values\n{network}\n{calibration}{notes}\n{}", list(tensors))
         }
         Content::Other { description } => format!("neither a data set nor a network: {description}\n"),
