@@ -44,4 +44,5 @@ step "end-to-end tests on the local stack"
 arm64=()
 [[ $(uname -m) != aarch64 ]] || arm64=(--arm64)
 ./scripts/package.sh "${arm64[@]}"
-.tools/venv/bin/python -m pytest --quiet infra/tests --ignore infra/tests/test_libtorch.py
+# They wait more than they compute. Each process has a stack of its own.
+.tools/venv/bin/python -m pytest --quiet --numprocesses 3 --dist loadfile infra/tests --ignore infra/tests/test_libtorch.py

@@ -11,6 +11,7 @@ use torch_file::Printable;
 
 use crate::{
     error::{Error, Result},
+    names::name_some,
     weights::{Shapes, Weights},
 };
 
@@ -247,9 +248,13 @@ pub(crate) fn check_no_other<'a>(
     names: impl IntoIterator<Item = &'a String>,
     expected: &BTreeSet<String>,
 ) -> Result<()> {
-    match names.into_iter().find(|name| !expected.contains(*name)) {
-        Some(name) => Err(Error::Unexpected { name: name.clone() }),
-        None => Ok(()),
+    let others: Vec<&str> = names.into_iter().filter(|name| !expected.contains(*name)).map(String::as_str).collect();
+    match &others[..] {
+        [] => Ok(()),
+        [name, others @ ..] => {
+            let others = if others.is_empty() { String::new() } else { format!(", nor have {}", name_some(others)) };
+            Err(Error::Unexpected { name: (*name).to_owned(), others })
+        }
     }
 }
 

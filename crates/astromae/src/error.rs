@@ -43,6 +43,16 @@ pub enum Error {
         /// What is wrong with the entry.
         reason: String,
     },
+    /// The file's calibration is not what [`Model::to_safetensors`](crate::Model::to_safetensors) writes.
+    #[error(
+        "{file}: its calibration cannot be used ({reason}): run `cosmic calibrate` again, on the model that it was made of"
+    )]
+    Calibration {
+        /// Path or key of the file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A state dict does not hold the [`Hyperparameters`](crate::Hyperparameters), and none were given.
     #[error(
         "{file} does not say {what}, which no tensor's shape gives away: use the whole-module checkpoint, or run \
@@ -53,6 +63,18 @@ pub enum Error {
         file: String,
         /// The hyperparameter that is not known, in words.
         what: String,
+    },
+    /// A hyperparameter was given that is not the one in the file.
+    #[error("{file} says that {what} is {found}, and not {given} as given: leave the options out")]
+    Contradicted {
+        /// Path or key of the file.
+        file: String,
+        /// The hyperparameter, in words.
+        what: String,
+        /// What the file says.
+        found: f64,
+        /// What was given.
+        given: f64,
     },
     /// Dimensions or attributes that no AstroMAE network has.
     #[error("this is no AstroMAE network: {reason}")]
@@ -66,11 +88,13 @@ pub enum Error {
         /// Name of the tensor.
         name: String,
     },
-    /// A tensor that no such network has.
-    #[error("this is no AstroMAE network: tensor {} has no place in it", Printable(name))]
+    /// Tensors that no such network has.
+    #[error("this is no AstroMAE network: tensor {} has no place in it{others}", Printable(name))]
     Unexpected {
-        /// Name of the tensor.
+        /// Name of the first tensor.
         name: String,
+        /// The end of a sentence on the other ones, which may be empty.
+        others: String,
     },
     /// A tensor's shape or type contradicts that of the others.
     #[error("this is no AstroMAE network: tensor {} has shape {found:?}, expected {expected}", Printable(name))]

@@ -8,14 +8,18 @@
 
 #![warn(missing_docs)]
 
+pub mod calibration;
 pub mod config;
 pub mod engine;
 mod error;
 pub mod fold;
 mod model;
+mod names;
+mod safetensors_file;
 mod selection;
 pub mod weights;
 
+pub use calibration::StoredCalibration;
 pub use config::{Config, Hyperparameters};
 pub use engine::{Engine, EngineError};
 pub use error::{Error, Result};

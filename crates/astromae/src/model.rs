@@ -4,20 +4,28 @@
 //! A model is read whole, so that its SHA-256 is that of the very bytes it was made of. Fetching them is the caller's
 //! part, who knows where they are and what can go wrong there; nothing here waits for anything.
 
-use std::{collections::HashMap, convert::Infallible, fs, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+    fs,
+    path::Path,
+};
 
 use bytes::Bytes;
 use futures::FutureExt;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
-use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use sha2::{Digest, Sha256};
-use torch_file::{Attribute, Checkpoint, FormatError, InMemory, TorchFile, without_wrappers};
+use torch_file::{Attribute, Checkpoint, FormatError, InMemory, Printable, TorchFile, without_wrappers};
 
 use crate::{
+    calibration::{self, StoredCalibration},
     config::{Config, Hyperparameters},
     error::{Error, Result},
-    selection::{Listed, only_network, remove_second_names, used_tensors},
+    names::name_some,
+    safetensors_file::{Encoded, encode},
+    selection::{Listed, OnlyNetwork, only_network, remove_second_names, used_tensors},
     weights::{Tensor, Weights},
 };
 
@@ -39,6 +47,8 @@ pub struct Model {
     pub sha256: String,
     /// Free text beside the network: origin, training, metrics. Only safetensors files have it.
     pub metadata: HashMap<String, String>,
+    /// How sure its redshifts are, if it was calibrated. Only safetensors files have it.
+    pub calibration: Option<StoredCalibration>,
 }
 
 /// How [`Model::to_safetensors`] stores values.
@@ -75,11 +85,10 @@ impl Model {
         Self::from_bytes_with(name, bytes, None)
     }
 
-    /// Makes a model of the bytes of a file that may be a bare state dict, whose hyperparameters are then `given`. What
-    /// a file says itself wins.
+    /// Makes a model of the bytes of a file that may be a bare state dict, whose hyperparameters are then `given`.
     ///
     /// # Errors
-    /// Those of [`Model::from_bytes`].
+    /// Those of [`Model::from_bytes`]; [`Error::Contradicted`] where the file itself says something else.
     pub fn from_bytes_with(name: &str, bytes: Bytes, given: Option<Hyperparameters>) -> Result<Self> {
         // A safetensors file starts with its header's length and the header, a JSON object.
         let is_safetensors = bytes.get(8) == Some(&b'{');
@@ -90,7 +99,7 @@ impl Model {
                 false => read_torch(name, &bytes, given),
             },
         );
-        let Contents { config, mut weights, metadata } = contents?;
+        let Contents { config, mut weights, metadata, calibration } = contents?;
         remove_second_names(&mut weights)?;
         if let Some((name, _)) = weights.par_iter().find_first(|(_, tensor)| !are_finite(&tensor.data)) {
             return Err(Error::NotFinite { name: name.clone() });
@@ -101,42 +110,46 @@ impl Model {
         if let Some((name, _)) = weights.iter().find(is_negative) {
             return Err(Error::NegativeVariance { name: name.clone() });
         }
-        Ok(Self { config, weights, sha256, metadata })
+        Ok(Self { config, weights, sha256, metadata, calibration })
     }
 
-    /// Encodes the network as a safetensors file, with its configuration and `metadata` in the header. The same model
-    /// gives the same tensors, byte for byte; the header's entries come in any order.
+    /// The smaller precision in which no weight changes.
+    pub fn exact_precision(&self) -> Precision {
+        let is_f16 = |value: &f32| half::f16::from_f32(*value).to_f32() == *value;
+        match self.weights.par_iter().all(|(_, tensor)| tensor.data.iter().all(is_f16)) {
+            true => Precision::F16,
+            false => Precision::F32,
+        }
+    }
+
+    /// Encodes the network as a safetensors file, with its configuration, `metadata` and calibration. The same model
+    /// gives the same file, byte for byte.
     ///
     /// # Errors
-    /// [`Error::Safetensors`], for sizes no real network has.
+    /// [`Error::Config`] for a configuration that has no form in JSON.
     pub fn to_safetensors(&self, precision: Precision, metadata: &HashMap<String, String>) -> Result<Vec<u8>> {
-        let failed = |source| Error::Safetensors { file: "the new file".into(), source };
-        let encoded: Vec<(&String, &Vec<usize>, Vec<u8>)> = self
-            .weights
-            .iter()
-            .map(|(name, tensor)| {
-                let values = tensor.data.iter();
-                let bytes = match precision {
-                    Precision::F16 => values.flat_map(|value| half::f16::from_f32(*value).to_le_bytes()).collect(),
-                    Precision::F32 => values.flat_map(|value| value.to_le_bytes()).collect(),
-                };
-                (name, &tensor.shape, bytes)
-            })
+        let failed = |error: serde_json::Error| Error::Config { reason: error.to_string() };
+        let in_f32 = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let in_f16 =
+            |values: &[f32]| values.iter().flat_map(|value| half::f16::from_f32(*value).to_le_bytes()).collect();
+        // The calibration comes first: its tensors are as long as they are in either precision, and begin where an f32
+        // may.
+        let calibration = self.calibration.iter().flat_map(|calibration| &calibration.tensors);
+        let mut tensors: Vec<_> = calibration
+            .map(|(name, tensor)| Encoded { name, dtype: "F32", shape: &tensor.shape, bytes: in_f32(&tensor.data) })
             .collect();
-        let dtype = match precision {
-            Precision::F16 => Dtype::F16,
-            Precision::F32 => Dtype::F32,
-        };
-        let views = encoded
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(dtype, (*shape).clone(), bytes)?)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(failed)?;
-        let config =
-            serde_json::to_string(&self.config).map_err(|error| Error::Config { reason: error.to_string() })?;
-        let mut header = metadata.clone();
-        header.insert(METADATA_KEY.to_owned(), config);
-        safetensors::serialize(views, Some(header)).map_err(failed)
+        tensors.extend(self.weights.iter().map(|(name, Tensor { shape, data })| match precision {
+            Precision::F16 => Encoded { name, dtype: "F16", shape, bytes: in_f16(data) },
+            Precision::F32 => Encoded { name, dtype: "F32", shape, bytes: in_f32(data) },
+        }));
+        let config = serde_json::to_string(&self.config).map_err(failed)?;
+        let mut header: BTreeMap<&str, &str> =
+            metadata.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
+        header.insert(METADATA_KEY, &config);
+        if let Some(calibration) = &self.calibration {
+            header.insert(calibration::METADATA_KEY, &calibration.description);
+        }
+        encode(&tensors, &header).map_err(failed)
     }
 }
 
@@ -145,6 +158,7 @@ struct Contents {
     config: Config,
     weights: Weights,
     metadata: HashMap<String, String>,
+    calibration: Option<StoredCalibration>,
 }
 
 /// The longest header of a safetensors file that is read, in bytes: that of the published network has 60,000.
@@ -158,16 +172,14 @@ fn read_safetensors(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -
     }
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(failed)?;
     let mut metadata = header.metadata().clone().unwrap_or_default();
-    let hyperparameters = match (metadata.remove(METADATA_KEY), given) {
-        (Some(config), _) => serde_json::from_str(&config)
-            .map_err(|error| Error::Metadata { file: file.to_owned(), reason: error.to_string() })?,
-        (None, Some(given)) => given,
-        (None, None) => {
-            let what = "the number of attention heads".to_owned();
-            return Err(Error::Hyperparameters { file: file.to_owned(), what });
-        }
-    };
-    let listed = SafeTensors::deserialize(bytes).map_err(failed)?.tensors();
+    let said: Option<Hyperparameters> = metadata
+        .remove(METADATA_KEY)
+        .map(|config| serde_json::from_str(&config))
+        .transpose()
+        .map_err(|error| Error::Metadata { file: file.to_owned(), reason: error.to_string() })?;
+    let hyperparameters = said_or_given(file, said.map_or([None; 3], |said| values(said).map(Some)), given)?;
+    let mut listed = SafeTensors::deserialize(bytes).map_err(failed)?.tensors();
+    let calibration = StoredCalibration::take(file, &mut listed, metadata.remove(calibration::METADATA_KEY))?;
     let listed = listed.into_iter().map(|(name, view)| {
         let is_float = !matches!(
             view.dtype(),
@@ -183,7 +195,8 @@ fn read_safetensors(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -
         );
         (name, Listed { shape: view.shape().to_vec(), is_float, tensor: view })
     });
-    let (_, listed) = only_network(without_wrappers(listed.collect()))?;
+    let OnlyNetwork { prefix, listed, others } = only_network(without_wrappers(listed.collect()))?;
+    warn_of_others(file, &prefix, &others, save_prefix);
     let (config, used) = used_tensors(listed, hyperparameters)?;
     let weights =
         used.into_par_iter().map(|(name, Listed { shape, tensor, .. })| match decode(tensor.dtype(), tensor.data()) {
@@ -193,7 +206,7 @@ fn read_safetensors(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -
                 Err(Error::Shape { name, found: shape, expected })
             }
         });
-    Ok(Contents { config, weights: weights.collect::<Result<_>>()?, metadata })
+    Ok(Contents { config, weights: weights.collect::<Result<_>>()?, metadata, calibration })
 }
 
 fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
@@ -230,12 +243,14 @@ fn decode_f16(bytes: &[[u8; 2]]) -> Vec<f32> {
 
 fn read_torch(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -> Result<Contents> {
     let torch = ready(TorchFile::open(InMemory::new(file, bytes.clone())))?;
-    let Checkpoint { tensors, attributes, .. } = Checkpoint::of(&torch)?;
+    let Checkpoint { tensors, attributes, place, others, .. } = Checkpoint::of(&torch)?;
+    warn_of_others(file, &place, &others, save_place);
     let listed = tensors.into_iter().map(|(name, tensor)| {
         let shape = tensor.shape.iter().map(|size| usize::try_from(*size).unwrap_or(usize::MAX)).collect();
         (name, Listed { shape, is_float: tensor.dtype().is_float(), tensor })
     });
-    let (prefix, listed) = only_network(listed.collect())?;
+    let OnlyNetwork { prefix, listed, others } = only_network(listed.collect())?;
+    warn_of_others(file, &prefix, &others, save_prefix);
     let attributes = attributes.iter().filter_map(|(name, value)| Some((name.strip_prefix(&prefix)?, value)));
     let is_batch_norm = |layer: &str| listed.contains_key(&format!("{layer}.running_mean"));
     let hyperparameters = find_hyperparameters(file, attributes, is_batch_norm, given)?;
@@ -254,7 +269,34 @@ fn read_torch(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -> Resu
         }
         weights.insert(name, shape, ready(torch.stored(&tensor)?.read())?);
     }
-    Ok(Contents { config, weights, metadata: HashMap::new() })
+    Ok(Contents { config, weights, metadata: HashMap::new(), calibration: None })
+}
+
+/// Says that a file holds more than one network, which one is used, and how another one is saved.
+fn warn_of_others(file: &str, taken: &str, others: &[String], save: impl Fn(&str) -> String) {
+    if let [first, ..] = others {
+        let names: Vec<&str> = others.iter().map(String::as_str).collect();
+        tracing::warn!(
+            "{file} holds {} networks, of which {} is used, and not {}: to use another, save it alone, `{}`",
+            others.len() + 1,
+            if taken.is_empty() { "the one without a prefix".to_owned() } else { Printable(taken).to_string() },
+            name_some(&names),
+            save(&Printable(first).to_string())
+        );
+    }
+}
+
+/// The line of Python that saves what lies at a place of a file.
+fn save_place(place: &str) -> String {
+    format!("torch.save(torch.load(path, weights_only=False){place}, new_path)")
+}
+
+/// The line of Python that saves the network whose names begin with a prefix, of all tensors by name.
+fn save_prefix(prefix: &str) -> String {
+    format!(
+        "torch.save({{name.removeprefix(\"{prefix}\"): tensor for name, tensor in tensors.items() if \
+         name.startswith(\"{prefix}\")}}, new_path)"
+    )
 }
 
 /// The result of reading from memory. `torch-file` waits for its reader alone, and [`InMemory`] answers at once, so
@@ -291,13 +333,27 @@ fn find_hyperparameters<'a>(
             _ => {}
         }
     }
-    let of = |value: CommonValue, given: Option<f64>, what: &str| {
-        value.0.or(given).ok_or_else(|| Error::Hyperparameters { file: file.to_owned(), what: what.to_owned() })
+    said_or_given(file, [heads.0, layer_norm.0, batch_norm.0], given)
+}
+
+/// Number of heads, and the eps of layer and batch norms.
+fn values(of: Hyperparameters) -> [f64; 3] {
+    [of.num_heads as f64, of.layer_norm_eps, of.batch_norm_eps]
+}
+
+/// The hyperparameters, in the order of [`values`], as the file says them, or as they were given where it does not.
+fn said_or_given(file: &str, said: [Option<f64>; 3], given: Option<Hyperparameters>) -> Result<Hyperparameters> {
+    let value = |index: usize, what: &str| {
+        let (file, what) = (file.to_owned(), what.to_owned());
+        match (said[index], given.map(|given| values(given)[index])) {
+            (Some(found), Some(given)) if found != given => Err(Error::Contradicted { file, what, found, given }),
+            (said, given) => said.or(given).ok_or(Error::Hyperparameters { file, what }),
+        }
     };
     Ok(Hyperparameters {
-        num_heads: of(heads, given.map(|given| given.num_heads as f64), "the number of attention heads")? as usize,
-        layer_norm_eps: of(layer_norm, given.map(|given| given.layer_norm_eps), "the eps of its layer norms")?,
-        batch_norm_eps: of(batch_norm, given.map(|given| given.batch_norm_eps), "the eps of its batch norms")?,
+        num_heads: value(0, "the number of attention heads")? as usize,
+        layer_norm_eps: value(1, "the eps of its layer norms")?,
+        batch_norm_eps: value(2, "the eps of its batch norms")?,
     })
 }
 

@@ -7,6 +7,7 @@ use torch_file::Printable;
 use crate::{
     config::{Config, Hyperparameters, INCEPTION_BLOCKS, check_no_other, inception_branches},
     error::{Error, Result},
+    names::{MAX_NAMES, name_some},
     weights::{Shapes, Weights},
 };
 
@@ -35,6 +36,12 @@ pub(crate) fn used_tensors<T>(
             return Err(two_tensors(second, first));
         }
     }
+    // Another forward pass, which the tensors' shapes alone would not tell from this one.
+    if shapes.contains("norm.weight") && !shapes.contains("fc_norm.weight") {
+        let reason = "it has norm.weight instead of fc_norm.weight: a network that ends in its class token, where \
+                      AstroMAE averages its patches (`global_pool=True` of its classes)";
+        return Err(Error::Config { reason: reason.to_owned() });
+    }
     remove_unused_branch(&mut shapes)?;
     let (config, mut expected) = Config::of_shapes(&shapes, hyperparameters)?;
     // Counters of training steps, and what else is no number of the network's.
@@ -45,32 +52,56 @@ pub(crate) fn used_tensors<T>(
     Ok((config, listed))
 }
 
-/// Finds the one network among the tensors by a name that it must have, and names them as if it were alone: training
-/// scripts keep it as `model`, say, of something larger.
-pub(crate) fn only_network<T>(listed: BTreeMap<String, T>) -> Result<(String, BTreeMap<String, T>)> {
+/// The tensors of one network, named as if it were alone.
+pub(crate) struct OnlyNetwork<T> {
+    /// What their names begin with in the file: `model.`, say, or nothing.
+    pub(crate) prefix: String,
+    pub(crate) listed: BTreeMap<String, T>,
+    /// What those of other networks begin with.
+    pub(crate) others: Vec<String>,
+}
+
+/// Finds the network among the tensors by a name that it must have: training scripts keep it as `model`, say, of
+/// something larger. Of several, the one without a prefix is taken, then `model`, then the only one whose name does not
+/// say that it is an average of weights.
+pub(crate) fn only_network<T>(listed: BTreeMap<String, T>) -> Result<OnlyNetwork<T>> {
     let prefix = |name: &String| {
         name.strip_suffix(ANCHOR).filter(|prefix| prefix.is_empty() || prefix.ends_with('.')).map(str::to_owned)
     };
-    let mut prefixes: Vec<String> = listed.keys().filter_map(prefix).collect();
-    if let Some(own) = prefixes.iter().position(|prefix| prefix.is_empty() || prefix == "model.") {
-        prefixes = vec![prefixes.swap_remove(own)];
+    let prefixes: Vec<String> = listed.keys().filter_map(prefix).collect();
+    if prefixes.is_empty() {
+        let names: Vec<&str> = listed.keys().map(String::as_str).collect();
+        return Err(Error::Config { reason: format!("it has no tensor {ANCHOR}, but {}", name_some(&names)) });
     }
-    match &prefixes[..] {
-        [] => Ok((String::new(), listed)),
-        [prefix] => {
-            let below = |(name, value): (String, T)| Some((name.strip_prefix(prefix.as_str())?.to_owned(), value));
-            Ok((prefix.clone(), listed.into_iter().filter_map(below).collect()))
-        }
-        several => {
-            let names: Vec<String> = several.iter().take(5).map(|name| Printable(name).to_string()).collect();
-            let reason = format!(
-                "it holds {} networks ({}): save one of them, `torch.save(network.state_dict(), path)`",
-                several.len(),
-                names.join(", ")
-            );
-            Err(Error::Config { reason })
-        }
-    }
+    let usual = prefixes.iter().find(|prefix| prefix.is_empty() || *prefix == "model.");
+    let mut trained = prefixes.iter().filter(|prefix| !is_average(prefix));
+    let only = trained.next().filter(|_| trained.next().is_none());
+    let taken = usual.or(only).or(prefixes.first().filter(|_| prefixes.len() == 1)).cloned();
+    let Some(taken) = taken.filter(|_| prefixes.len() <= MAX_NETWORKS) else {
+        let names: Vec<String> = prefixes.iter().take(MAX_NAMES).map(|name| Printable(name).to_string()).collect();
+        let reason = format!(
+            "it holds {} networks ({}): save one of them, `torch.save(network.state_dict(), path)`",
+            prefixes.len(),
+            names.join(", ")
+        );
+        return Err(Error::Config { reason });
+    };
+    let others: Vec<String> = prefixes.into_iter().filter(|prefix| *prefix != taken).collect();
+    let is_anothers = |name: &str| others.iter().any(|other| other.len() > taken.len() && name.starts_with(other));
+    let own = |(name, value): (String, T)| match name.strip_prefix(taken.as_str()) {
+        Some(short) if !is_anothers(&name) => Some((short.to_owned(), value)),
+        _ => None,
+    };
+    let listed = listed.into_iter().filter_map(own).collect();
+    Ok(OnlyNetwork { prefix: taken, listed, others })
+}
+
+/// More networks than these are not told apart.
+const MAX_NETWORKS: usize = 100;
+
+/// Whether a network's prefix says that it is an average of another one's weights: `ema_model.`, `swa.`.
+fn is_average(prefix: &str) -> bool {
+    prefix.split(['.', '_']).any(|word| ["ema", "swa", "averaged", "avg", "average"].contains(&word))
 }
 
 /// Second names of the first inception layer's tensors, with the first ones.

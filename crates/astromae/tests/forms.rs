@@ -186,6 +186,81 @@ fn a_network_is_found_under_any_prefix_and_whatever_lies_beside_it() {
     assert!(said.contains("holds 2 networks (student., teacher.)"), "{said}");
 }
 
+/// The small model's tensors under each of these prefixes. Those under `damaged` are no weights that could be used.
+fn several(prefixes: &[&str], damaged: &str) -> Vec<u8> {
+    let mut tensors = Vec::new();
+    for prefix in prefixes {
+        tensors.extend(state_dict().into_iter().map(|(name, dtype, shape, bytes)| {
+            let bytes = if *prefix == damaged { vec![0xff; bytes.len()] } else { bytes };
+            (format!("{prefix}{name}"), dtype, shape, bytes)
+        }));
+    }
+    tensors.push(("ema_model.n_averaged".to_owned(), Dtype::I64, Vec::new(), vec![0; 8]));
+    save(&tensors)
+}
+
+#[test]
+fn of_a_network_and_its_average_the_network_is_taken() {
+    let expected = open("module.pt").weights;
+    for (prefixes, average) in [
+        (["model.", "ema_model.module."], "ema_model.module."),
+        (["", "model_ema.module."], "model_ema.module."),
+        (["net.", "ema_net."], "ema_net."),
+        (["swa.", "encoder."], "swa."),
+    ] {
+        let read = given(several(&prefixes, average)).unwrap_or_else(|error| panic!("{prefixes:?}: {error}"));
+        assert!(read.weights == expected, "{prefixes:?}");
+    }
+    let alone = given(several(&["ema_model.module."], "")).unwrap();
+    assert!(alone.weights == expected);
+    let said = given(several(&["ema.", "swa."], "")).unwrap_err();
+    assert!(said.contains("holds 2 networks (ema., swa.)"), "{said}");
+}
+
+#[test]
+fn options_that_contradict_the_file_are_refused() {
+    let module = fs::read(fixture("module.pt")).unwrap();
+    let converted = changed(|_| ());
+    for (other, expected) in [
+        (Hyperparameters { num_heads: 4, ..GIVEN }, "the number of attention heads is 3, and not 4"),
+        (Hyperparameters { layer_norm_eps: 1e-5, ..GIVEN }, "the eps of its layer norms is 0.000001, and not 0.00001"),
+        (Hyperparameters { batch_norm_eps: 1e-3, ..GIVEN }, "the eps of its batch norms is 0.00001, and not 0.001"),
+    ] {
+        for file in [&module, &converted] {
+            let read = |given| Model::from_bytes_with("model", file.clone().into(), Some(given));
+            let said = read(other).unwrap_err().to_string();
+            assert!(said.contains(expected) && said.contains("leave the options out"), "{said}");
+            assert_eq!(read(GIVEN).unwrap().config.hyperparameters, GIVEN);
+        }
+    }
+}
+
+#[test]
+fn another_network_is_named_by_its_tensors() {
+    let tensor = |name: &str| (name.to_owned(), Dtype::F32, vec![1], vec![0; 4]);
+    let resnet = ["conv1.weight", "bn1.weight", "fc.bias"].map(tensor);
+    let said = given(save(&resnet)).unwrap_err();
+    assert!(said.contains("no tensor patch_embed.proj.weight, but bn1.weight, conv1.weight, fc.bias"), "{said}");
+
+    let with = |names: &[&str]| {
+        let mut tensors = state_dict();
+        tensors.extend(names.iter().map(|name| tensor(name)));
+        given(save(&tensors)).unwrap_err()
+    };
+    let scaled = ["0", "1"].map(|block| ["1", "2"].map(|layer| format!("blocks.{block}.ls{layer}.gamma")));
+    let said = with(&scaled.as_flattened().iter().map(String::as_str).collect::<Vec<_>>());
+    let expected = "tensor blocks.0.ls1.gamma has no place in it, nor have blocks.0.ls2.gamma, blocks.1.ls1.gamma, \
+                    blocks.1.ls2.gamma";
+    assert!(said.contains(expected), "{said}");
+    let said = with(&["blocks.0.attn.q_norm.weight"]);
+    assert!(said.ends_with("tensor blocks.0.attn.q_norm.weight has no place in it"), "{said}");
+
+    let mut last_norm = state_dict();
+    last_norm.iter_mut().for_each(|(name, ..)| *name = name.replace("fc_norm.", "norm."));
+    let said = given(save(&last_norm)).unwrap_err();
+    assert!(said.contains("norm.weight instead of fc_norm.weight") && said.contains("class token"), "{said}");
+}
+
 #[test]
 fn blocks_of_timm_are_read() {
     let ours = open("module.pt");

@@ -185,6 +185,7 @@ mod tests {
             columns: columns.into_iter().map(|(name, values)| OwnColumn { name: name.into(), values }).collect(),
             z_spec: vec![None; 2],
             z_phot: vec![None; 2],
+            quantiles: None,
             flags: vec![1; 2],
             ..CatalogueRows::default()
         }

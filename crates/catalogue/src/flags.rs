@@ -1,11 +1,12 @@
-//! Why a row has no redshift: the bits of the column `flags`.
+//! Why a row has no redshift, or what to know of the one it has: the bits of the column `flags`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::plausible::{MAGNITUDES, PIXELS, all_within, is_redshift};
 
-/// A reason why a galaxy has no predicted redshift. Its number is its bit in the column `flags`; a row may have
-/// several.
+/// What there is to know of a row. Its number is its bit in the column `flags`; a row may have several.
+///
+/// All but [`Flag::OutsideCalibration`] are reasons why a galaxy has no predicted redshift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Flag {
@@ -15,11 +16,13 @@ pub enum Flag {
     BadMagnitude = 2,
     /// The input is fine, and the network's answer is not finite or cannot be a redshift.
     BadPrediction = 4,
+    /// The galaxy has a redshift, but the sample that the model was calibrated on had no galaxies like it.
+    OutsideCalibration = 8,
 }
 
 impl Flag {
     /// All flags, by their bits.
-    pub const ALL: [Self; 3] = [Self::BadImage, Self::BadMagnitude, Self::BadPrediction];
+    pub const ALL: [Self; 4] = [Self::BadImage, Self::BadMagnitude, Self::BadPrediction, Self::OutsideCalibration];
 
     /// The flag's bit in the column `flags`.
     pub const fn bit(self) -> u8 {
@@ -32,6 +35,7 @@ impl Flag {
             Self::BadImage => "bad_image",
             Self::BadMagnitude => "bad_magnitude",
             Self::BadPrediction => "bad_prediction",
+            Self::OutsideCalibration => "outside_calibration",
         }
     }
 
@@ -41,6 +45,11 @@ impl Flag {
             Self::BadImage => ("a pixel", PIXELS),
             Self::BadMagnitude => ("a magnitude", MAGNITUDES),
             Self::BadPrediction => ("the predicted redshift", crate::plausible::REDSHIFTS),
+            Self::OutsideCalibration => {
+                return "the predicted redshift, or the magnitude in r, is outside the range of the galaxies that the \
+                        model was calibrated on"
+                    .to_owned();
+            }
         };
         format!("{what} is NaN, infinite, or outside {} to {}", range.start(), range.end())
     }
@@ -49,6 +58,11 @@ impl Flag {
     pub const fn is_in(self, flags: u8) -> bool {
         flags & self.bit() != 0
     }
+}
+
+/// Whether a row with these flags has a predicted redshift.
+pub const fn has_redshift(flags: u8) -> bool {
+    flags & !Flag::OutsideCalibration.bit() == 0
 }
 
 /// The flags of a galaxy's input, before anything is predicted of it.
@@ -71,6 +85,9 @@ pub struct FlagCounts {
     pub bad_magnitude: u64,
     /// Rows with [`Flag::BadPrediction`].
     pub bad_prediction: u64,
+    /// Rows with [`Flag::OutsideCalibration`], which have a redshift.
+    #[serde(default)]
+    pub outside_calibration: u64,
 }
 
 impl FlagCounts {
@@ -80,6 +97,7 @@ impl FlagCounts {
         self.bad_image += count(Flag::BadImage);
         self.bad_magnitude += count(Flag::BadMagnitude);
         self.bad_prediction += count(Flag::BadPrediction);
+        self.outside_calibration += count(Flag::OutsideCalibration);
     }
 
     /// The number of rows that have the flag.
@@ -88,6 +106,7 @@ impl FlagCounts {
             Flag::BadImage => self.bad_image,
             Flag::BadMagnitude => self.bad_magnitude,
             Flag::BadPrediction => self.bad_prediction,
+            Flag::OutsideCalibration => self.outside_calibration,
         }
     }
 }
@@ -112,10 +131,17 @@ mod tests {
     }
 
     #[test]
+    fn one_flag_alone_does_not_say_that_there_is_no_redshift() {
+        let without: Vec<u8> = (0..16).filter(|flags| !has_redshift(*flags)).collect();
+        assert_eq!(without, [1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15]);
+        assert!(!has_redshift(16), "nor does a flag that is not known say that there is one");
+    }
+
+    #[test]
     fn each_flag_has_a_bit_and_is_counted_under_its_name() {
         let mut counts = FlagCounts::default();
-        counts.add(&[0, 1, 2, 3, 4, 4, 4]);
-        assert_eq!(Flag::ALL.map(|flag| (flag.bit(), counts.of(flag))), [(1, 2), (2, 2), (4, 3)]);
+        counts.add(&[0, 1, 2, 3, 4, 4, 4, 8]);
+        assert_eq!(Flag::ALL.map(|flag| (flag.bit(), counts.of(flag))), [(1, 2), (2, 2), (4, 3), (8, 1)]);
         let json = serde_json::to_value(counts).unwrap();
         for flag in Flag::ALL {
             assert_eq!(json[flag.name()], counts.of(flag), "{}", flag.name());

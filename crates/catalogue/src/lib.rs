@@ -6,6 +6,7 @@
 //! - [`OwnColumn`]s are those that data sets bring along.
 //! - [`plausible`] says which numbers can be a redshift, a magnitude or a pixel.
 //! - [`CatalogueWriter`], [`GrowingCatalogue`] and [`read()`] are its form as Parquet.
+//! - [`intervals`] says how sure a redshift is, where the model was calibrated.
 //! - [`Comparison`] collects redshifts, of which [`Metrics`] are computed and inference.png is drawn.
 #![warn(missing_docs)]
 
@@ -13,6 +14,7 @@ mod columns;
 mod comparison;
 pub mod descriptions;
 pub mod flags;
+pub mod intervals;
 mod metrics;
 mod parquet_file;
 mod picture;

@@ -7,13 +7,14 @@
 //! | the data set's own | see [`OwnColumn`]; null where another file has the column and this one does not | what it says itself of the galaxy |
 //! | `z_spec` | float64, null where unknown or not in [`REDSHIFTS`](crate::plausible::REDSHIFTS) | spectroscopic redshift of the input |
 //! | `z_phot` | float32, null where there is none | predicted redshift |
-//! | `flags` | uint8 | why there is none: the bits of [`Flag`] |
+//! | `z_phot_q02` … `z_phot_q98` | float32, null where `z_phot` is | its quantiles, in order of the levels of a [`LevelSet`], where the model is calibrated |
+//! | `flags` | uint8 | why there is none, or what to know of it: the bits of [`Flag`] |
 //!
 //! What made the catalogue stands in the file's metadata under `cosmic.*` keys, and under `cosmic.flags`, as JSON, each
 //! flag by its name with its bit and meaning. Units and descriptions of the columns are there for astropy:
 //! [`descriptions`].
 
-use std::{collections::HashSet, io::Write, sync::Arc};
+use std::{collections::HashSet, io::Write, ops::Range, sync::Arc};
 
 use arrow_array::{
     Array, ArrayRef, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray, UInt8Array,
@@ -41,6 +42,7 @@ use crate::{
     columns::{ColumnConflict, OwnColumns, is_known},
     descriptions::{self, TextLengths},
     flags::Flag,
+    intervals::{LevelSet, QuantileColumns},
     provenance::Provenance,
     rows::{CatalogueRows, OwnColumn},
 };
@@ -54,6 +56,7 @@ fn metadata(made_by: &Provenance) -> Vec<(String, String)> {
         ("cosmic.fingerprint", made_by.fingerprint.clone()),
         ("cosmic.model", Some(made_by.model.clone())),
         ("cosmic.model_sha256", Some(made_by.model_sha256.clone())),
+        ("cosmic.calibration", made_by.calibration.as_ref().and_then(|made_of| serde_json::to_string(made_of).ok())),
         ("cosmic.engine", Some(made_by.engine.clone())),
         ("cosmic.version", Some(made_by.version.clone())),
         ("cosmic.flags", Some(flags_metadata())),
@@ -75,17 +78,17 @@ fn first_fields() -> [FieldRef; 2] {
 }
 
 /// The columns behind the data set's own.
-fn last_fields() -> [FieldRef; 3] {
-    [
-        Field::new("z_spec", DataType::Float64, true),
-        Field::new("z_phot", DataType::Float32, true),
-        Field::new("flags", DataType::UInt8, false),
-    ]
-    .map(Arc::new)
+fn last_fields(levels: Option<LevelSet>) -> Vec<FieldRef> {
+    let redshifts = [("z_spec", DataType::Float64), ("z_phot", DataType::Float32)];
+    let redshifts = redshifts.map(|(name, data_type)| Field::new(name, data_type, true));
+    let quantiles = levels.into_iter().flat_map(LevelSet::columns);
+    let quantiles = quantiles.map(|name| Field::new(name, DataType::Float32, true));
+    let flags = Field::new("flags", DataType::UInt8, false);
+    redshifts.into_iter().chain(quantiles).chain([flags]).map(Arc::new).collect()
 }
 
-fn schema(own: &OwnColumns) -> SchemaRef {
-    let fields = first_fields().into_iter().chain(own.fields().cloned()).chain(last_fields());
+fn schema(own: &OwnColumns, levels: Option<LevelSet>) -> SchemaRef {
+    let fields = first_fields().into_iter().chain(own.fields().cloned()).chain(last_fields(levels));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
@@ -94,25 +97,26 @@ fn schema(own: &OwnColumns) -> SchemaRef {
 pub struct CatalogueWriter<W: Write + Send> {
     writer: ArrowWriter<W>,
     schema: SchemaRef,
+    levels: Option<LevelSet>,
     rows: u64,
     text_lengths: TextLengths,
 }
 
 impl<W: Write + Send> CatalogueWriter<W> {
-    /// Starts a catalogue with the columns that its files bring along.
+    /// Starts a catalogue with the columns that its files bring along, and those of quantiles at some levels.
     ///
     /// # Errors
     /// What Parquet says.
-    pub fn new(to: W, own: &OwnColumns) -> Result<Self, ParquetError> {
+    pub fn new(to: W, own: &OwnColumns, levels: Option<LevelSet>) -> Result<Self, ParquetError> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(format!("cosmic {}", env!("CARGO_PKG_VERSION")))
             .build();
-        let schema = schema(own);
+        let schema = schema(own, levels);
         // `finish` writes the Arrow schema, with what is known then.
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(to, Arc::clone(&schema), options)?;
-        Ok(Self { writer, schema, rows: 0, text_lengths: TextLengths::default() })
+        Ok(Self { writer, schema, levels, rows: 0, text_lengths: TextLengths::default() })
     }
 
     /// Appends rows. A column that they lack is null.
@@ -124,7 +128,12 @@ impl<W: Write + Send> CatalogueWriter<W> {
             .map_err(|_| ParquetError::General(format!("row {} is beyond 64 bits", rows.first_row)))?;
         let count = rows.len();
         let own = &self.schema.fields()[first_fields().len()..];
-        let own = &own[..own.len() - last_fields().len()];
+        let own = &own[..own.len() - last_fields(self.levels).len()];
+        if let Some(QuantileColumns { levels, .. }) = rows.quantiles
+            && Some(levels) != self.levels
+        {
+            return Err(ParquetError::General("the catalogue was started with other quantiles".to_owned()));
+        }
         if let Some(unknown) = rows.columns.iter().find(|column| !own.iter().any(|field| *field.name() == *column.name))
         {
             return Err(ParquetError::General(format!("the catalogue was started without a column {}", unknown.name)));
@@ -140,8 +149,17 @@ impl<W: Write + Send> CatalogueWriter<W> {
         columns.extend([
             Arc::new(Float64Array::from(rows.z_spec.clone())) as ArrayRef,
             Arc::new(Float32Array::from(rows.z_phot.clone())),
-            Arc::new(UInt8Array::from(rows.flags.clone())),
         ]);
+        match &rows.quantiles {
+            Some(QuantileColumns { values, .. }) => {
+                columns.extend(values.iter().map(|values| Arc::new(Float32Array::from(values.clone())) as ArrayRef));
+            }
+            None => {
+                let missing = self.levels.into_iter().flat_map(LevelSet::columns);
+                columns.extend(missing.map(|_| new_null_array(&DataType::Float32, count)));
+            }
+        }
+        columns.push(Arc::new(UInt8Array::from(rows.flags.clone())));
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         self.rows += count as u64;
         self.text_lengths.add(&batch);
@@ -197,19 +215,20 @@ impl GrowingCatalogue {
     /// What Parquet says.
     pub fn new() -> Result<Self, ParquetError> {
         let own = OwnColumns::default();
-        Ok(Self { writer: CatalogueWriter::new(Vec::new(), &own)?, own })
+        Ok(Self { writer: CatalogueWriter::new(Vec::new(), &own, None)?, own })
     }
 
     /// Appends rows. A column that they lack is null, and so is one that they bring in all rows before them, which are
-    /// therefore written anew.
+    /// therefore written anew. All quantiles must be at the same levels.
     ///
     /// # Errors
     /// [`WriteError::Conflict`] where a column has had another type, and what Parquet says.
     pub fn write(&mut self, rows: &CatalogueRows) -> Result<(), WriteError> {
         let mut own = self.own.clone();
-        if own.admit_rows(rows)? {
+        let levels = self.writer.levels.or(rows.quantiles.as_ref().map(|quantiles| quantiles.levels));
+        if own.admit_rows(rows)? || levels != self.writer.levels {
             self.own = own;
-            let wider = CatalogueWriter::new(Vec::new(), &self.own)?;
+            let wider = CatalogueWriter::new(Vec::new(), &self.own, levels)?;
             let narrow = std::mem::replace(&mut self.writer, wider);
             for rows in read(narrow.writer.into_inner()?.into())? {
                 self.writer.write(&rows?)?;
@@ -242,13 +261,16 @@ impl GrowingCatalogue {
 pub fn read(bytes: Bytes) -> Result<impl Iterator<Item = Result<CatalogueRows, ParquetError>>, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
     let found = &builder.schema().fields()[..];
-    let own = found.strip_prefix(&first_fields()).and_then(|rest| rest.strip_suffix(&last_fields()));
-    if !own.is_some_and(are_own) {
+    let own = found.strip_prefix(&first_fields()).and_then(|rest| {
+        let mut levels = [None, Some(LevelSet::Five), Some(LevelSet::All)].into_iter();
+        levels.find_map(|levels| Some((rest.strip_suffix(&last_fields(levels)[..])?, levels)))
+    });
+    let Some((_, levels)) = own.filter(|(own, _)| are_own(own)) else {
         return Err(ParquetError::General(format!("these are not a catalogue's columns: {}", builder.schema())));
-    }
+    };
     let batches = builder.with_batch_size(ROWS_PER_BATCH).build()?;
-    Ok(batches.flat_map(|batch| match batch {
-        Ok(batch) => runs(&batch).into_iter().map(Ok).collect::<Vec<_>>(),
+    Ok(batches.flat_map(move |batch| match batch {
+        Ok(batch) => runs(&batch, levels).into_iter().map(Ok).collect::<Vec<_>>(),
         Err(error) => vec![Err(error.into())],
     }))
 }
@@ -283,13 +305,18 @@ pub fn row_count(bytes: &Bytes) -> Result<u64, ParquetError> {
 }
 
 /// Cuts a batch where the file changes or the row index does not go on by one.
-fn runs(batch: &RecordBatch) -> Vec<CatalogueRows> {
+fn runs(batch: &RecordBatch, levels: Option<LevelSet>) -> Vec<CatalogueRows> {
     let files = batch.column(0).as_string::<i32>();
     let indices = batch.column(1).as_primitive::<Int64Type>();
-    let last = batch.num_columns() - last_fields().len();
+    let last = batch.num_columns() - last_fields(levels).len();
+    let float32 = |column: usize| batch.column(column).as_primitive::<Float32Type>();
     let z_spec = batch.column(last).as_primitive::<Float64Type>();
-    let z_phot = batch.column(last + 1).as_primitive::<Float32Type>();
-    let flags = batch.column(last + 2).as_primitive::<UInt8Type>();
+    let z_phot = float32(last + 1);
+    let quantiles: Vec<_> = (last + 2..batch.num_columns() - 1).map(float32).collect();
+    let flags = batch.column(batch.num_columns() - 1).as_primitive::<UInt8Type>();
+    let valid = |values: &Float32Array, rows: Range<usize>| -> Vec<_> {
+        rows.map(|row| values.is_valid(row).then(|| values.value(row))).collect()
+    };
     let fields = batch.schema_ref().fields();
     let names: Vec<Arc<str>> = fields.iter().map(|field| field.name().as_str().into()).collect();
     let own = first_fields().len()..last;
@@ -309,7 +336,11 @@ fn runs(batch: &RecordBatch) -> Vec<CatalogueRows> {
                 .map(|at| OwnColumn { name: names[at].clone(), values: batch.column(at).slice(start, end - start) })
                 .collect(),
             z_spec: (start..end).map(|row| z_spec.is_valid(row).then(|| z_spec.value(row))).collect(),
-            z_phot: (start..end).map(|row| z_phot.is_valid(row).then(|| z_phot.value(row))).collect(),
+            z_phot: valid(z_phot, start..end),
+            quantiles: levels.map(|levels| QuantileColumns {
+                levels,
+                values: quantiles.iter().map(|values| valid(values, start..end)).collect(),
+            }),
             flags: flags.values()[start..end].to_vec(),
         });
         start = end;
@@ -329,6 +360,7 @@ mod tests {
             fingerprint: Some("f00d".into()),
             model: "m.pt".into(),
             model_sha256: "ab".into(),
+            calibration: None,
             engine: "tch".into(),
             version: "1".into(),
         }
@@ -341,6 +373,7 @@ mod tests {
             columns: Vec::new(),
             z_spec: (0..count).map(|row| (row % 3 != 0).then_some(row as f64 / 7.0)).collect(),
             z_phot: (0..count).map(|row| (row % 2 == 0).then_some(row as f32 / 9.0)).collect(),
+            quantiles: None,
             flags: (0..count).map(|row| (row % 2) as u8).collect(),
         }
     }
@@ -405,6 +438,30 @@ mod tests {
     }
 
     #[test]
+    fn quantiles_come_back_and_are_null_in_rows_that_have_none() {
+        let with = |levels: LevelSet, rows: CatalogueRows| {
+            let column = |offset: f32| rows.z_phot.iter().map(|z| z.map(|z| z + offset)).collect();
+            let values = (0..levels.columns().count()).map(|level| column(level as f32)).collect();
+            CatalogueRows { quantiles: Some(QuantileColumns { levels, values }), ..rows }
+        };
+        for (levels, columns) in [(LevelSet::Five, 10), (LevelSet::All, 28)] {
+            let parts = [rows("1.pt", 0, 3), with(levels, rows("2.pt", 0, 4))];
+            let bytes = written(&parts);
+            let schema = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap().schema().clone();
+            assert_eq!(schema.fields().len(), columns);
+            assert_eq!(schema.field(4).name(), "z_phot_q02");
+            let back: Vec<_> = read(bytes).unwrap().map(Result::unwrap).collect();
+            assert_eq!(back[1], parts[1]);
+            let nulls = QuantileColumns { levels, values: vec![vec![None; 3]; levels.columns().count()] };
+            assert_eq!(back[0], CatalogueRows { quantiles: Some(nulls), ..parts[0].clone() });
+        }
+        let mut catalogue = GrowingCatalogue::new().unwrap();
+        catalogue.write(&with(LevelSet::Five, rows("1.pt", 0, 3))).unwrap();
+        let said = catalogue.write(&with(LevelSet::All, rows("2.pt", 0, 3))).unwrap_err().to_string();
+        assert!(said.contains("other quantiles"), "{said}");
+    }
+
+    #[test]
     fn the_same_rows_give_the_same_bytes() {
         assert_eq!(written(&[rows("a", 0, 100)]), written(&[rows("a", 0, 100)]));
     }
@@ -442,6 +499,7 @@ mod tests {
                 columns: Vec::new(),
                 z_spec: rows.iter().map(|(z_spec, ..)| z_spec.map(f64::from_bits)).collect(),
                 z_phot: rows.iter().map(|(_, z_phot, _)| z_phot.map(f32::from_bits)).collect(),
+                quantiles: None,
                 flags: rows.iter().map(|(.., flags)| *flags).collect(),
             };
             let back: Vec<CatalogueRows> = read(written(std::slice::from_ref(&rows))).unwrap().map(Result::unwrap).collect();

@@ -1,5 +1,7 @@
 //! What made a catalogue, so that a result can say it.
 
+use crate::intervals::MadeOf;
+
 /// What made a catalogue. It stands in the metadata of each Parquet file and in Results.json.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Provenance {
@@ -10,6 +12,9 @@ pub struct Provenance {
     pub model: String,
     /// SHA-256 of the model's file, in hexadecimal.
     pub model_sha256: String,
+    /// What the model was calibrated on, if it was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub calibration: Option<MadeOf>,
     /// The engine with its version, instructions and threads.
     pub engine: String,
     /// Version of Cosmic that computed it.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 
+use crate::{flags::has_redshift, intervals::QuantileColumns};
+
 /// The catalogue's rows of consecutive galaxies of one file. The columns have equal length.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CatalogueRows {
@@ -15,9 +17,11 @@ pub struct CatalogueRows {
     pub columns: Vec<OwnColumn>,
     /// Spectroscopic redshifts; `None` where none is known.
     pub z_spec: Vec<Option<f64>>,
-    /// Predicted redshifts; `None` where the galaxy is flagged.
+    /// Predicted redshifts; `None` where a flag says why there is none.
     pub z_phot: Vec<Option<f32>>,
-    /// Why there is no prediction: the bits of [`Flag`](crate::Flag).
+    /// How sure they are, where the model is calibrated.
+    pub quantiles: Option<QuantileColumns>,
+    /// Why there is no prediction, or what to know of it: the bits of [`Flag`](crate::Flag).
     pub flags: Vec<u8>,
 }
 
@@ -34,7 +38,7 @@ impl CatalogueRows {
 
     /// Number of rows without a redshift.
     pub fn flagged(&self) -> u64 {
-        self.flags.iter().filter(|flags| **flags != 0).count() as u64
+        self.flags.iter().filter(|flags| !has_redshift(**flags)).count() as u64
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
-use astromae::{Hyperparameters, Model, Precision};
+use astromae::{Hyperparameters, Model, Precision, calibration};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -69,6 +69,9 @@ pub(crate) async fn convert(args: ConvertArgs, global: &Global, printer: Printer
         let Some((key, text)) = note.split_once('=') else {
             bail!("--note {note:?} is not of the form key=text");
         };
+        if ["astromae", calibration::METADATA_KEY].contains(&key) {
+            bail!("--note {key}=… is not possible: the file says this of itself");
+        }
         notes.insert(key.to_owned(), text.to_owned());
     }
     notes.insert("source_sha256".to_owned(), model.sha256.clone());

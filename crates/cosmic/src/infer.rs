@@ -1,11 +1,13 @@
 //! `cosmic infer`: redshifts on this machine, with all its cores and no AWS.
 
-use std::{path::PathBuf, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use astromae::Model;
+use catalogue::intervals::LevelSet;
 use clap::Args;
 use pipeline::{
+    calibration::{Intervals, calibration_of},
     local_run::{LocalRun, Progress},
     payload::MAX_BATCH_SIZE,
     result_folder::ResultFolder,
@@ -32,6 +34,9 @@ pub(crate) struct InferArgs {
     #[arg(long, value_name = "N", default_value_t = 512, env = "COSMIC_BATCH_SIZE",
           value_parser = clap::value_parser!(u64).range(1..=MAX_BATCH_SIZE))]
     batch_size: u64,
+    /// Quantiles at all 23 levels instead of five, of a model that is calibrated.
+    #[arg(long, env = "COSMIC_LEVELS")]
+    levels: bool,
     /// Folder for predictions.parquet, inference.png, combined_data.json and Results.json.
     #[arg(long, value_name = "DIR", default_value = "out", env = "COSMIC_OUT")]
     out: PathBuf,
@@ -52,6 +57,15 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
     let location = Location::parse(&args.model, global).await?;
     let model = Model::from_bytes(&location.name(), location.read_model().await?)?;
     let sha256 = model.sha256.clone();
+    let calibration = calibration_of(&model).with_context(|| format!("bad model {}", location.name()))?;
+    let levels = if args.levels { LevelSet::All } else { LevelSet::Five };
+    let intervals = calibration.map(|calibration| Intervals { calibration: Arc::new(calibration), levels });
+    if args.levels && intervals.is_none() {
+        bail!(
+            "{} is not calibrated, so that --levels has no quantiles to show: run `cosmic calibrate`",
+            location.name()
+        );
+    }
     let (name, threads) = (args.engine, args.threads);
     let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), model, threads))
         .await?
@@ -62,6 +76,7 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
     let results = LocalRun {
         store: &data.store,
         engine: &engine,
+        intervals: intervals.as_ref(),
         model: model_name,
         model_sha256: &sha256,
         model_seconds: loading.elapsed().as_secs_f64(),

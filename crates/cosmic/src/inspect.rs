@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use astromae::{Config, MAX_MODEL, MAX_SAFETENSORS_HEADER, Model};
+use astromae::{Config, MAX_MODEL, MAX_SAFETENSORS_HEADER, Model, calibration};
 use clap::Args;
 use galaxies::Dataset;
-use pipeline::storage::{ObjectReader, explain};
+use pipeline::{
+    calibration::calibration_of,
+    storage::{ObjectReader, explain},
+};
 use serde::{Deserialize, Serialize};
 use torch_file::{Checkpoint, Format, Printable, RangeRead, TensorRef, TorchFile, escaped};
 
 use crate::{
+    calibration_summary::CalibrationSummary,
     global::Global,
     location::Location,
     outcome::Outcome,
@@ -50,6 +54,9 @@ enum Content {
         notes: BTreeMap<String, String>,
         #[serde(flatten)]
         configuration: Configuration,
+        /// What the model was calibrated on, if it was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        calibration: Option<Box<CalibrationSummary>>,
         parameters: u64,
         tensors: Vec<TensorEntry>,
     },
@@ -68,15 +75,22 @@ enum Configuration {
 }
 
 impl Configuration {
-    async fn of(reader: &ObjectReader) -> Result<Self> {
+    /// What the network of a file is, and its calibration.
+    async fn of(reader: &ObjectReader) -> Result<(Self, Option<Box<CalibrationSummary>>)> {
         let (file, size) = (reader.name().to_owned(), reader.size());
         let model = match size {
             ..=MAX_MODEL => Model::from_bytes(&file, reader.read_all().await?),
             _ => Err(astromae::Error::TooLarge { file, size, limit: MAX_MODEL }),
         };
-        Ok(match model {
-            Ok(model) => Self::Astromae(model.config),
-            Err(error) => Self::NotAstromae(explain(&error)),
+        let calibrated = model.map_err(|error| explain(&error)).and_then(|model| {
+            let calibration = calibration_of(&model).map_err(|error| explain(&error))?;
+            Ok((model.config, calibration))
+        });
+        Ok(match calibrated {
+            Ok((config, calibration)) => {
+                (Self::Astromae(config), calibration.map(|calibration| Box::new(CalibrationSummary::of(&calibration))))
+            }
+            Err(reason) => (Self::NotAstromae(reason), None),
         })
     }
 }
@@ -155,12 +169,17 @@ async fn safetensors_content(reader: &ObjectReader) -> Result<Content> {
     }
     let entry = |(name, tensor): (String, Tensor)| TensorEntry { name, dtype: tensor.dtype, shape: tensor.shape };
     let tensors: Vec<_> = header.tensors.into_iter().map(entry).collect();
+    let of_network = tensors.iter().filter(|tensor| !tensor.name.starts_with(calibration::PREFIX));
+    let parameters = count(of_network.map(|tensor| &tensor.shape[..]));
+    let (configuration, calibration) = Configuration::of(reader).await?;
+    let is_note = |key: &str| key != "astromae" && key != calibration::METADATA_KEY;
     Ok(Content::Network {
         class: None,
-        parameters: count(tensors.iter().map(|tensor| &tensor.shape[..])),
+        parameters,
         tensors,
-        notes: header.notes.into_iter().filter(|(key, _)| key != "astromae").collect(),
-        configuration: Configuration::of(reader).await?,
+        notes: header.notes.into_iter().filter(|(key, _)| is_note(key)).collect(),
+        configuration,
+        calibration,
     })
 }
 
@@ -168,12 +187,14 @@ async fn torch_content(file: &TorchFile<ObjectReader>, reader: &ObjectReader) ->
     if let Ok(checkpoint) = Checkpoint::of(file)
         && (checkpoint.class.is_some() || checkpoint.tensors.keys().any(|name| name.contains('.')))
     {
+        let (configuration, calibration) = Configuration::of(reader).await?;
         return Ok(Content::Network {
             class: checkpoint.class,
             parameters: count(checkpoint.tensors.values().map(|tensor| &tensor.shape[..])),
             tensors: checkpoint.tensors.iter().map(|(name, tensor)| TensorEntry::of(name, tensor)).collect(),
             notes: BTreeMap::new(),
-            configuration: Configuration::of(reader).await?,
+            configuration,
+            calibration,
         });
     }
     Ok(match Dataset::of(file) {
@@ -229,7 +250,7 @@ fn text(output: &InspectOutput) -> String {
             };
             format!("a data set of {rows} galaxies, {bytes_per_row} bytes each\n{unused}\n{}{own}", list(tensors))
         }
-        Content::Network { class, notes, configuration, parameters, tensors } => {
+        Content::Network { class, notes, configuration, calibration, parameters, tensors } => {
             let class = class
                 .as_ref()
                 .map_or("tensors by name".into(), |class| format!("a module of class {}", Printable(class)));
@@ -242,7 +263,8 @@ fn text(output: &InspectOutput) -> String {
                 ),
                 Configuration::NotAstromae(reason) => format!("not usable as AstroMAE: {reason}"),
             };
-            format!("{class}, {parameters} values\n{network}\n{notes}\n{}", list(tensors))
+            let calibration = calibration.as_ref().map(|calibration| calibration.text()).unwrap_or_default();
+            format!("{class}, {parameters} values\n{network}\n{calibration}{notes}\n{}", list(tensors))
         }
         Content::Other { description } => format!("neither a data set nor a network: {description}\n"),
     }

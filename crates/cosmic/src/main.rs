@@ -4,6 +4,8 @@
 //! complete values, and calls a library; what it prints, it prints at its end, as text or (`--json`) as one JSON
 //! value. Exit codes are those of [`Outcome`].
 
+mod calibrate;
+mod calibration_summary;
 mod convert;
 mod csv_catalogue;
 mod execution;
@@ -60,6 +62,8 @@ enum Command {
     Split(split::SplitArgs),
     /// Make a safetensors model of a checkpoint, to be packaged with the function.
     Convert(convert::ConvertArgs),
+    /// Calibrate a model on labelled galaxies, so that its redshifts come with intervals.
+    Calibrate(calibrate::CalibrateArgs),
     /// Estimate redshifts on this machine.
     Infer(infer::InferArgs),
     /// Write a catalogue as a FITS table or as CSV.
@@ -83,6 +87,7 @@ async fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(args, &global, printer).await,
         Command::Split(args) => split::split(args, &global, printer).await,
         Command::Convert(args) => convert::convert(args, &global, printer).await,
+        Command::Calibrate(args) => calibrate::calibrate(args, &global, printer).await,
         Command::Infer(args) => infer::infer(args, &global, printer).await,
         Command::Export(args) => export::export(args, &global, printer).await,
         Command::Run(args) => run::run(args, &global, printer).await,

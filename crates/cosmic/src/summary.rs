@@ -1,7 +1,7 @@
 //! A run for a person: its metrics, times, cost, and where its results are.
 
 use bill::Cost;
-use catalogue::Metrics;
+use catalogue::{Metrics, intervals::IntervalMetrics};
 use pipeline::{run_files::Results, storage::printable};
 
 use crate::output::{bytes, seconds, table};
@@ -10,6 +10,7 @@ use crate::output::{bytes, seconds, table};
 pub(crate) fn summary_text(results: &Results) -> String {
     let counts = &results.counts;
     let mut rows = metrics_rows(&results.metrics);
+    rows.extend(results.intervals.iter().flat_map(interval_rows));
     let (timings, throughput) = (&results.timings, &results.throughput);
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
     row("wall time", seconds(timings.wall_seconds));
@@ -58,6 +59,15 @@ fn metrics_rows(metrics: &Metrics) -> Vec<Vec<String>> {
         row("precision (σ NMAD)", metrics.precision, |figure| format!("{figure:.5}")),
         row("outliers |Δz| > 0.05", metrics.outliers_005, |figure| format!("{:.2} %", 100.0 * figure)),
     ]
+}
+
+/// How often the intervals hold, as rows of a table.
+fn interval_rows(intervals: &IntervalMetrics) -> Vec<Vec<String>> {
+    let IntervalMetrics { coverage_68, coverage_95, .. } = intervals;
+    let row = |name: &str, coverage: Option<f64>| {
+        vec![name.to_owned(), coverage.map_or("n/a".to_owned(), |coverage| format!("{:.2} %", 100.0 * coverage))]
+    };
+    vec![row("in the 68.27 % interval", *coverage_68), row("in the 95.45 % interval", *coverage_95)]
 }
 
 /// Why metrics are missing, if any is.

@@ -9,6 +9,7 @@ use futures::{future::try_join_all, try_join};
 use torch_file::{Item, Printable, RangeRead, StoredTensor, TensorRef, TorchFile, Value};
 
 use crate::{
+    advice,
     column::{self, Column, ColumnValues, Source},
     error::Error,
     format::{BANDS, SIDE},
@@ -92,15 +93,17 @@ impl<R: RangeRead> Dataset<R> {
             if tensor.dtype().is_float() && shapes.contains(&tensor.shape.as_slice()) {
                 return Ok(());
             }
+            let advice = match tensor.dtype().is_float() {
+                true => {
+                    advice::reshape(name, &tensor.shape).map_or_else(String::new, |line| format!(": save `{line}`"))
+                }
+                false => ": save them with `.float()`".to_owned(),
+            };
             Err(Error::Shape {
                 file: file.name().to_owned(),
                 tensor: name,
                 found: tensor.describe(),
-                expected: format!(
-                    "a floating-point type and shape {:?}{}",
-                    shapes[0],
-                    if tensor.dtype().is_float() { "" } else { ": save them with `.float()`" }
-                ),
+                expected: format!("a floating-point type and shape {:?}{advice}", shapes[0]),
             })
         };
         let (bands, side) = (BANDS as u64, SIDE as u64);

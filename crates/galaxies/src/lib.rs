@@ -12,6 +12,7 @@
 //! identifier, is a [`Column`] of the data set's own. What a file is, as bytes, is the business of [`torch_file`].
 #![warn(missing_docs)]
 
+mod advice;
 mod column;
 mod dataset;
 mod error;

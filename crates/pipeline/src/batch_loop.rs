@@ -11,12 +11,13 @@
 use std::{ops::Range, sync::Arc, time::Instant};
 
 use astromae::Engine;
-use catalogue::CatalogueRows;
+use catalogue::{CatalogueRows, intervals::IntervalSums};
 use galaxies::{BANDS, Galaxies, PIXELS};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
+    calibration::Intervals,
     deadline::{Deadline, Pace},
     error::{Error, Result},
     read_ahead::{Chunk, FileRows, Input, Message, OnStorageFailure, Reader},
@@ -44,6 +45,9 @@ pub struct Work {
     pub flagged: u64,
     /// Rows whose spectroscopic redshift is a number that cannot be one, such as −99, and is taken as unknown.
     pub implausible_redshifts: u64,
+    /// How the quantiles compare with the spectroscopic redshifts, where the model is calibrated.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub intervals: Option<IntervalSums>,
     /// Number of calls of the engine.
     pub batches: u64,
     /// Bytes of the rows, as they are in the files.
@@ -62,6 +66,8 @@ pub struct Work {
 pub struct BatchLoop<'a> {
     pub store: &'a Arc<dyn ObjectStore>,
     pub engine: &'a Arc<dyn Engine>,
+    /// Where the model is calibrated and rows are to have quantiles.
+    pub intervals: Option<&'a Intervals>,
     /// Galaxies per prediction.
     pub batch_size: u64,
     pub deadline: Option<Deadline>,
@@ -114,7 +120,7 @@ impl BatchLoop<'_> {
         let reader = Reader::new(Arc::clone(self.store), self.batch_size, self.on_storage_failure, sender);
         reading.spawn(reader.run(inputs));
 
-        let mut work = Work::default();
+        let mut work = Work { intervals: self.intervals.map(|_| IntervalSums::default()), ..Work::default() };
         let mut current: Option<Current> = None;
         let mut predicted = 0;
         let mut first_failure = None;
@@ -146,7 +152,10 @@ impl BatchLoop<'_> {
                         let FileRows { key, from, to } = &file;
                         return Err(Error::fault(format!("rows {from}..{to} of {key} are owed, and end at {next}")));
                     }
-                    for rows in rows {
+                    for mut rows in rows {
+                        if let Some(intervals) = self.intervals {
+                            intervals.apply(&mut rows.catalogue, &rows.r, work.intervals.get_or_insert_default());
+                        }
                         work.rows += rows.catalogue.len() as u64;
                         work.flagged += rows.catalogue.flagged();
                         each(Output::Rows(rows))?;

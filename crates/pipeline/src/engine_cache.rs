@@ -1,11 +1,13 @@
-//! The engine that a process keeps from rank to rank: a warm Lambda loads no model.
+//! The model that a process keeps from rank to rank, as an engine and its calibration: a warm Lambda loads none.
 
 use std::{path::PathBuf, sync::Arc};
 
 use astromae::{Engine, MAX_MODEL, Model};
+use catalogue::intervals::Calibration;
 use tokio::sync::Mutex;
 
 use crate::{
+    calibration::calibration_of,
     error::{Error, Result},
     plan::PlannedModel,
     storage::{ObjectReader, ObjectStore, StorageError},
@@ -21,11 +23,18 @@ pub struct EngineCache {
     last: Mutex<Option<Loaded>>,
 }
 
-#[derive(Clone)]
 struct Loaded {
     sha256: String,
     asked: String,
-    engine: Arc<dyn Engine>,
+    ready: Ready,
+}
+
+/// A model that is ready to predict.
+#[derive(Clone)]
+pub(crate) struct Ready {
+    pub(crate) engine: Arc<dyn Engine>,
+    /// How sure its redshifts are, if it was calibrated.
+    pub(crate) calibration: Option<Arc<Calibration>>,
 }
 
 impl EngineCache {
@@ -34,19 +43,14 @@ impl EngineCache {
         Self { packaged_model, load, last: Mutex::new(None) }
     }
 
-    /// The engine of a planned model, as it was kept or newly made.
-    pub(crate) async fn get(
-        &self,
-        store: &Arc<dyn ObjectStore>,
-        planned: &PlannedModel,
-        asked: &str,
-    ) -> Result<Arc<dyn Engine>> {
+    /// A planned model, as it was kept or newly loaded.
+    pub(crate) async fn get(&self, store: &Arc<dyn ObjectStore>, planned: &PlannedModel, asked: &str) -> Result<Ready> {
         let mut last = self.last.lock().await;
         if let Some(loaded) = last.as_ref()
             && loaded.sha256 == planned.sha256
             && loaded.asked == asked
         {
-            return Ok(Arc::clone(&loaded.engine));
+            return Ok(loaded.ready.clone());
         }
         // The old model goes before the new one comes: a rank never holds two.
         *last = None;
@@ -73,9 +77,11 @@ impl EngineCache {
             );
             return Err(Error::BadModel { location, source: reason.into() });
         }
-        let engine = (self.load)(asked, model)?;
-        *last = Some(Loaded { sha256: planned.sha256.clone(), asked: asked.to_owned(), engine: Arc::clone(&engine) });
-        Ok(engine)
+        let calibration =
+            calibration_of(&model).map_err(|error| Error::BadModel { location, source: error.into() })?.map(Arc::new);
+        let ready = Ready { engine: (self.load)(asked, model)?, calibration };
+        *last = Some(Loaded { sha256: planned.sha256.clone(), asked: asked.to_owned(), ready: ready.clone() });
+        Ok(ready)
     }
 }
 

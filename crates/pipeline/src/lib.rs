@@ -12,6 +12,7 @@
 //! plan and merge do not carry one.
 
 pub mod batch_loop;
+pub mod calibration;
 pub mod deadline;
 pub mod engine_cache;
 mod error;

@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, io::BufWriter, sync::Arc, time::Instant};
 
 use astromae::Engine;
-use catalogue::{CatalogueWriter, ColumnCounts, Comparison, OwnColumns, ParquetError, Provenance};
+use catalogue::{
+    CatalogueWriter, ColumnCounts, Comparison, OwnColumns, ParquetError, Provenance, intervals::IntervalSums,
+};
 use futures::{StreamExt, stream};
 
 use crate::{
     batch_loop::{BatchLoop, Output},
+    calibration::Intervals,
     error::Result,
     own_columns,
     partitions::{self, Partitions},
@@ -34,6 +37,8 @@ pub struct LocalRun<'a> {
     /// Where the data files lie.
     pub store: &'a Arc<dyn ObjectStore>,
     pub engine: &'a Arc<dyn Engine>,
+    /// What gives redshifts their quantiles, where the model is calibrated.
+    pub intervals: Option<&'a Intervals>,
     /// Name of the model's file.
     pub model: &'a str,
     /// SHA-256 of the model's file, in hexadecimal.
@@ -94,13 +99,16 @@ impl LocalRun<'_> {
             status: None,
             source: error.into(),
         };
-        let mut catalogue = CatalogueWriter::new(BufWriter::new(out.create(CATALOGUE)?), &own).map_err(unwritten)?;
+        let levels = self.intervals.map(|intervals| intervals.levels);
+        let mut catalogue =
+            CatalogueWriter::new(BufWriter::new(out.create(CATALOGUE)?), &own, levels).map_err(unwritten)?;
 
         let mut counts = Counts { files: planned, ranks: 1, ..Counts::default() };
         let (mut comparison, mut columns) = (Comparison::default(), ColumnCounts::default());
         let batches = BatchLoop {
             store: self.store,
             engine: self.engine,
+            intervals: self.intervals,
             batch_size: self.batch_size,
             deadline: None,
             on_storage_failure: OnStorageFailure::LeaveOut,
@@ -131,6 +139,7 @@ impl LocalRun<'_> {
             fingerprint: None,
             model: self.model.to_owned(),
             model_sha256: self.model_sha256.to_owned(),
+            calibration: self.intervals.map(|intervals| intervals.calibration.made_of.clone()),
             engine: self.engine.description(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -166,6 +175,7 @@ impl LocalRun<'_> {
         }
         let results = Results {
             metrics: comparison.metrics(),
+            intervals: run.work.intervals.as_ref().map(IntervalSums::metrics),
             counts,
             columns: columns.summaries(),
             complete: missing.is_empty(),

@@ -6,7 +6,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use catalogue::{CatalogueRows, ColumnCounts, Comparison, GrowingCatalogue, ParquetError, Provenance, WriteError};
+use catalogue::{
+    CatalogueRows, ColumnCounts, Comparison, Flag, GrowingCatalogue, ParquetError, Provenance, WriteError,
+    flags::has_redshift, intervals::IntervalSums,
+};
 
 use crate::{
     error::{Error, Result},
@@ -23,6 +26,8 @@ pub(crate) struct Merge {
     catalogue: GrowingCatalogue,
     columns: ColumnCounts,
     comparison: Comparison,
+    /// Of the ranks whose model was calibrated.
+    intervals: Option<IntervalSums>,
     counts: Counts,
     missing: Vec<Missing>,
     /// Parts of files count as such.
@@ -45,6 +50,7 @@ impl Merge {
             catalogue: GrowingCatalogue::new().map_err(encode)?,
             columns: ColumnCounts::default(),
             comparison: Comparison::default(),
+            intervals: None,
             counts: Counts { files: plan.files, ranks: plan.world_size, ..Counts::default() },
             missing: Vec::new(),
             missing_files: 0.0,
@@ -69,6 +75,9 @@ impl Merge {
             self.miss(Some(rank), &slices, unreadable.reason.clone());
         }
         self.counts.implausible_redshifts += object.run.work.implausible_redshifts;
+        if let Some(sums) = &object.run.work.intervals {
+            self.intervals.get_or_insert_default().merge(sums);
+        }
         // Files may have been added before its own since it was computed.
         self.ranks.push(RankRun { rank, ..object.run });
         Ok(())
@@ -117,6 +126,7 @@ impl Merge {
             fingerprint: Some(plan.fingerprint.clone()),
             model: plan.model.name.clone(),
             model_sha256: plan.model.sha256.clone(),
+            calibration: self.ranks.iter().find_map(|run| run.made_by.calibration.clone()),
             engine: engines.join(" and "),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -129,6 +139,7 @@ impl Merge {
         let sha256: BTreeMap<_, _> = files.iter().map(|(name, bytes)| ((*name).to_owned(), sha256(bytes))).collect();
         let results = Results {
             metrics: self.comparison.metrics(),
+            intervals: self.intervals.as_ref().map(IntervalSums::metrics),
             complete: self.missing.is_empty(),
             missing: self.missing,
             timings,
@@ -195,9 +206,13 @@ pub(crate) fn prove(share: &[Slice<'_>], object: &RankObject) -> Result<(), Stri
     }
 }
 
-/// Whether each row has either a redshift, or a flag that says why it has none.
+/// Whether each row has either a redshift, or a flag that says why it has none, and no flag that is not known.
 fn every_row_says(rows: &CatalogueRows) -> bool {
-    rows.z_phot.iter().zip(&rows.flags).all(|(z_phot, flags)| z_phot.is_none() == (*flags != 0))
+    let known = Flag::ALL.iter().fold(0, |known, flag| known | flag.bit());
+    rows.z_phot
+        .iter()
+        .zip(&rows.flags)
+        .all(|(z_phot, flags)| z_phot.is_some() == has_redshift(*flags) && flags & !known == 0)
 }
 
 fn encode(error: ParquetError) -> Error {

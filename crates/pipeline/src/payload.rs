@@ -7,6 +7,7 @@
 
 use std::ops::RangeInclusive;
 
+use catalogue::intervals::LevelSet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// Fields with a meaning.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "bucket",
     "prefix",
     "data_bucket",
@@ -29,6 +30,7 @@ const FIELDS: [&str; 13] = [
     "engine",
     "tolerated_failure_percentage",
     "max_concurrency",
+    "levels",
     "overwrite",
 ];
 
@@ -82,6 +84,9 @@ pub struct Payload {
     pub tolerated_failure_percentage: f64,
     /// Ranks that run at once; 0 is as many as Lambda gives.
     pub max_concurrency: u64,
+    /// Whether the catalogue has the quantiles at all levels, of a model that is calibrated, and not at five.
+    #[serde(default)]
+    pub levels: bool,
     /// Take over a `result_path` that another run has left, and compute everything anew.
     pub overwrite: bool,
 }
@@ -135,6 +140,7 @@ impl Payload {
             engine: fields.text("engine")?.unwrap_or_else(|| DEFAULT_ENGINE.to_owned()),
             tolerated_failure_percentage: fields.number("tolerated_failure_percentage")?.unwrap_or(0.0),
             max_concurrency: fields.integer("max_concurrency", CONCURRENCIES)?.unwrap_or(0),
+            levels: fields.boolean("levels")?.unwrap_or(false),
             overwrite: fields.boolean("overwrite")?.unwrap_or(false),
             bucket,
         };
@@ -181,6 +187,11 @@ impl Payload {
         Ok(())
     }
 
+    /// The levels whose quantiles the catalogue has, if the model is calibrated.
+    pub(crate) fn level_set(&self) -> LevelSet {
+        if self.levels { LevelSet::All } else { LevelSet::Five }
+    }
+
     /// The fields in which another payload asks for another catalogue, each as `field (theirs, here ours)`.
     ///
     /// Fields are left out that change neither rows nor redshifts, and so is where the results go.
@@ -196,6 +207,7 @@ impl Payload {
             ("file_limit", shown(theirs.file_limit.as_ref()), shown(self.file_limit.as_ref())),
             ("model", shown(theirs.model.as_ref()), shown(self.model.as_ref())),
             ("engine", shown(Some(&theirs.engine)), shown(Some(&self.engine))),
+            ("levels", shown(Some(&theirs.levels)), shown(Some(&self.levels))),
         ]
         .into_iter()
         .filter(|(_, theirs, ours)| theirs != ours)

@@ -137,7 +137,7 @@ impl Plan {
     /// there is work for: [`world_size`](Self::world_size) says how many.
     ///
     /// The fingerprint covers the files (key, size, ETag, rows), their bucket, the number of ranks, the batch size,
-    /// the engine and the model's content. It leaves out what changes neither rows nor redshifts: who runs it, how
+    /// the engine, the model's content and the levels of its quantiles. It leaves out what changes neither rows nor redshifts: who runs it, how
     /// many ranks at once, how many may fail.
     ///
     /// # Errors
@@ -228,6 +228,7 @@ impl Plan {
             "batch_size": self.payload.batch_size,
             "engine": self.payload.engine,
             "model": self.model.sha256,
+            "levels": self.payload.levels,
             "slices": slices,
         });
         hex::encode(Sha256::digest(determined_by.to_string()))
@@ -267,6 +268,7 @@ fn fingerprint(payload: &Payload, world_size: u64, files: &[PlannedFile], model:
         "engine": payload.engine,
         "world_size": world_size,
         "model": model.sha256,
+        "levels": payload.levels,
         "files": files.iter().map(|PlannedFile { object, rows, .. }| (object, rows)).collect::<Vec<_>>(),
     });
     let bytes =
@@ -313,6 +315,9 @@ mod tests {
         let mut other = payload(None);
         other.batch_size = 64;
         assert_ne!(base, fingerprint(other, &[None, None]));
+        let mut all_levels = payload(None);
+        all_levels.levels = true;
+        assert_ne!(base, fingerprint(all_levels, &[None, None]));
         let mut same = payload(None);
         (same.max_concurrency, same.tolerated_failure_percentage) = (7, 50.0);
         assert_eq!(base, fingerprint(same, &[None, None]));

@@ -6,8 +6,9 @@ use catalogue::{GrowingCatalogue, ParquetError, Provenance, WriteError};
 
 use crate::{
     batch_loop::{BatchLoop, Output},
+    calibration::Intervals,
     deadline::Deadline,
-    engine_cache::EngineCache,
+    engine_cache::{EngineCache, Ready},
     error::{Error, Result},
     events::{RankAnswer, RankEvent, Task},
     plan::{Plan, PlannedFile, Share},
@@ -63,7 +64,7 @@ pub async fn run(
 
     let loading = Instant::now();
     let payload = &plan.payload;
-    let engine = engines.get(&results, &plan.model, &payload.engine).await?;
+    let Ready { engine, calibration } = engines.get(&results, &plan.model, &payload.engine).await?;
     let model_seconds = loading.elapsed().as_secs_f64();
     tracing::info!(engine = engine.description(), milliseconds = milliseconds(loading), "engine ready");
 
@@ -71,14 +72,17 @@ pub async fn run(
         fingerprint: Some(plan.fingerprint.clone()),
         model: plan.model.name.clone(),
         model_sha256: plan.model.sha256.clone(),
+        calibration: calibration.as_ref().map(|calibration| calibration.made_of.clone()),
         engine: engine.description(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let unencoded = |error: ParquetError| Error::internal(format!("failed to encode what rank {rank} leaves"), error);
     let mut part = GrowingCatalogue::new().map_err(unencoded)?;
+    let intervals = calibration.map(|calibration| Intervals { calibration, levels: payload.level_set() });
     let batches = BatchLoop {
         store: &stores.bucket(&payload.data_bucket),
         engine: &engine,
+        intervals: intervals.as_ref(),
         batch_size: payload.batch_size,
         deadline,
         on_storage_failure: OnStorageFailure::Fail,

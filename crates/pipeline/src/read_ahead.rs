@@ -18,6 +18,9 @@ use crate::{
 /// transfer.
 const CHUNK_BYTES: u64 = 8 << 20;
 
+/// Reads of a file before it is believed that its bytes are not those that were written.
+const READS: usize = 3;
+
 /// The rows of a file that were predicted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRows {
@@ -90,7 +93,7 @@ impl Chunk {
         };
         let z_phot = z_phot.into_iter().zip(&flags).map(|(z, flags)| (*flags == 0).then_some(z)).collect();
         let (source_file, columns) = (self.file.clone(), self.columns.clone());
-        CatalogueRows { source_file, first_row: self.first_row, columns, z_spec, z_phot, flags }
+        CatalogueRows { source_file, first_row: self.first_row, columns, z_spec, z_phot, quantiles: None, flags }
     }
 
     /// The magnitudes in the band r, which are 0 where a row is blank.
@@ -132,15 +135,17 @@ impl Reader {
     pub(crate) async fn run(mut self, inputs: Vec<Input>) -> Result<()> {
         for Input { file, rows, opened } in inputs {
             let mut begun = false;
-            let outcome = match self.send_file(&file, rows.as_ref(), opened, &mut begun).await {
-                // What arrived may not be what is stored: the file is read once more before that is believed of it, as
-                // opening it does by itself.
-                Err(Error::BadPartition(reason)) if begun => {
-                    tracing::warn!(key = file.object.key, reason = explain(&*reason), "read once more");
-                    self.send_file(&file, rows.as_ref(), None, &mut begun).await
+            let mut outcome = self.send_file(&file, rows.as_ref(), opened, &mut begun).await;
+            // What arrived may not be what is stored: the file is read again before that is believed of it, as opening
+            // it does by itself.
+            for _ in 1..READS {
+                let Err(Error::BadPartition(reason)) = &outcome else { break };
+                if !begun {
+                    break;
                 }
-                first => first,
-            };
+                tracing::warn!(key = file.object.key, reason = explain(&**reason), "read once more");
+                outcome = self.send_file(&file, rows.as_ref(), None, &mut begun).await;
+            }
             let message = match outcome {
                 Ok(()) => Message::End,
                 Err(error) if error.is_permanent() || self.on_storage_failure == OnStorageFailure::LeaveOut => {

@@ -101,7 +101,14 @@ async fn predict(from: Option<u64>) -> (Result<Work, Error>, usize) {
     let files = list_partitions(&store, "", None).await.unwrap().files;
     let inputs = files.iter().map(|file| Input::planned(&Slice { file, rows: None })).collect();
     let on_storage_failure = OnStorageFailure::LeaveOut;
-    let batches = BatchLoop { store: &store, engine: &engine, batch_size: 64, deadline: None, on_storage_failure };
+    let batches = BatchLoop {
+        store: &store,
+        engine: &engine,
+        intervals: None,
+        batch_size: 64,
+        deadline: None,
+        on_storage_failure,
+    };
     let mut handed_on = 0;
     let outcome = batches
         .run(inputs, |output| {

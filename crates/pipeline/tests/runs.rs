@@ -347,7 +347,7 @@ async fn numbers_that_stand_for_missing_are_unknown_or_flagged_and_spoil_no_metr
 
     let Results { metrics, counts, .. } = sky.results();
     assert_eq!((counts.rows, counts.predicted, counts.flagged, counts.implausible_redshifts), (12, 5, 7, 2));
-    assert_eq!(counts.flags, FlagCounts { bad_image: 2, bad_magnitude: 4, bad_prediction: 2 });
+    assert_eq!(counts.flags, FlagCounts { bad_image: 2, bad_magnitude: 4, bad_prediction: 2, outside_calibration: 0 });
     // Rows 0 and 11, of redshifts 0.1 and 0.21.
     assert_eq!((metrics.n, counts.compared), (2, 2));
     assert!((metrics.mae.unwrap() - 0.055).abs() < 1e-6, "{metrics:?}");

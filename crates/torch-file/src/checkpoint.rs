@@ -1,16 +1,19 @@
 //! Checkpoints: the tensors and attributes of a whole pickled module or of a state dict, by flat names.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    error::FormatError, file::TorchFile, printable::Printable, range::RangeRead, tensor::TensorRef, value::Id,
+    error::FormatError,
+    file::TorchFile,
+    networks::{self, Modules},
+    printable::Printable,
+    range::RangeRead,
+    tensor::TensorRef,
     value::Value,
 };
 
 /// Modules are nested at most so deep.
 const MAX_DEPTH: usize = 64;
-/// Dictionaries around a network are nested at most so deep.
-const MAX_DICTIONARIES: usize = 3;
 /// What the names and tensors of a network may take, in bytes. The same module may stand under many names, each of
 /// which is one more, so this also bounds the time it takes to collect them.
 const MAX_HELD: usize = 64 << 20;
@@ -18,28 +21,11 @@ const MAX_HELD: usize = 64 << 20;
 const ENTRY: usize = 256;
 /// What looking at an entry counts as.
 const VISIT: usize = 16;
-/// A dictionary in which a tensor is met among the first entries is taken for a state dict.
-const FIRST_ENTRIES: usize = 16;
 
 /// What PyTorch's own wrappers call the module they wrap: `DataParallel`, `DistributedDataParallel` and
 /// `AveragedModel`; `torch.compile`; FSDP; activation checkpointing; Lightning's Fabric.
 const WRAPPED: [&str; 5] =
     ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"];
-/// Keys under which training scripts keep the network in a dictionary of other things, the first one first.
-const NETWORK_KEYS: [&str; 11] = [
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "module",
-    "net",
-    "network",
-    "weights",
-    "ema_state_dict",
-    "model_ema",
-    "state_dict_ema",
-    "ema",
-];
-
 /// A plain attribute of a module.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Attribute {
@@ -64,27 +50,45 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, TensorRef>,
     /// Attributes of whole modules, by name: `blocks.0.attn.num_heads`.
     pub attributes: BTreeMap<String, Attribute>,
+    /// The way to the network from the file's object, as Python's indices: `["model"]`; empty where it is that object.
+    pub place: String,
+    /// The ways to other networks that the file holds, such as averages of this one's weights.
+    pub others: Vec<String>,
 }
 
-/// Tensors or attributes under their names without what PyTorch's wrappers put into them, at any depth:
-/// `blocks.0.norm1.weight` instead of `module._orig_mod.blocks.0.norm1.weight`.
+/// Tensors under their names without what PyTorch's wrappers put into them, at any depth: `blocks.0.norm1.weight` instead
+/// of `module._orig_mod.blocks.0.norm1.weight`.
 ///
 /// All keep their names where two would get the same one: then a part that is called like a wrapper's is none.
 pub fn without_wrappers<T>(named: BTreeMap<String, T>) -> BTreeMap<String, T> {
-    let short = |name: &String| {
-        let parts: Vec<&str> = name.split('.').filter(|part| !WRAPPED.contains(part)).collect();
-        parts.join(".")
-    };
-    let names: BTreeSet<String> = named.keys().map(short).collect();
-    if names.len() < named.len() {
-        return named;
+    match is_clear_without_wrappers(&named) {
+        true => named.into_iter().map(|(name, value)| (without_wrapper_parts(&name), value)).collect(),
+        false => named,
     }
-    named.into_iter().map(|(name, value)| (short(&name), value)).collect()
+}
+
+/// Whether all names differ still when what wrappers put into them is taken out.
+fn is_clear_without_wrappers<T>(named: &BTreeMap<String, T>) -> bool {
+    let names: BTreeSet<String> = named.keys().map(|name| without_wrapper_parts(name)).collect();
+    names.len() == named.len()
+}
+
+fn without_wrapper_parts(name: &str) -> String {
+    let parts: Vec<&str> = name.split('.').filter(|part| !WRAPPED.contains(part)).collect();
+    parts.join(".")
+}
+
+/// Attributes under the names that the tensors beside them have. A wrapper has attributes of its own, and those of the
+/// module that it wraps count.
+fn attributes_without_wrappers(named: BTreeMap<String, Attribute>) -> BTreeMap<String, Attribute> {
+    let mut named: Vec<(String, Attribute)> = named.into_iter().collect();
+    named.sort_by_key(|(name, _)| name.len());
+    named.into_iter().map(|(name, value)| (without_wrapper_parts(&name), value)).collect()
 }
 
 impl Checkpoint {
-    /// The network in an open file: a module or a state dict, wrapped or not, alone or in a dictionary under one of the
-    /// keys that training scripts use.
+    /// The network in an open file: a module or a state dict, wrapped or not, alone or in a dictionary or list of other
+    /// things. Of several it takes the one under the key that training scripts use most, and an average of weights last.
     ///
     /// # Errors
     /// [`FormatError::Content`] where the file holds something else.
@@ -96,13 +100,13 @@ impl Checkpoint {
             found,
         };
         let mut collector = Collector::default();
-        let network = collector.find_network(root, 0).ok_or_else(|| content(describe(root)))?;
-        let class = if collector.is_module(network) {
-            let module = collector.unwrapped(network);
+        let network = networks::find(root, &mut collector.modules).map_err(content)?;
+        let class = if collector.modules.is_module(network.value) {
+            let module = collector.unwrapped(network.value);
             collector.walk(module).map_err(content)?;
             module.class().map(|(_, name)| name.to_owned())
         } else {
-            for (name, value) in network.entries().into_iter().flatten() {
+            for (name, value) in network.value.entries().into_iter().flatten() {
                 if let (Some(name), Some(tensor)) = (name.as_str(), value.as_tensor()) {
                     collector.add_tensor(name.to_owned(), tensor).map_err(content)?;
                 }
@@ -113,14 +117,13 @@ impl Checkpoint {
         if tensors.is_empty() {
             return Err(content(format!("{} without any tensor", root.describe())));
         }
-        Ok(Self { class, tensors: without_wrappers(tensors), attributes: without_wrappers(attributes) })
+        let attributes = match is_clear_without_wrappers(&tensors) {
+            true => attributes_without_wrappers(attributes),
+            false => attributes,
+        };
+        let tensors = without_wrappers(tensors);
+        Ok(Self { class, tensors, attributes, place: network.place, others: network.others })
     }
-}
-
-/// What is there instead of a network, with the keys of a dictionary.
-fn describe(root: Value<'_>) -> String {
-    let keys: Vec<String> = root.entries().into_iter().flatten().take(20).map(|(key, _)| key.describe()).collect();
-    if keys.is_empty() { root.describe() } else { format!("{} with {}", root.describe(), keys.join(", ")) }
 }
 
 /// Collects the tensors and attributes of a network, and counts what they take.
@@ -129,10 +132,7 @@ struct Collector {
     tensors: BTreeMap<String, TensorRef>,
     attributes: BTreeMap<String, Attribute>,
     held: usize,
-    /// The dictionaries in which a network was looked for.
-    dictionaries: HashSet<Id>,
-    /// The states that were looked at, and whether they are those of modules.
-    states: HashMap<Id, bool>,
+    modules: Modules,
 }
 
 impl Collector {
@@ -150,37 +150,6 @@ impl Collector {
         Ok(())
     }
 
-    /// The value that is a network: the root, or one that it holds under a key of training scripts, or the only one.
-    fn find_network<'a>(&mut self, root: Value<'a>, depth: usize) -> Option<Value<'a>> {
-        if self.is_module(root) {
-            return Some(root);
-        }
-        // A dictionary may hold itself.
-        if depth > MAX_DICTIONARIES || !self.dictionaries.insert(root.id) {
-            return None;
-        }
-        let by_name = NETWORK_KEYS.iter().find_map(|key| self.find_network(root.get(key)?, depth + 1));
-        if by_name.is_some() || is_state_dict(root) {
-            return by_name.or(Some(root));
-        }
-        let mut networks = root
-            .entries()?
-            .take(FIRST_ENTRIES)
-            .map(|(_, value)| value)
-            .filter(|value| self.is_module(*value) || is_state_dict(*value));
-        let only = networks.next();
-        only.filter(|_| networks.next().is_none())
-    }
-
-    /// Any object whose state has what every `torch.nn.Module` has.
-    fn is_module(&mut self, value: Value<'_>) -> bool {
-        let Some(state) = value.state() else {
-            return false;
-        };
-        let has_both = || state.get("_modules").is_some() && state.get("_parameters").is_some();
-        *self.states.entry(state.id).or_insert_with(has_both)
-    }
-
     /// The module inside PyTorch's wrappers.
     fn unwrapped<'a>(&mut self, mut module: Value<'a>) -> Value<'a> {
         for _ in 0..MAX_DEPTH {
@@ -191,7 +160,7 @@ impl Collector {
             };
             let modules = module.state().and_then(|state| state.get("_modules"));
             let inner = modules.and_then(|modules| WRAPPED.iter().find_map(|name| modules.get(name)));
-            match inner.filter(|inner| self.is_module(*inner)) {
+            match inner.filter(|inner| self.modules.is_module(*inner)) {
                 Some(inner) => module = inner,
                 None => break,
             }
@@ -228,7 +197,7 @@ impl Collector {
                     "_modules" => {
                         for (name, value) in members {
                             self.charge(VISIT)?;
-                            if let Some(name) = name.as_str().filter(|_| self.is_module(value)) {
+                            if let Some(name) = name.as_str().filter(|_| self.modules.is_module(value)) {
                                 self.charge(ENTRY + path.len() + name.len())?;
                                 todo.push((full(name), value, depth + 1));
                             }
@@ -247,12 +216,6 @@ impl Collector {
         }
         Ok(())
     }
-}
-
-/// Whether a dictionary holds tensors by name.
-fn is_state_dict(value: Value<'_>) -> bool {
-    let named_tensor = |(name, value): (Value<'_>, Value<'_>)| name.as_str().is_some() && value.as_tensor().is_some();
-    value.entries().is_some_and(|mut entries| entries.by_ref().take(FIRST_ENTRIES).any(named_tensor))
 }
 
 fn attribute(value: Value<'_>) -> Option<Attribute> {

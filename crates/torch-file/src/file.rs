@@ -11,13 +11,14 @@ use crate::{
     error::{Error, FormatError},
     legacy::{self, Legacy},
     npz::{self, Npz},
+    other_files::{self, FROM_TORCHSCRIPT, TORCHSCRIPT},
     pickle::{MAX_HELD, MAX_PICKLE, Stop, parse, parse_whole},
     printable::Printable,
     range::RangeRead,
     stored::{Place, StoredTensor},
     tensor::TensorRef,
     value::{Pickle, Value},
-    zip::Directory,
+    zip::{Directory, Member},
 };
 
 /// How a file was saved.
@@ -77,7 +78,7 @@ impl<R: RangeRead> TorchFile<R> {
             }
             .into());
         }
-        Err(FormatError::NotTorch { file, reason: looks_like(head) }.into())
+        Err(FormatError::NotTorch { file, reason: other_files::by_start(head) }.into())
     }
 
     /// The file's name, as its reader calls it.
@@ -160,19 +161,19 @@ async fn open_zip<R: RangeRead>(
     directory: Directory,
 ) -> Result<(Pickle, Directory), Error<R::Error>> {
     let file = reader.name();
-    let directory = directory.into_folder(file)?;
-    let Some(member) = directory.member("data.pkl") else {
-        let reason = "it is a zip file without a data.pkl".into();
-        return Err(FormatError::NotTorch { file: file.to_owned(), reason }.into());
-    };
-    if directory.member("constants.pkl").is_some() {
-        return Err(FormatError::Unsupported {
-            file: file.to_owned(),
-            what: "a TorchScript archive".into(),
-            instead: "save the module itself, or its state dict, with torch.save",
-        }
-        .into());
+    let members = directory.members();
+    let names: Vec<&str> = members.iter().map(Member::name).collect();
+    if !names.iter().any(|name| name.ends_with("/data.pkl")) {
+        return Err(FormatError::NotTorch { file: file.to_owned(), reason: other_files::by_members(&names) }.into());
     }
+    let directory = directory.into_folder(file)?;
+    if directory.member("constants.pkl").is_some() {
+        let what = TORCHSCRIPT.to_owned();
+        return Err(FormatError::Unsupported { file: file.to_owned(), what, instead: FROM_TORCHSCRIPT }.into());
+    }
+    let Some(member) = directory.member("data.pkl") else {
+        return Err(FormatError::NotTorch { file: file.to_owned(), reason: other_files::by_members(&names) }.into());
+    };
     if let Some(byte_order) = directory.member("byteorder") {
         let range = match byte_order.payload_in(file, edges)? {
             Some(range) => range,
@@ -207,24 +208,4 @@ async fn open_zip<R: RangeRead>(
     member.check(file, &bytes)?;
     let pickle = parse_whole(file, member.name(), &bytes)?;
     Ok((pickle, directory))
-}
-
-/// What a file's first bytes say it is.
-fn looks_like(head: &[u8]) -> String {
-    let known: [(&[u8], &str); 8] = [
-        (b"\x89HDF", "an HDF5 file"),
-        (b"SIMPLE  =", "a FITS file"),
-        (b"\x93NUMPY", "a NumPy file"),
-        (b"\x1f\x8b", "gzip data"),
-        (b"PAR1", "a Parquet file"),
-        (b"PK\x05\x06", "an empty zip file"),
-        (b"<", "a web page or XML"),
-        (b"\x80", "a plain pickle, which is no file of torch.save"),
-    ];
-    match known.iter().find(|(magic, _)| head.starts_with(magic)) {
-        Some((_, what)) => format!("it looks like {what}"),
-        None if head.get(8) == Some(&b'{') => "it looks like a safetensors file".into(),
-        None if head.is_empty() => "it is empty".into(),
-        None => format!("it starts with {:02x?}", &head[..head.len().min(4)]),
-    }
 }

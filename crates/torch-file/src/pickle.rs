@@ -14,7 +14,7 @@ use crate::{
     machine::{Halt, INDEX, Machine, Step, bad, behind},
     printable::Printable,
     rebuild::{self, Rebuilt},
-    value::{Id, Node, Pickle, Span},
+    value::{Id, Node, Pickle, Span, Value},
 };
 
 /// At most this many marks are open at a time.
@@ -53,6 +53,17 @@ pub(crate) fn parse(bytes: &Bytes, most: usize) -> Result<Parsed, Stop> {
         }
         Err(Halt::Bad(reason)) => Err(Stop::Bad { reason, at: machine.opcode_at }),
     }
+}
+
+/// What the pickle at the start of some bytes holds, or begins to; `None` where there is no pickle.
+pub(crate) fn describe_start(bytes: &Bytes) -> Option<String> {
+    let mut machine = Machine::new(bytes, MAX_HELD);
+    let id = match machine.run() {
+        Ok(root) => root,
+        Err(Halt::Short) => *machine.stack.first()?,
+        Err(Halt::TooMuch | Halt::Bad(_)) => return None,
+    };
+    Some(Value { arena: &machine.arena, id }.describe())
 }
 
 /// Reads one pickle. What lies behind it is not looked at, as Python does not.

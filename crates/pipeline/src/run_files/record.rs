@@ -76,6 +76,12 @@ impl RankRun {
         if let Some(time) = times.into_iter().find(|time| !(0.0..=LONGEST).contains(time)) {
             return Err(format!("its record speaks of {time} seconds"));
         }
+        if let Some(intervals) = &work.intervals {
+            intervals.check().map_err(|reason| format!("its record's intervals cannot be: {reason}"))?;
+            if intervals.n > work.rows {
+                return Err(format!("its record speaks of {} intervals in {} rows", intervals.n, work.rows));
+            }
+        }
         let bytes_per_row = work.bytes / work.rows.max(1);
         if work.rows > MAX_ROWS || bytes_per_row > MAX_BYTES_PER_ROW || work.implausible_redshifts > work.rows {
             return Err(format!("its record speaks of {} rows in {} bytes", work.rows, work.bytes));

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use catalogue::{CatalogueRows, ColumnSummary, Flag, FlagCounts, Metrics, Provenance, plausible::REDSHIFTS};
+use catalogue::{
+    CatalogueRows, ColumnSummary, Flag, FlagCounts, Metrics, Provenance, intervals::IntervalMetrics,
+    plausible::REDSHIFTS,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -14,6 +17,9 @@ pub struct Results {
     /// Of the rows that have both redshifts.
     #[serde(flatten)]
     pub metrics: Metrics,
+    /// Whether the quantiles hold for these rows; absent where the model is not calibrated.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub intervals: Option<IntervalMetrics>,
     pub counts: Counts,
     /// The columns that the data set brought along.
     pub columns: Vec<ColumnSummary>,
@@ -58,9 +64,9 @@ pub struct Counts {
     pub rows: u64,
     /// Rows with a predicted redshift.
     pub predicted: u64,
-    /// Rows that are flagged, and have none.
+    /// Rows with a flag that says why they have none.
     pub flagged: u64,
-    /// Those rows by their flags, of which one may have two.
+    /// Rows by their flags, of which one may have two; those of one flag have a redshift.
     pub flags: FlagCounts,
     /// Rows with both a spectroscopic and a predicted redshift: those the metrics are over.
     pub compared: u64,
