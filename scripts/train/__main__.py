@@ -40,9 +40,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="on a CPU (default: 1)")
     arguments = parser.parse_args()
     if arguments.sky_seed in (arguments.test_seed, arguments.calibration_seed):
-        parser.error("--sky-seed is that of another sky: the test, or the calibration, would be on the training's galaxies")
+        parser.error(
+            "--sky-seed is that of the test or calibration sky, whose galaxies must be others than the training's"
+        )
     if arguments.test_seed == arguments.calibration_seed:
-        parser.error("--calibration-seed is that of the test sky: its intervals would hold there whatever the model does")
+        parser.error("--calibration-seed is that of the test sky, on which the intervals would always hold")
 
     torch.set_num_threads(arguments.threads)
     origin = "frozen-random" if arguments.frozen_random else "pretrained"
