@@ -69,7 +69,7 @@ enum Content {
 #[serde(rename_all = "snake_case")]
 enum Configuration {
     /// The dimensions of the network.
-    Astromae(Box<Config>),
+    Astromae(Config),
     /// Why it is no AstroMAE network.
     NotAstromae(String),
 }
