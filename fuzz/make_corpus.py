@@ -94,6 +94,11 @@ def main():
             archive = zipfile.ZipFile(file)
             put("pickle", file.stem, archive.read(f"{file.stem}/data.pkl"))
 
+    for file in [*FILES.glob("texts-protocol-*.pt"), FILES / "arrays.npz"]:
+        put("zip_directory", file.stem, file.read_bytes())
+        if file.suffix == ".pt":
+            put("pickle", file.stem, zipfile.ZipFile(file).read("archive/data.pkl"))
+
     images = Tensor(Storage(FloatStorage, "0", 2 * 5120), (2, 5, 32, 32))
     magnitudes = Tensor(Storage(DoubleStorage, "1", 10), (2, 5))
     redshifts = Tensor(Storage(FloatStorage, "2", 2), (2,))

@@ -1,6 +1,5 @@
 """The examples that make data sets of FITS and HDF5, and Cosmic's reading of what they made."""
 
-import json
 from pathlib import Path
 
 import h5py
@@ -9,7 +8,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
-from command import cosmic, example
+from command import ROOT, cosmic, example
 
 RANDOM = numpy.random.default_rng(7)
 BANDS = "ugriz"
@@ -127,8 +126,25 @@ def test_multimodal_universe_becomes_a_data_set(tmp_path: Path):
     assert "has images in y, z, i, r, g, not in u" in example("hdf5_to_dataset.py", *arguments, fails=True)
 
 
-def test_cosmic_reads_what_the_example_made(tmp_path: Path):
-    fits_catalogue(tmp_path / "catalogue.fits", stamp=cutouts(40))
+def test_a_table_with_cut_outs_becomes_a_catalogue_joined_to_its_own_ids(tmp_path: Path):
+    images, out = cutouts(40), tmp_path / "out"
+    images[1, 0, 20, 20] = numpy.nan
+    magnitudes = fits_catalogue(tmp_path / "catalogue.fits", stamp=images)
     example("fits_to_dataset.py", tmp_path / "catalogue.fits", "stamp", tmp_path / "galaxies.npz", *OPTIONS)
-    content = json.loads(cosmic("inspect", tmp_path / "galaxies.npz", "--json"))
-    assert content["rows"] == 3
+    model = ROOT / "payloads/demo/model.safetensors"
+    cosmic("infer", "--data", tmp_path / "galaxies.npz", "--model", model, "--out", out)
+    table = Table.read(tmp_path / "catalogue.fits")
+    table.remove_column("stamp")
+    table.write(tmp_path / "yours.fits")
+    said = example("read_catalogue.py", out / "predictions.parquet", tmp_path / "yours.fits")
+    assert "3 galaxies, 2 with a redshift" in said
+    cosmic("export", out, tmp_path / "exported.fits")
+    exported = Table.read(tmp_path / "exported.fits")
+    exported.convert_bytestring_to_unicode()
+    assert exported["object_id"].tolist() == IDS
+    assert exported["ra"].tolist() == [1.0, 2.0, 3.0]
+    # The second galaxy lacks a magnitude and a pixel.
+    assert numpy.isnan(magnitudes[1]).any()
+    assert exported["flags"].tolist() == [0, 3, 0]
+    assert [z is None for z in exported["z_phot"].tolist()] == [False, True, False]
+    assert exported["z_spec"].tolist() == [0.1, None, 0.3]

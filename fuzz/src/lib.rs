@@ -48,6 +48,7 @@ fn describe(value: Value<'_>, depth: usize) {
     let said = value.describe();
     assert!(!said.chars().any(char::is_control), "{said:?}");
     let _ = value.describe_samples();
+    let _ = value.texts().map(|texts| texts.take(100).map(|text| text.len()).sum::<usize>());
     if depth > 0 {
         value.elements().into_iter().flatten().take(20).for_each(|value| describe(value, depth - 1));
         for (key, value) in value.entries().into_iter().flatten().take(20) {

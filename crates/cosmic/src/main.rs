@@ -56,7 +56,7 @@ struct Cli {
 enum Command {
     /// Make galaxies with known redshifts: a simulated sky, or images for a catalogue.
     Simulate(simulate::SimulateArgs),
-    /// Show what is in a torch.save or safetensors file, without executing it.
+    /// Show what is in a torch.save, numpy.savez or safetensors file, without executing it.
     Inspect(inspect::InspectArgs),
     /// Cut a data set into partitions 1.pt, 2.pt … of about a size.
     Split(split::SplitArgs),

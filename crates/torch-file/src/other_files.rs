@@ -109,7 +109,7 @@ pub(crate) fn by_members(names: &[&str]) -> String {
         true => "unpack it, and give the folder",
         false => "save the arrays or the network again, with torch.save or numpy.savez",
     };
-    format!("it is a zip file of other things ({}): {instead}", shown.join(", "))
+    format!("it is a zip file without a data.pkl or arrays of NumPy ({}): {instead}", shown.join(", "))
 }
 
 pub(crate) const TORCHSCRIPT: &str = "a TorchScript archive";

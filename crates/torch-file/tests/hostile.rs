@@ -246,3 +246,28 @@ fn a_directory_of_many_members_is_quick_and_a_larger_one_is_refused() {
         refused("members", file, expected);
     }
 }
+
+/// A file of NumPy: a header of this type and shape, and some bytes.
+fn npy(descr: &str, shape: &str, bytes: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+    [b"\x93NUMPY\x01\0", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), bytes].concat()
+}
+
+#[test]
+fn archives_of_numpy_that_lie_are_refused() {
+    let one = |descr: &str, shape: &str, bytes: &[u8]| zip(&[("x.npy", &npy(descr, shape, bytes))]);
+    for shape in ["(4611686018427387904, 4)", "(9223372036854775807,)", "(-1,)", "(2,)", "(0,)"] {
+        refused(shape, one("<f4", shape, &[0; 4]), "a/x.npy is malformed");
+    }
+    refused("dimensions", one("<f4", &format!("({})", "1, ".repeat(17)), &[0; 4]), "more than 16 dimensions");
+    refused("texts", one("<U4611686018427387903", "(1,)", &[0; 4]), "in 4 bytes");
+    refused("texts of nothing", one("<U0", "(9223372036854775807,)", b""), "does not hold a network");
+    refused("many texts", one("|S1", "(70000000,)", &vec![b'a'; 70_000_000]), "arrays of text");
+    let header = [b"\x93NUMPY\x02\0\xff\xff\xff\x7f", &[b' '; 20_000][..]].concat();
+    refused("a header", zip(&[("x.npy", &header)]), "at most 10000 are read");
+    let array = npy("<f4", "(1,)", &[0; 4]);
+    let names: Vec<String> = (0..1_001).map(|index| format!("{index}.npy")).collect();
+    let members: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), array.as_slice())).collect();
+    refused("arrays", zip(&members), "the number of arrays is 1001, at most 1000");
+    refused("names", zip(&[("\u{1b}[2J.npy", b"")]), "\\u{1b}[2J.npy is malformed: it does not start");
+}
