@@ -1,7 +1,7 @@
 """What PyTorch saves is what we read, and what we write is what PyTorch loads.
 
 Over random tensors and NumPy arrays of all floating-point types, views, permutations, both forms of torch.save and all
-protocols of pickle.
+protocols of pickle; and over data sets with columns of their own, of all types, that `cosmic split` cuts.
 
     scripts/train.sh --self-test            once, which makes .tools/pytorch-venv
     .tools/pytorch-venv/bin/python scripts/round_trips.py [FILES] [--zip64]
@@ -96,6 +96,52 @@ def check_reading(folder, files, seed):
     assert not expected, f"not read: {list(expected)[:5]}"
 
 
+def random_column(choose, rows):
+    """What a data set may say of each of its galaxies."""
+    match choose.randrange(4):
+        case 0:
+            texts = [choose.choice(["", "M 31", "é", "NGC 1/2", "星"]) for _ in range(rows)]
+            return choose.choice([texts, tuple(texts), numpy.array(texts), [*texts[:-1], None]])
+        case 1:
+            numbers = [choose.choice([choose.randrange(-(2**63), 2**63), choose.randrange(9)]) for _ in range(rows)]
+            return choose.choice([numbers, [value % 2 == 0 for value in numbers], [value / 3 for value in numbers]])
+        case 2:
+            values = numpy.array([choose.randrange(2**64) for _ in range(rows)], dtype=numpy.uint64)
+            return torch.from_numpy(values.astype(choose.choice(["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"])))
+        case _:
+            shape = choose.choice([(rows,), (rows, 1), (rows, choose.randrange(2, 65))])
+            values = torch.arange(math.prod(shape)).reshape(shape).sub(7)
+            return values.to(choose.choice([*DTYPES, torch.bool, torch.int16]))
+
+
+def as_list(column):
+    return column.squeeze(-1).tolist() if getattr(column, "ndim", 1) > 1 and column.shape[1] == 1 else list(column)
+
+
+def check_columns(folder, data_sets, seed):
+    """Columns of a data set, in one file after the other that `cosmic split` has cut it into."""
+    choose = random.Random(seed)
+    cosmic = ["cargo", "run", "--quiet", "--release", "-p", "cosmic", "--"]
+    for number in range(data_sets):
+        path, parts = folder / f"data-set-{number}.pt", folder / f"parts-{number}"
+        rows = choose.randrange(2, 9)
+        columns = {f"column of mine {index}": random_column(choose, rows) for index in range(6)}
+        tensors = {"images": torch.zeros(rows, 5, 32, 32), "magnitudes": torch.full((rows, 5), 18.0)}
+        torch.save({**tensors, **columns}, path, pickle_protocol=choose.randrange(2, 6))
+        size = f"{choose.randrange(1, 5) * 21_000}"
+        subprocess.run([*cosmic, "split", path, "--partition-size", size, "--out", parts], cwd=ROOT, check=True)
+        files = sorted(parts.iterdir(), key=lambda file: int(file.stem))
+        cut = [torch.load(file, weights_only=True) for file in files]
+        for name, column in columns.items():
+            found = [value for part in cut for value in as_list(part[name])]
+            wanted = as_list(column)
+            same = [str(value) for value in found] == [str(value) for value in wanted]
+            types = {getattr(part[name], "dtype", list) for part in cut}
+            assert same and types == {getattr(column, "dtype", list) if torch.is_tensor(column) else list}, (
+                f"{path} {name}: {found} of {types} instead of {wanted}"
+            )
+
+
 def check_writing(folder, rows):
     path = folder / "ours.pt"
     example("write_dataset", path, rows)
@@ -127,6 +173,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         check_reading(folder, options.files, options.seed)
+        check_columns(folder, options.files // 10, options.seed)
         for rows in [0, 1, 1_000]:
             check_writing(folder, rows)
         if options.zip64:
