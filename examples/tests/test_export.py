@@ -82,7 +82,7 @@ def test_a_fits_table_reads_back_as_the_catalogue(tmp_path: Path, seed: int):
     table = catalogue(tmp_path / "made.parquet", seed)
     exported = json.loads(cosmic("export", tmp_path / "made.parquet", tmp_path / "made.fits", "--json"))
     assert (exported["rows"], exported["columns"]) == table.shape
-    with fits.open(tmp_path / "made.fits", checksum=True, logical_as_bytes=True) as file:
+    with fits.open(tmp_path / "made.fits", checksum=True) as file:
         file.verify("exception")
         assert len(file) == 2
         hdu = file["CATALOGUE"]
@@ -92,14 +92,18 @@ def test_a_fits_table_reads_back_as_the_catalogue(tmp_path: Path, seed: int):
             kind, column = item_type(field), hdu.columns[number]
             encoded = any(f"`{column.name}` is percent-encoded" in notice for notice in exported["notices"])
             zero = int(hdu.header.get(f"TZERO{number + 1}", 0))
-            read = hdu.data.field(number) if table.num_rows else []
+            if not table.num_rows:
+                continue
+            # Logicals as they lie in the file, since astropy makes False of a null.
+            as_stored = hdu.data.view(numpy.ndarray)
+            read = as_stored[column.name] if kind == pyarrow.bool_() else hdu.data.field(number)
             for expected_row, found_row in zip(table.column(number).to_pylist(), read, strict=True):
                 pairs = zip(items(field, expected_row), numpy.atleast_1d(found_row), strict=True)
                 for expected, found in pairs:
                     if kind == pyarrow.string():
                         assert (urllib.parse.unquote(found) if encoded else found) == (expected or "")
                     elif kind == pyarrow.bool_():
-                        assert found == {None: b"", True: b"T", False: b"F"}[expected]
+                        assert found == {None: 0, True: ord("T"), False: ord("F")}[expected]
                     elif kind in FLOATS:
                         wanted = numpy.array(numpy.nan if expected is None else expected, kind.to_pandas_dtype())
                         assert found.dtype == wanted.dtype
