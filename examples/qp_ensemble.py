@@ -1,8 +1,8 @@
 """The quantiles of a catalogue as a qp ensemble, which LSST-DESC's RAIL takes: `qp_ensemble.py CATALOGUE OUT.hdf5`.
 
-CATALOGUE is a predictions.parquet made by a calibrated model, best with all levels. Where there are spectroscopic
-redshifts, qp's metrics are printed. They are those of `intervals` in Results.json, but that qp draws curves through the
-quantiles and goes on beyond the outer ones, where Cosmic draws lines and ends.
+CATALOGUE is a predictions.parquet of a calibrated model, best with all levels (`--levels`). Where z_spec is known, qp's
+metrics are printed, which are those of `intervals` in Results.json. The distributions are even between quantiles:
+qp.quant's curves are off by some hundredths where these are noisy. Beyond the outer ones, the density goes on.
 """
 
 import json
@@ -21,24 +21,30 @@ ROUNDED = {2: 0.0228, 16: 0.1587, 84: 0.8413, 98: 0.9772}
 def ensemble(catalogue: pandas.DataFrame) -> qp.Ensemble:
     """A distribution for each row that has quantiles, with the ids of the rows."""
     columns = sorted(name for name in catalogue if re.fullmatch(r"z_phot_q\d\d", name))
-    levels = [ROUNDED.get(int(name[-2:]), int(name[-2:]) / 100) for name in columns]
-    # Quantiles may be equal, which qp's curves do not take.
-    places = catalogue[columns].to_numpy(float) + 1e-9 * numpy.arange(len(columns))
+    levels = numpy.array([0, *(ROUNDED.get(int(name[-2:]), int(name[-2:]) / 100) for name in columns), 1])
+    # Quantiles may be equal, and a density must be finite.
+    inner = catalogue[columns].to_numpy(float) + 1e-8 * numpy.arange(len(columns))
+    outer = (inner[:, [1, -1]] - inner[:, [0, -2]]) * levels[1] / (levels[2] - levels[1])
+    edges = numpy.hstack([inner[:, :1] - outer[:, :1], inner, inner[:, -1:] + outer[:, 1:]])
+    density = numpy.diff(levels) / numpy.diff(edges)
+    # qp draws lines between points, of which two at each edge make a step.
+    points = numpy.repeat(edges, 2, axis=1)[:, 1:-1]
+    points[:, 1:-1:2] -= 1e-9
     ids = {name: catalogue[name].to_numpy() for name in ("object_id", "row_index") if name in catalogue}
-    return qp.Ensemble(qp.quant, data={"quants": numpy.array(levels), "locs": places}, ancil=ids)
+    return qp.Ensemble(qp.interp_irregular, {"xvals": points, "yvals": numpy.repeat(density, 2, axis=1)}, ancil=ids)
 
 
 def metrics(distributions: qp.Ensemble, z_spec: numpy.ndarray) -> dict[str, float]:
     pit = PIT(distributions, z_spec).pit_samps
-    # The continuous ranked probability score: the integral of the square of the CDF less a step at z_spec.
-    grid = numpy.linspace(-0.2, 1.5, 3401) if z_spec.max() < 1.2 else numpy.linspace(-0.2, 20, 40401)
-    step = grid >= z_spec[:, None]
+    grid = numpy.linspace(-0.1, z_spec.max() + 0.5, 2000)
+    # The continuous ranked probability score is the integral of the square of the CDF less a step at z_spec.
+    difference = distributions.cdf(grid) - (grid >= z_spec[:, None])
     return {
         "n": len(z_spec),
         "coverage_68": float(numpy.mean(abs(pit - 0.5) <= 0.3413 + 1e-6)),
         "coverage_95": float(numpy.mean(abs(pit - 0.5) <= 0.4772 + 1e-6)),
         "ks": float(PIT(distributions, z_spec).evaluate_PIT_KS().statistic),
-        "crps": float(numpy.trapezoid((distributions.cdf(grid) - step) ** 2, grid, axis=1).mean()),
+        "crps": float(numpy.trapezoid(difference**2, grid, axis=1).mean()),
     }
 
 

@@ -107,14 +107,13 @@ def test_the_quantiles_are_an_ensemble_and_qp_finds_them_calibrated(tmp_path: Pa
 
 
 def test_qp_agrees_with_the_intervals_of_the_results(results: Path, tmp_path: Path):
-    ours = json.loads((results / "Results.json").read_text()).get("intervals")
-    if ours is None:
-        pytest.skip("the model is not calibrated")
+    ours = json.loads((results / "Results.json").read_text())["intervals"]
     found = json.loads(example("qp_ensemble.py", results / "predictions.parquet", tmp_path / "made.hdf5"))
     for name in ("n", "coverage_68", "coverage_95"):
         assert found[name] == pytest.approx(ours[name], abs=1e-9), name
-    assert found["ks"] == pytest.approx(ours["ks"], abs=0.02)
-    assert found["crps"] == pytest.approx(ours["crps"], rel=0.05)
+    # Ours is measured in steps of a thousandth, and not beyond the outer quantiles.
+    assert -0.002 < found["ks"] - ours["ks"] < 0.025
+    assert found["crps"] == pytest.approx(ours["crps"], rel=0.02)
 
 
 def test_rails_metrics_are_those_of_the_results(results: Path):

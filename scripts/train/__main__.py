@@ -12,6 +12,7 @@ from train import curve, data, finetuning, network, pretraining, publish
 # Goes up with every change of these scripts that moves the weights they make.
 VERSION = 1
 TEST_GALAXIES = 5000
+CALIBRATION_GALAXIES = 100_000
 
 
 def main() -> None:
@@ -35,10 +36,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the weights and the order of galaxies (default: 1)")
     parser.add_argument("--sky-seed", type=int, default=101, help="of the training sky (default: 101)")
     parser.add_argument("--test-seed", type=int, default=202, help="of the test sky (default: 202)")
+    parser.add_argument("--calibration-seed", type=int, default=404, help="of the calibration's sky (default: 404)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="on a CPU (default: 1)")
     arguments = parser.parse_args()
-    if arguments.sky_seed == arguments.test_seed:
-        parser.error("--test-seed is that of the training sky: the test would be on galaxies that were trained with")
+    if arguments.sky_seed in (arguments.test_seed, arguments.calibration_seed):
+        parser.error(
+            "--sky-seed is that of the test or calibration sky, whose galaxies must be others than the training's"
+        )
+    if arguments.test_seed == arguments.calibration_seed:
+        parser.error("--calibration-seed is that of the test sky, on which the intervals would always hold")
 
     torch.set_num_threads(arguments.threads)
     origin = "frozen-random" if arguments.frozen_random else "pretrained"
@@ -48,6 +54,12 @@ def main() -> None:
     sky = publish.simulate(arguments.out / f"sky-{arguments.sky_seed}-{count}.pt", arguments.sky_seed, count)
     test = publish.simulate(
         arguments.out / f"sky-{arguments.test_seed}-{TEST_GALAXIES}.pt", arguments.test_seed, TEST_GALAXIES
+    )
+
+    calibration = publish.simulate(
+        arguments.out / f"sky-{arguments.calibration_seed}-{CALIBRATION_GALAXIES}.pt",
+        arguments.calibration_seed,
+        CALIBRATION_GALAXIES,
     )
 
     galaxies = data.read(sky)
@@ -70,6 +82,7 @@ def main() -> None:
             "recipe": recipe(arguments),
         },
     )
+    publish.calibrate(folder, calibration, f"cosmic simulate --seed {arguments.calibration_seed}")
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     print(f"{origin}: {json.dumps(metrics)} in {folder}")
 

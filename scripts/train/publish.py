@@ -43,6 +43,12 @@ def publish(model: nn.Module, folder: Path, test_sky: Path, notes: dict[str, obj
     return metrics
 
 
+def calibrate(folder: Path, sky: Path, note: str) -> None:
+    """Gives the folder's model.safetensors intervals, from a sky that it has not seen."""
+    model = folder / "model.safetensors"
+    cosmic("calibrate", "--data", sky, "--model", model, "--out", model, "--note", note)
+
+
 def _convert(folder: Path, notes: dict[str, object]) -> None:
     flags = [part for key, text in notes.items() for part in ("--note", f"{key}={text}")]
     cosmic("convert", "--model", folder / "model.pt", "--out", folder / "model.safetensors", *flags)

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::BufWriter, sync::Arc, time::Instant};
 
 use astromae::Engine;
 use catalogue::{
-    CatalogueWriter, ColumnCounts, Comparison, OwnColumns, ParquetError, Provenance, intervals::IntervalSums,
+    CatalogueWriter, ColumnCounts, Comparison, OwnColumns, ParquetError, Provenance, intervals::IntervalMetrics,
 };
 use futures::{StreamExt, stream};
 
@@ -175,7 +175,7 @@ impl LocalRun<'_> {
         }
         let results = Results {
             metrics: comparison.metrics(),
-            intervals: run.work.intervals.as_ref().map(IntervalSums::metrics),
+            intervals: run.work.intervals.as_ref().map(IntervalMetrics::of),
             counts,
             columns: columns.summaries(),
             complete: missing.is_empty(),

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use catalogue::{
     CatalogueRows, ColumnCounts, Comparison, Flag, GrowingCatalogue, ParquetError, Provenance, WriteError,
-    flags::has_redshift, intervals::IntervalSums,
+    flags::has_redshift,
+    intervals::{IntervalMetrics, IntervalSums},
 };
 
 use crate::{
@@ -139,7 +140,7 @@ impl Merge {
         let sha256: BTreeMap<_, _> = files.iter().map(|(name, bytes)| ((*name).to_owned(), sha256(bytes))).collect();
         let results = Results {
             metrics: self.comparison.metrics(),
-            intervals: self.intervals.as_ref().map(IntervalSums::metrics),
+            intervals: self.intervals.as_ref().map(IntervalMetrics::of),
             complete: self.missing.is_empty(),
             missing: self.missing,
             timings,

@@ -111,6 +111,7 @@ async fn a_model_without_a_calibration_has_no_quantiles() {
     let (_, summary) = sky.execute(json!({"levels": true})).await;
     assert!(summary.complete);
     assert!(rows(&sky).iter().all(|rows| rows.quantiles.is_none()));
+    assert_eq!(sky.results().warnings(), ["the model is not calibrated, so that there are no quantiles at any level"]);
     let results = fs::read_to_string(sky.path("results/Results.json")).unwrap();
     assert!(!results.contains("intervals") && !results.contains("\"calibration\""), "{results}");
 }

@@ -154,7 +154,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::intervals::{IntervalSums, levels::LEVELS};
+    use crate::intervals::{IntervalMetrics, IntervalSums, levels::LEVELS};
 
     fn made_of() -> MadeOf {
         MadeOf { sample: "sky".into(), galaxies: 0, note: None, model_sha256: "ab".into(), version: "1".into() }
@@ -277,13 +277,13 @@ mod tests {
                 sums.add(&quantiles, galaxy.z_spec);
             }
         }
-        let metrics = all.metrics();
+        let metrics = IntervalMetrics::of(&all);
         assert!((metrics.coverage_68.unwrap() - 0.6827).abs() < 0.01, "{metrics:?}");
         assert!((metrics.coverage_95.unwrap() - 0.9545).abs() < 0.01, "{metrics:?}");
         // Two samples of 20,000 of one distribution are further apart once in a hundred times: 1.63 √(2/20,000).
         assert!(metrics.ks.unwrap() < 0.0163, "{metrics:?}");
         for part in by_r.iter().chain(&by_z) {
-            let metrics = part.metrics();
+            let metrics = IntervalMetrics::of(part);
             assert!((metrics.coverage_68.unwrap() - 0.6827).abs() < 0.04, "{metrics:?}");
             assert!((metrics.coverage_95.unwrap() - 0.9545).abs() < 0.03, "{metrics:?}");
         }

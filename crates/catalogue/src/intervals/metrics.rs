@@ -34,7 +34,7 @@ pub struct IntervalMetrics {
 
 impl IntervalMetrics {
     /// The metrics of sums for which [`IntervalSums::check`] holds.
-    pub(super) fn of(sums: &IntervalSums) -> Self {
+    pub fn of(sums: &IntervalSums) -> Self {
         if sums.n == 0 {
             return Self::default();
         }
@@ -70,7 +70,7 @@ mod tests {
             pit[bin] = 1;
         }
         let sums = IntervalSums { n: 4, inside_68: 1, inside_95: 3, pit, crps: 0.5 };
-        let metrics = sums.metrics();
+        let metrics = IntervalMetrics::of(&sums);
         assert_eq!((metrics.n, metrics.coverage_68, metrics.coverage_95), (4, Some(0.25), Some(0.75)));
         assert_eq!(metrics.crps, Some(0.125));
         let mut expected = vec![0.0; 20];
@@ -83,13 +83,13 @@ mod tests {
     #[test]
     fn a_uniform_pit_is_at_no_distance() {
         let sums = IntervalSums { n: 2000, pit: vec![2; BINS], ..Default::default() };
-        assert!(sums.metrics().ks.unwrap() < 1e-12);
-        assert!(sums.metrics().pit.unwrap().iter().all(|fraction| (fraction - 0.05).abs() < 1e-12));
+        assert!(IntervalMetrics::of(&sums).ks.unwrap() < 1e-12);
+        assert!(IntervalMetrics::of(&sums).pit.unwrap().iter().all(|fraction| (fraction - 0.05).abs() < 1e-12));
     }
 
     #[test]
     fn no_galaxy_has_no_metrics() {
-        let json = serde_json::to_string(&IntervalSums::default().metrics()).unwrap();
+        let json = serde_json::to_string(&IntervalMetrics::of(&IntervalSums::default())).unwrap();
         let expected = r#"{"n":0,"coverage_68":null,"coverage_95":null,"pit":null,"ks":null,"crps":null}"#;
         assert_eq!(json, expected);
     }

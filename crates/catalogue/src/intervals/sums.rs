@@ -1,9 +1,9 @@
 //! What one rank counts of its labelled galaxies. Those who put a catalogue together have no model and no magnitudes:
 //! they add up what the ranks have counted.
 
-use super::{metrics::IntervalMetrics, quantiles::Quantiles};
+use super::quantiles::Quantiles;
 
-/// The bins of the histogram of PIT that is kept. [`IntervalMetrics`] has fewer; the distance to uniformity is computed
+/// The bins of the histogram of PIT that is kept. [`IntervalMetrics`](super::IntervalMetrics) has fewer; the distance to uniformity is computed
 /// of these.
 pub(super) const BINS: usize = 1000;
 
@@ -67,11 +67,6 @@ impl IntervalSums {
             return Err(format!("the sum of CRPS is {}", self.crps));
         }
         Ok(())
-    }
-
-    /// The metrics that these sums give.
-    pub fn metrics(&self) -> IntervalMetrics {
-        IntervalMetrics::of(self)
     }
 }
 

@@ -42,6 +42,9 @@ impl Results {
     /// What of a run's data a person should look at, if anything: a sentence each, with the number of galaxies or files.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.counts.warnings();
+        if self.intervals.is_none() && self.payload.as_ref().is_some_and(|payload| payload.levels) {
+            warnings.push("the model is not calibrated, so that there are no quantiles at any level".to_owned());
+        }
         let partial = self.columns.iter().filter_map(|column| Some((column, column.first_without.as_ref()?)));
         warnings.extend(partial.map(|(column, first)| {
             format!(
