@@ -62,7 +62,8 @@ const MAX_LENGTH: u64 = 64;
 /// The names of the columns that a catalogue has of its own, but for those of quantiles.
 const CATALOGUE: [&str; 5] = ["source_file", "row_index", "z_spec", "z_phot", "flags"];
 
-/// Whether a catalogue has a column of this name, which a data set's own column may not have therefore. Tables of FITS do not tell upper from lower case.
+/// Whether a catalogue has a column of this name, which a data set's own column may not have therefore. Tables of FITS
+/// do not tell upper from lower case.
 pub fn is_a_catalogues(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let quantile = name.strip_prefix("z_phot_q").is_some_and(|level| level.bytes().all(|byte| byte.is_ascii_digit()));
@@ -107,8 +108,8 @@ pub(crate) fn of_tensor(tensor: &TensorRef, rows: u64) -> Result<ColumnType, Str
     }
 }
 
-/// The type of a column that is a list of Python's, or a NumPy array of text, with an item for each of `rows` rows, and its items. The error says
-/// why it is none.
+/// The type of a column that is a list of Python's, or a NumPy array of text, with an item for each of `rows` rows, and
+/// its items. The error says why it is none.
 pub(crate) fn of_list(list: Value<'_>, rows: u64) -> Result<(ColumnType, Arc<[Item]>), String> {
     let refused = |why: &str| Err(format!("{}: {why}", list.describe()));
     if let Some(texts) = list.texts().filter(|texts| texts.len() as u64 == rows && rows > 0) {

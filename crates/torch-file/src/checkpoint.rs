@@ -56,8 +56,8 @@ pub struct Checkpoint {
     pub others: Vec<String>,
 }
 
-/// Tensors under their names without what PyTorch's wrappers put into them, at any depth: `blocks.0.norm1.weight` instead
-/// of `module._orig_mod.blocks.0.norm1.weight`.
+/// Tensors under their names without what PyTorch's wrappers put into them, at any depth: `blocks.0.norm1.weight`
+/// instead of `module._orig_mod.blocks.0.norm1.weight`.
 ///
 /// All keep their names where two would get the same one: then a part that is called like a wrapper's is none.
 pub fn without_wrappers<T>(named: BTreeMap<String, T>) -> BTreeMap<String, T> {
@@ -88,7 +88,8 @@ fn attributes_without_wrappers(named: BTreeMap<String, Attribute>) -> BTreeMap<S
 
 impl Checkpoint {
     /// The network in an open file: a module or a state dict, wrapped or not, alone or in a dictionary or list of other
-    /// things. Of several it takes the one under the key that training scripts use most, and an average of weights last.
+    /// things. Of several it takes the one under the key that training scripts use most, and an average of weights
+    /// last.
     ///
     /// # Errors
     /// [`FormatError::Content`] where the file holds something else.

@@ -9,8 +9,9 @@ use crate::{error::FormatError, zip::Member};
 /// Sees the ranges of a member as they are read, and knows at its end whether all of them together have the checksum
 /// that the archive gives it.
 ///
-/// It follows the ranges that lie one behind the other from the tensor's first byte, which in NumPy's files is behind a header. A reader of some rows in the
-/// middle never comes to the end, and one that starts again starts it again: so it needs to be told nothing.
+/// It follows the ranges that lie one behind the other from the tensor's first byte, which in NumPy's files is behind a
+/// header. A reader of some rows in the middle never comes to the end, and one that starts again starts it again: so it
+/// needs to be told nothing.
 pub(crate) struct RunningChecksum {
     member: Member,
     expected: u32,
@@ -27,7 +28,8 @@ struct State {
 }
 
 impl RunningChecksum {
-    /// Of a member for which the archive has a checksum, and whose first bytes are these: the ranges follow behind them.
+    /// Of a member for which the archive has a checksum, and whose first bytes are these: the ranges follow behind
+    /// them.
     pub(crate) fn behind(member: &Member, first: &[u8]) -> Option<Self> {
         let expected = member.crc()?;
         let mut start = State::default();

@@ -119,8 +119,8 @@ impl DType {
         }
     }
 
-    /// Tells the floating-point types whose values can be read from integers, booleans, complex numbers and the types of
-    /// eight bits.
+    /// Tells the floating-point types whose values can be read from integers, booleans, complex numbers and the types
+    /// of eight bits.
     pub fn is_float(self) -> bool {
         matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::Bf16)
     }

@@ -26,7 +26,8 @@ pub struct StorageRef {
     pub(crate) first: u64,
     /// Number of elements that a tensor of it sees.
     pub(crate) visible: u64,
-    /// Whether the most significant byte of an element comes first, as in NumPy arrays that astropy gives of FITS files.
+    /// Whether the most significant byte of an element comes first, as in NumPy arrays that astropy gives of FITS
+    /// files.
     pub(crate) big_endian: bool,
     /// The bytes, where they lie in the pickle: those of a NumPy array.
     pub(crate) held: Option<Bytes>,

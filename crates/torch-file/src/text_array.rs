@@ -57,8 +57,8 @@ pub(crate) struct TextArray {
 }
 
 impl TextArray {
-    /// An array of this shape, where it has one text a row: `[n]` or `[n, 1]`. Texts of no bytes are none of an array's,
-    /// which could have any number of them.
+    /// An array of this shape, where it has one text a row: `[n]` or `[n, 1]`. Texts of no bytes are none of an
+    /// array's, which could have any number of them.
     ///
     /// # Errors
     /// A sentence, where shape and bytes contradict each other.

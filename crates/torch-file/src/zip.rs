@@ -1,7 +1,7 @@
 //! The directory of a zip file: which member lies where.
 //!
-//! Members of torch.save's and of NumPy's files are stored, not compressed, so a tensor is a byte range of the file. The
-//! directory is not believed where it can be checked: entries outside the file, over each other, or compressed are
+//! Members of torch.save's and of NumPy's files are stored, not compressed, so a tensor is a byte range of the file.
+//! The directory is not believed where it can be checked: entries outside the file, over each other, or compressed are
 //! refused.
 
 use std::{collections::HashMap, ops::Range};
