@@ -1,7 +1,7 @@
 """The quantiles of a catalogue as a qp ensemble, which LSST-DESC's RAIL takes: `qp_ensemble.py CATALOGUE OUT.hdf5`.
 
-CATALOGUE is a predictions.parquet of a calibrated model, best with all levels (`--levels`). Where spectroscopic redshifts
-are known, qp's metrics are printed: those of `intervals` in Results.json. The distributions are even between quantiles:
+CATALOGUE is a predictions.parquet of a calibrated model, best with all levels (`--levels`). Where z_spec is known, qp's
+metrics are printed, which are those of `intervals` in Results.json. The distributions are even between quantiles:
 qp.quant's curves are off by some hundredths where these are noisy. Beyond the outer ones, the density goes on.
 """
 

@@ -17,7 +17,10 @@ use std::collections::BTreeMap;
 use arrow_array::{Array, RecordBatch, cast::AsArray};
 use arrow_schema::{DataType, Metadata, Schema};
 
-use crate::flags::Flag;
+use crate::{
+    flags::Flag,
+    intervals::{LEVELS, LevelSet},
+};
 
 /// What a column means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,16 +46,8 @@ pub fn of_column(name: &str) -> Option<Description> {
             other(format!("sum of {}", flags.join(", ")))
         }
         _ => {
-            let hundredths: u32 = name.strip_prefix("z_phot_q").filter(|digits| digits.len() == 2)?.parse().ok()?;
-            // One and two standard deviations of a normal distribution are no whole hundredths.
-            let percent = match hundredths {
-                2 => 2.28,
-                16 => 15.87,
-                84 => 84.13,
-                98 => 97.72,
-                whole => f64::from(whole),
-            };
-            redshift(format!("the redshift is below this with a probability of {percent} %"))
+            let (_, level) = std::iter::zip(LevelSet::All.columns(), LEVELS).find(|(column, _)| column == name)?;
+            redshift(format!("the redshift is below this with a probability of {:.2} %", 100.0 * level))
         }
     }
 }
