@@ -47,8 +47,8 @@ def row(results: Path, data_set: Path) -> list[str]:
 
 def main() -> None:
     arguments = [Path(argument) for argument in sys.argv[1:]]
-    head = ["", "galaxies", "in 68.27 %", "worst of 8 bins of r, of z_phot"]
-    head += ["in 95.45 %", "worst", "KS of PIT", "CRPS", "outside the calibration"]
+    head = ["", "galaxies", "inside 68.27 %", "worst of 8 bins of r, of z_phot"]
+    head += ["inside 95.45 %", "worst", "KS of PIT", "CRPS", "outside the calibration"]
     rows = [head, ["---"] * len(head)]
     rows += [row(*pair) for pair in zip(arguments[::2], arguments[1::2], strict=True)]
     print("\n".join("| " + " | ".join(cells) + " |" for cells in rows))

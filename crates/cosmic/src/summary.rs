@@ -67,7 +67,7 @@ fn interval_rows(intervals: &IntervalMetrics) -> Vec<Vec<String>> {
     let row = |name: &str, coverage: Option<f64>| {
         vec![name.to_owned(), coverage.map_or("n/a".to_owned(), |coverage| format!("{:.2} %", 100.0 * coverage))]
     };
-    vec![row("in the 68.27 % interval", *coverage_68), row("in the 95.45 % interval", *coverage_95)]
+    vec![row("inside 68.27 %", *coverage_68), row("inside 95.45 %", *coverage_95)]
 }
 
 /// Why metrics are missing, if any is.

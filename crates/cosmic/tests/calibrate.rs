@@ -73,7 +73,7 @@ fn a_calibrated_model_gives_intervals_and_says_what_it_was_calibrated_on() {
     let out = folder.path().join("out");
     let infer = ["infer", "--data", text(&sample), "--model", text(&model), "--out", text(&out)];
     let shown = done(&[&infer[..], &["--levels"]].concat());
-    assert!(shown.contains("in the 68.27 % interval") && shown.contains("in the 95.45 % interval"), "{shown}");
+    assert!(shown.contains("inside 68.27 %") && shown.contains("inside 95.45 %"), "{shown}");
     let results: Value = serde_json::from_slice(&fs::read(out.join("Results.json")).unwrap()).unwrap();
     assert_eq!(
         (&results["intervals"]["n"], &results["made_by"]["calibration"]["sample"]),
