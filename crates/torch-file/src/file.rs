@@ -18,7 +18,7 @@ use crate::{
     stored::{Place, StoredTensor},
     tensor::TensorRef,
     value::{Pickle, Value},
-    zip::{Directory, Member},
+    zip::Directory,
 };
 
 /// How a file was saved.
@@ -161,10 +161,13 @@ async fn open_zip<R: RangeRead>(
     directory: Directory,
 ) -> Result<(Pickle, Directory), Error<R::Error>> {
     let file = reader.name();
-    let members = directory.members();
-    let names: Vec<&str> = members.iter().map(Member::name).collect();
-    if !names.iter().any(|name| name.ends_with("/data.pkl")) {
-        return Err(FormatError::NotTorch { file: file.to_owned(), reason: other_files::by_members(&names) }.into());
+    let is_another = |directory: &Directory| {
+        let mut names: Vec<&str> = directory.names().collect();
+        names.sort_unstable();
+        FormatError::NotTorch { file: file.to_owned(), reason: other_files::by_members(&names) }
+    };
+    if !directory.names().any(|name| name.ends_with("/data.pkl")) {
+        return Err(is_another(&directory).into());
     }
     let directory = directory.into_folder(file)?;
     if directory.member("constants.pkl").is_some() {
@@ -172,7 +175,7 @@ async fn open_zip<R: RangeRead>(
         return Err(FormatError::Unsupported { file: file.to_owned(), what, instead: FROM_TORCHSCRIPT }.into());
     }
     let Some(member) = directory.member("data.pkl") else {
-        return Err(FormatError::NotTorch { file: file.to_owned(), reason: other_files::by_members(&names) }.into());
+        return Err(is_another(&directory).into());
     };
     if let Some(byte_order) = directory.member("byteorder") {
         let range = match byte_order.payload_in(file, edges)? {

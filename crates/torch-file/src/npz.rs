@@ -47,9 +47,7 @@ pub(crate) struct Storage {
 
 /// Whether a zip file is an archive of NumPy.
 pub(crate) fn is_npz(directory: &Directory) -> bool {
-    let members = directory.members();
-    let is_pickle = |member: &Member| member.name().ends_with("data.pkl");
-    members.iter().any(|member| member.name().ends_with(ENDING)) && !members.iter().any(is_pickle)
+    directory.names().any(|name| name.ends_with(ENDING)) && !directory.names().any(|name| name.ends_with("data.pkl"))
 }
 
 /// Reads the headers of all arrays, and the arrays of text.

@@ -46,8 +46,9 @@ pub(crate) struct Member {
 /// The members of a file, by name.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    /// The folder below which the names are; empty where they are whole.
-    folder: String,
+    /// The folder that members are asked for in, with its slash; empty where they are asked for by their whole names.
+    prefix: String,
+    /// By their whole names.
     members: HashMap<String, Listed>,
 }
 
@@ -144,40 +145,45 @@ impl Directory {
                 return Err(malformed(file, "the directory", reason));
             }
         }
-        Ok(Self { folder: String::new(), members })
+        Ok(Self { prefix: String::new(), members })
     }
 
-    /// The members below the one folder that torch.save puts all of them into, by their names there.
+    /// The same members, by their names below the one folder that torch.save puts all of them into.
     ///
     /// # Errors
     /// [`FormatError::Zip`] where there is another folder, or none.
     pub(crate) fn into_folder(self, file: &str) -> Result<Self, FormatError> {
-        let mut common: Option<String> = None;
-        let mut members = HashMap::with_capacity(self.members.len());
-        for (name, listed) in self.members {
-            let Some((folder, below)) = name.split_once('/') else {
-                return Err(malformed(file, &name, "it lies outside the folder that torch.save makes"));
+        let mut folder: Option<&str> = None;
+        for name in self.names() {
+            let Some((found, _)) = name.split_once('/') else {
+                return Err(malformed(file, name, "it lies outside the folder that torch.save makes"));
             };
-            if common.get_or_insert_with(|| folder.to_owned()) != folder {
-                return Err(malformed(file, &name, "it lies in a second folder"));
+            if *folder.get_or_insert(found) != found {
+                return Err(malformed(file, name, "it lies in a second folder"));
             }
-            members.insert(below.to_owned(), listed);
         }
-        Ok(Self { folder: common.unwrap_or_default(), members })
+        let prefix = folder.map_or(String::new(), |folder| format!("{folder}/"));
+        Ok(Self { prefix, ..self })
+    }
+
+    /// The whole names of all members, in any order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.keys().map(String::as_str)
     }
 
     /// All members, in the order in which they lie in the file.
     pub(crate) fn members(&self) -> Vec<Member> {
-        let mut names: Vec<&String> = self.members.keys().collect();
-        names.sort_by_key(|name| self.members[*name].header);
-        names.into_iter().filter_map(|name| self.member(name)).collect()
+        let members = self.members.iter().map(|(name, listed)| Member { name: name.clone(), listed: *listed });
+        let mut members: Vec<Member> = members.collect();
+        members.sort_by_key(|member| member.listed.header);
+        members
     }
 
-    /// A member by its name below the folder.
+    /// A member by its name, below the folder where there is one.
     pub(crate) fn member(&self, name: &str) -> Option<Member> {
-        let listed = self.members.get(name)?;
-        let separator = if self.folder.is_empty() { "" } else { "/" };
-        Some(Member { name: format!("{}{separator}{name}", self.folder), listed: *listed })
+        let name = format!("{}{name}", self.prefix);
+        let listed = *self.members.get(&name)?;
+        Some(Member { name, listed })
     }
 }
 
