@@ -3,14 +3,15 @@
 //! Only our own columns are described. Those that a data set has brought are known by name and type alone: an `ra` may
 //! be in degrees or in hours.
 //!
-//! astropy's `Table.read` takes units and descriptions of a Parquet file from the entry `table_meta_yaml` of its metadata,
-//! the header of an ECSV file as YAML, and the lengths of texts from entries `table::len::<column>`, without which it
-//! warns (`astropy/io/misc/parquet.py`, the same in its versions 6.1 to 8.0). It reads no file of which the YAML leaves a
-//! column out, so that all are listed. Nulls have no place there: they come as NaN, and those of texts as `None`.
+//! astropy's `Table.read` takes units and descriptions of a Parquet file from the entry `table_meta_yaml` of its
+//! metadata, the header of an ECSV file as YAML, and the lengths of texts from entries `table::len::<column>`, without
+//! which it warns (`astropy/io/misc/parquet.py`, the same in its versions 6.1 to 8.0). It reads no file of which the
+//! YAML leaves a column out, so that all are listed. Nulls have no place there: they come as NaN, and those of texts as
+//! `None`.
 //!
-//! pyarrow, through which it reads, shows of a file's metadata only what stands in the Arrow schema that is stored among
-//! them as well. That is why [`described`] makes such a schema, which has to be stored at the end, when all texts were
-//! seen.
+//! pyarrow, through which it reads, shows of a file's metadata only what stands in the Arrow schema that is stored
+//! among them as well. That is why [`described`] makes such a schema, which has to be stored at the end, when all texts
+//! were seen.
 
 use std::collections::BTreeMap;
 
@@ -71,8 +72,8 @@ impl TextLengths {
     }
 }
 
-/// A catalogue's schema with what astropy reads of all its columns, and what made the catalogue, in its metadata. astropy
-/// makes the latter the table's `meta`.
+/// A catalogue's schema with what astropy reads of all its columns, and what made the catalogue, in its metadata.
+/// astropy makes the latter the table's `meta`.
 pub fn described(schema: &Schema, lengths: &TextLengths, made_by: &[(String, String)]) -> Schema {
     let columns: Vec<String> = schema
         .fields()
@@ -112,8 +113,8 @@ fn mapping<'a>(entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> String 
     format!("{{{}}}", entries.join(", "))
 }
 
-/// A text in double quotes, as YAML has it. All but printable ASCII is escaped: YAML's readers refuse some characters as
-/// they are, and take others for line breaks.
+/// A text in double quotes, as YAML has it. All but printable ASCII is escaped: YAML's readers refuse some characters
+/// as they are, and take others for line breaks.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {

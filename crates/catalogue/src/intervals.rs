@@ -9,9 +9,9 @@
 //!
 //! **The correction for finite samples.** Let a cell have n errors, and let a further galaxy be like them. Its error is
 //! equally likely to fall into each of the n + 1 gaps that the n leave, so it is below the k-th smallest of them with
-//! probability k/(n + 1), and not with k/n. So that an interval covers at least what it claims, the upper end must be the
-//! order statistic ⌈(n + 1)·level⌉, and the lower end ⌊(n + 1)·level⌋. Rounded up at both ends, the interval would cover
-//! up to 1/(n + 1) less than it claims. At the median, where no side is the safe one, it is the mean of the two.
+//! probability k/(n + 1), and not with k/n. So that an interval covers at least what it claims, the upper end must be
+//! the order statistic ⌈(n + 1)·level⌉, and the lower end ⌊(n + 1)·level⌋. Rounded up at both ends, the interval would
+//! cover up to 1/(n + 1) less than it claims. At the median, where no side is the safe one, it is the mean of the two.
 //!
 //! - [`Calibration::fit`] makes the table, [`Calibration::quantiles`] applies it to a galaxy.
 //! - [`Calibration::to_stored`] and [`Calibration::from_stored`] are its form in a model's file.

@@ -229,7 +229,9 @@ impl GrowingCatalogue {
         if own.admit_rows(rows)? || levels != self.writer.levels {
             self.own = own;
             let wider = CatalogueWriter::new(Vec::new(), &self.own, levels)?;
-            let narrow = std::mem::replace(&mut self.writer, wider);
+            let mut narrow = std::mem::replace(&mut self.writer, wider);
+            // Without it, vectors would be read back as lists of any length, which no catalogue has.
+            narrow.note(ARROW_SCHEMA_META_KEY, encode_arrow_schema(&narrow.schema));
             for rows in read(narrow.writer.into_inner()?.into())? {
                 self.writer.write(&rows?)?;
             }
@@ -422,6 +424,22 @@ mod tests {
             (back[0].z_phot.clone(), back[1].z_spec.clone()),
             (parts[0].z_phot.clone(), parts[1].z_spec.clone())
         );
+    }
+
+    #[test]
+    fn vectors_stay_vectors_where_a_later_file_brings_a_column() {
+        let item = Arc::new(Field::new_list_field(DataType::Int16, true));
+        let values = Arc::new(arrow_array::Int16Array::from_iter_values(0..4));
+        let size: ArrayRef = Arc::new(FixedSizeListArray::new(item, 2, values, None));
+        let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let column = |name: &str, values: &ArrayRef| OwnColumn { name: name.into(), values: Arc::clone(values) };
+        let parts = [
+            CatalogueRows { columns: vec![column("size", &size)], ..rows("1.pt", 0, 2) },
+            CatalogueRows { columns: vec![column("size", &size), column("id", &ids)], ..rows("2.pt", 0, 2) },
+        ];
+        let back: Vec<_> = read(written(&parts)).unwrap().map(Result::unwrap).collect();
+        assert_eq!((&back[0].columns[0], &back[1]), (&parts[0].columns[0], &parts[1]));
+        assert_eq!(back[0].columns[1].values.null_count(), 2);
     }
 
     #[test]

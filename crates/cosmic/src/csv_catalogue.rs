@@ -16,7 +16,8 @@ pub(crate) struct CsvCatalogue {
     pub(crate) columns: Vec<(String, Values)>,
 }
 
-/// The values of a column, as whole numbers where all are, else as numbers where all are, else as text.
+/// The values of a column, as whole numbers where all are, else as numbers where all are, else as text. An identifier
+/// that no number would give back as it is, such as 0042 or one of more than 63 bits, is text.
 pub(crate) enum Values {
     Integers(Vec<i64>),
     Floats(Vec<f64>),
@@ -25,16 +26,34 @@ pub(crate) enum Values {
 
 impl Values {
     fn of(texts: Vec<String>) -> Self {
-        if let Ok(integers) = texts.iter().map(|text| text.parse()).collect() {
+        let integer = |text: &String| text.parse::<i64>().ok().filter(|_| !has_leading_zero(text));
+        if let Some(integers) = texts.iter().map(integer).collect() {
             return Self::Integers(integers);
         }
         // An empty field is a number that is not known.
-        let float = |text: &String| if text.is_empty() { Ok(f64::NAN) } else { text.parse() };
+        let float = |text: &String| match digits(text) {
+            _ if text.is_empty() => Some(f64::NAN),
+            Some(digits) if digits.len() > FLOAT_DIGITS || has_leading_zero(text) => None,
+            _ => text.parse::<f64>().ok(),
+        };
         match texts.iter().map(float).collect() {
-            Ok(floats) if texts.iter().any(|text| !text.is_empty()) => Self::Floats(floats),
+            Some(floats) if texts.iter().any(|text| !text.is_empty()) => Self::Floats(floats),
             _ => Self::Texts(texts.into_iter().map(Item::Str).collect()),
         }
     }
+}
+
+/// Whole numbers of so many digits are all floats.
+const FLOAT_DIGITS: usize = 15;
+
+/// The digits of a whole number, without its sign.
+fn digits(text: &str) -> Option<&str> {
+    let digits = text.trim_start_matches(['+', '-']);
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(digits)
+}
+
+fn has_leading_zero(text: &str) -> bool {
+    digits(text).is_some_and(|digits| digits.len() > 1 && digits.starts_with('0'))
 }
 
 impl CsvCatalogue {
@@ -58,6 +77,9 @@ impl CsvCatalogue {
         for (place, column) in header.iter().enumerate().filter(|(place, _)| !places.contains(place)) {
             if is_a_catalogues(column) {
                 bail!("{name}: its column {column} has the name of one of the results': rename it");
+            }
+            if ["images", "magnitudes", "redshifts"].contains(&column) {
+                bail!("{name}: its column {column} has the name of one of the data set's tensors: rename it");
             }
             if column.is_empty() || others.iter().any(|(_, other, _)| other == column) {
                 bail!("{name}: column {} has no name of its own: its first line must name each", place + 1);

@@ -35,8 +35,8 @@ pub(crate) struct SimulateArgs {
           value_parser = clap::value_parser!(u64).range(0..=1_000_000_000_000))]
     first: u64,
     /// Instead of a sky of its own, make images for the rows of this CSV file: columns u, g, r, i, z (AB magnitudes,
-    /// dereddened, as SDSS's dered_*) and redshift; others, such as object_id, are carried along. What they leave open, such as a galaxy's
-    /// size, is drawn as galaxies of these colours and this luminosity have it.
+    /// dereddened, as SDSS's dered_*) and redshift; others, such as object_id, are carried along. What they leave open,
+    /// such as a galaxy's size, is drawn as galaxies of these colours and this luminosity have it.
     #[arg(long, value_name = "FILE")]
     catalogue: Option<PathBuf>,
     /// Number that everything random follows from.

@@ -1,5 +1,6 @@
 //! `cosmic split`: one data set into partitions, of which a chunk of rows is in memory at a time. Partitions have the
-//! types of the published ones, whatever the data set has: images in f32, magnitudes in f64. Its own columns keep theirs.
+//! types of the published ones, whatever the data set has: images in f32, magnitudes in f64. Its own columns keep
+//! theirs.
 
 use std::path::Path;
 

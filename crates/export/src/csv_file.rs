@@ -53,8 +53,8 @@ pub fn write_csv(catalogue: &CatalogueFile, to: impl Write) -> Result<Vec<String
     Ok(notices)
 }
 
-/// A value as text. Rust's debug form of a float is the shortest that reads back as the same, with an exponent where the
-/// number is very large or small.
+/// A value as text. Rust's debug form of a float is the shortest that reads back as the same, with an exponent where
+/// the number is very large or small.
 fn shown(values: &Values, element: Element, index: usize) -> String {
     match element {
         Element::Bool => values.bool(index).to_string(),

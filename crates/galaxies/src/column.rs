@@ -59,6 +59,10 @@ pub enum ColumnValues {
 /// The longest vector that a galaxy may have in a column.
 const MAX_LENGTH: u64 = 64;
 
+/// The most bytes that the items of all lists of a data set may take. A small pickle can name a long text, or a long
+/// list, as often as it likes.
+pub(crate) const MAX_LISTS: usize = 192 << 20;
+
 /// The names of the columns that a catalogue has of its own, but for those of quantiles.
 const CATALOGUE: [&str; 5] = ["source_file", "row_index", "z_spec", "z_phot", "flags"];
 
@@ -109,16 +113,29 @@ pub(crate) fn of_tensor(tensor: &TensorRef, rows: u64) -> Result<ColumnType, Str
 }
 
 /// The type of a column that is a list of Python's, or a NumPy array of text, with an item for each of `rows` rows, and
-/// its items. The error says why it is none.
-pub(crate) fn of_list(list: Value<'_>, rows: u64) -> Result<(ColumnType, Arc<[Item]>), String> {
+/// its items, which `room` is left for. The error says why it is none.
+pub(crate) fn of_list(list: Value<'_>, rows: u64, room: &mut usize) -> Result<(ColumnType, Arc<[Item]>), String> {
     let refused = |why: &str| Err(format!("{}: {why}", list.describe()));
+    let too_much = || refused("the lists of the file take too much memory");
+    let mut fits = |item: &Item| {
+        let text = if let Item::Str(text) = item { text.len() } else { 0 };
+        let left = room.checked_sub(size_of::<Item>() + text);
+        left.map(|left| *room = left).is_some()
+    };
+    let mut items = Vec::new();
     if let Some(texts) = list.texts().filter(|texts| texts.len() as u64 == rows && rows > 0) {
-        return Ok((ColumnType::Text, texts.map(|text| Item::Str(text.into_owned())).collect()));
+        for text in texts {
+            let item = Item::Str(text.into_owned());
+            if !fits(&item) {
+                return too_much();
+            }
+            items.push(item);
+        }
+        return Ok((ColumnType::Text, items.into()));
     }
-    let Some(values) = list.elements().filter(|values| values.len() as u64 == rows) else {
+    let Some(values) = list.elements().filter(|values| values.len() as u64 == rows && !list.is_set()) else {
         return refused("not one value for each galaxy");
     };
-    let mut items = Vec::with_capacity(values.len());
     let (mut kind, mut negative) = (None, false);
     for value in values {
         let item = item(value);
@@ -147,7 +164,20 @@ pub(crate) fn of_list(list: Value<'_>, rows: u64) -> Result<(ColumnType, Arc<[It
             },
             _ => return refused("its values are of different types"),
         };
+        if !item.iter().all(&mut fits) {
+            return too_much();
+        }
         items.extend(item);
+    }
+    if kind == Some(ColumnType::Number(DType::F64)) {
+        // Whole numbers among others are floats in each partition that the list is cut into, even where they are alone.
+        for item in &mut items {
+            match item {
+                Item::Int(value) => *item = Item::Float(*value as f64),
+                Item::UInt(value) => *item = Item::Float(*value as f64),
+                _ => {}
+            }
+        }
     }
     match kind {
         None => refused("no value in it"),

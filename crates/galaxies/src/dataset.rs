@@ -123,22 +123,24 @@ impl<R: RangeRead> Dataset<R> {
             });
         }
         let (mut columns, mut sources) = (Vec::new(), Vec::new());
-        let mut bytes_per_row = 0;
+        let (mut bytes_per_row, mut room) = (0, column::MAX_LISTS);
         for (name, value) in others {
             if column::is_a_catalogues(&name) {
                 return Err(Error::ColumnName { file: file.name().to_owned(), column: Printable(&name).to_string() });
             }
+            let too_many = || format!("more than {MAX_COLUMNS} columns, or {MAX_ROW_BYTES} bytes for each galaxy");
             let found = match value.as_tensor() {
                 _ if name.is_empty() => Err("a name without letters".to_owned()),
+                _ if columns.len() == MAX_COLUMNS => Err(too_many()),
                 Some(tensor) => column::of_tensor(tensor, rows).map(|kind| (kind, None)),
-                None => column::of_list(value, rows).map(|(kind, items)| (kind, Some(items))),
+                None => column::of_list(value, rows, &mut room).map(|(kind, items)| (kind, Some(items))),
             };
-            let found = found.and_then(|(kind, items)| {
-                bytes_per_row += kind.size();
-                match columns.len() < MAX_COLUMNS && bytes_per_row <= MAX_ROW_BYTES {
-                    true => Ok((kind, items)),
-                    false => Err(format!("more than {MAX_COLUMNS} columns, or {MAX_ROW_BYTES} bytes for each galaxy")),
+            let found = found.and_then(|(kind, items)| match bytes_per_row + kind.size() {
+                bytes @ ..=MAX_ROW_BYTES => {
+                    bytes_per_row = bytes;
+                    Ok((kind, items))
                 }
+                _ => Err(too_many()),
             });
             match found {
                 Ok((kind, items)) => {
@@ -149,7 +151,8 @@ impl<R: RangeRead> Dataset<R> {
                     });
                     columns.push(Column { name, kind, is_list });
                 }
-                Err(reason) => unused.push(format!("{} ({reason})", Printable(&name))),
+                Err(reason) if unused.len() < MAX_NAMES => unused.push(format!("{} ({reason})", Printable(&name))),
+                Err(_) => {}
             }
         }
         unused.truncate(MAX_NAMES);

@@ -79,8 +79,8 @@ impl Layout {
     }
 }
 
-/// A data set that is being written, as a `TensorDataset` of images in f32, magnitudes in f64 and, where they are known,
-/// redshifts; as a dictionary of these where there are other columns, which need names.
+/// A data set that is being written, as a `TensorDataset` of images in f32, magnitudes in f64 and, where they are
+/// known, redshifts; as a dictionary of these where there are other columns, which need names.
 pub struct DatasetWriter {
     writer: DataSetWriter,
     redshifts: Redshifts,
@@ -101,8 +101,8 @@ impl DatasetWriter {
         Ok(Self { writer, redshifts: layout.redshifts })
     }
 
-    /// Appends galaxies: images `[n, 5, 32, 32]`, magnitudes `[n, 5]`, redshifts `[n]` unless the data set has none, and
-    /// the values of its own columns, of which those of lists are in the file already.
+    /// Appends galaxies: images `[n, 5, 32, 32]`, magnitudes `[n, 5]`, redshifts `[n]` unless the data set has none,
+    /// and the values of its own columns, of which those of lists are in the file already.
     ///
     /// # Errors
     /// [`WriteError::Rows`] where lengths do not fit each other or the number of rows, [`WriteError::Io`] where the

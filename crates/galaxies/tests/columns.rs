@@ -56,6 +56,8 @@ fn what_has_a_value_for_each_galaxy_is_a_column_and_all_else_is_named_with_the_r
     let expected =
         [("flux", "float32"), ("column", "float32"), ("shape", "float32 [64]"), ("name", "text"), ("mean", "float64")];
     assert_eq!(names(&dataset), expected.map(|(name, kind)| (name, kind.to_owned())));
+    // A partition that is cut from such a list would else have whole numbers alone, and another type.
+    assert_eq!(dataset.lists(0..1), [[Item::Str("a".into())], [Item::Float(1.0)]]);
     assert_eq!(
         dataset.unused(),
         [

@@ -36,8 +36,8 @@ pub struct Intervals {
 }
 
 impl Intervals {
-    /// Gives rows their quantiles and [`Flag::OutsideCalibration`], and counts those that have a spectroscopic redshift.
-    /// `r` are their magnitudes in this band.
+    /// Gives rows their quantiles and [`Flag::OutsideCalibration`], and counts those that have a spectroscopic
+    /// redshift. `r` are their magnitudes in this band.
     pub(crate) fn apply(&self, rows: &mut CatalogueRows, r: &[f32], sums: &mut IntervalSums) {
         let mut columns = QuantileColumns::new(self.levels);
         for (row, r) in r.iter().enumerate() {

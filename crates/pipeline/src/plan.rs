@@ -136,9 +136,9 @@ impl Plan {
     /// A world size above the number of rows (or, where the payload names none, of files) gives as many ranks as
     /// there is work for: [`world_size`](Self::world_size) says how many.
     ///
-    /// The fingerprint covers the files (key, size, ETag, rows), their bucket, the number of ranks, the batch size,
-    /// the engine, the model's content and the levels of its quantiles. It leaves out what changes neither rows nor redshifts: who runs it, how
-    /// many ranks at once, how many may fail.
+    /// The fingerprint covers the files (key, size, ETag, rows), their bucket, the number of ranks, the batch size, the
+    /// engine, the model's content and the levels of its quantiles. It leaves out what changes neither rows nor
+    /// redshifts: who runs it, how many ranks at once, how many may fail.
     ///
     /// # Errors
     /// [`Error::Internal`] where ranks share files and a file's rows are neither given nor unreadable.

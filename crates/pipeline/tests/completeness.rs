@@ -1,4 +1,5 @@
-//! The loop over batches hands on every row that it owes, or fails: whatever becomes of the reader that runs ahead of it.
+//! The loop over batches hands on every row that it owes, or fails: whatever becomes of the reader that runs ahead of
+//! it.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

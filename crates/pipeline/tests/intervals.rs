@@ -16,8 +16,8 @@ use serde_json::json;
 
 mod harness;
 
-/// Makes the sky's model one that was calibrated on redshifts as the first two partitions have them: the formula gives a
-/// hundredth of the magnitude, and the data set a tenth.
+/// Makes the sky's model one that was calibrated on redshifts as the first two partitions have them: the formula gives
+/// a hundredth of the magnitude, and the data set a tenth.
 fn calibrate(sky: &Sky) {
     let galaxies: Vec<_> = (0..200)
         .map(|row| {

@@ -257,7 +257,7 @@ impl<'a> Value<'a> {
     pub fn texts(self) -> Option<impl ExactSizeIterator<Item = Cow<'a, str>>> {
         let (array, ids): (Option<&TextArray>, &[Id]) = match self.node() {
             Node::Texts(array) => (Some(array), &[]),
-            Node::List(ids) | Node::Tuple(ids) if ids.iter().all(|id| self.at(*id).text().is_some()) => (None, ids),
+            Node::List(ids) | Node::Tuple(ids) if ids.iter().all(|id| self.at(*id).is_text()) => (None, ids),
             _ => return None,
         };
         let count = array.map_or(ids.len(), TextArray::len);
@@ -265,6 +265,16 @@ impl<'a> Value<'a> {
             Some(array) => array.get(index),
             None => self.at(ids[index]).text().unwrap_or_default(),
         }))
+    }
+
+    /// Whether it is a `str` or `bytes`, which may be long: nothing of it is looked at.
+    fn is_text(self) -> bool {
+        matches!(self.node(), Node::Str(_) | Node::DecodedStr(_) | Node::Bytes(_) | Node::DecodedBytes(_))
+    }
+
+    /// Whether it is a set, whose elements come in any order.
+    pub fn is_set(self) -> bool {
+        matches!(self.node(), Node::Set(_))
     }
 
     /// The text that a `str` or `bytes` is.

@@ -3,8 +3,8 @@
 //! How many cells there are was measured on two simulated samples of 20,000 galaxies, each tested on the other
 //! (`scripts/calibration.sh` repeats it for the shape that is used). With one cell, the coverage of 68.27 % is right on
 //! the whole and 9 points off in the worst of eight bins of r; ten cells in z_phot alone do not mend this. Ten columns
-//! of four cells do, to 2 to 4 points, which is what samples of this size scatter by. Other shapes of 25 to 42 cells, and
-//! interpolation between cells in r, in z_phot, or in both, are no better and no worse.
+//! of four cells do, to 2 to 4 points, which is what samples of this size scatter by. Other shapes of 25 to 42 cells,
+//! and interpolation between cells in r, in z_phot, or in both, are no better and no worse.
 
 use super::{
     calibration::{Calibration, MadeOf, cell},

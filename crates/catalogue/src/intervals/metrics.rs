@@ -1,5 +1,5 @@
-//! Whether intervals hold: the metrics by which RAIL and the LSST-DESC judge photometric redshifts (Schmidt et al. 2020,
-//! MNRAS 499, 1587).
+//! Whether intervals hold: the metrics by which RAIL and the LSST-DESC judge photometric redshifts (Schmidt et al.
+//! 2020, MNRAS 499, 1587).
 
 use serde::{Deserialize, Serialize};
 

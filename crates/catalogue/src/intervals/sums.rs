@@ -3,8 +3,8 @@
 
 use super::quantiles::Quantiles;
 
-/// The bins of the histogram of PIT that is kept. [`IntervalMetrics`](super::IntervalMetrics) has fewer; the distance to uniformity is computed
-/// of these.
+/// The bins of the histogram of PIT that is kept. [`IntervalMetrics`](super::IntervalMetrics) has fewer; the distance
+/// to uniformity is computed of these.
 pub(super) const BINS: usize = 1000;
 
 /// Sums over galaxies with quantiles and a spectroscopic redshift. Those of two sets of galaxies add up to those of

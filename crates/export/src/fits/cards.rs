@@ -29,8 +29,8 @@ impl Header {
         self.fixed(keyword, value, comment);
     }
 
-    /// Adds a text, on several cards where it is too long for one. Keywords of more than eight characters are written by
-    /// ESO's HIERARCH convention, which they begin with.
+    /// Adds a text, on several cards where it is too long for one. Keywords of more than eight characters are written
+    /// by ESO's HIERARCH convention, which they begin with.
     pub(crate) fn text(&mut self, keyword: &str, value: &str, comment: &str) {
         let mut start = if keyword.len() > 8 { format!("{keyword} = ") } else { format!("{keyword:<8}= ") };
         // A quote is doubled, and its two halves stay on one card.

@@ -34,8 +34,9 @@ impl Checksum {
     }
 }
 
-/// The complement of a sum in sixteen letters and digits, which bring the sum of an HDU to −0 in the place of zeros. Each
-/// byte is the sum of four characters; those that are no letter or digit are moved by one, in pairs that keep the sum.
+/// The complement of a sum in sixteen letters and digits, which bring the sum of an HDU to −0 in the place of zeros.
+/// Each byte is the sum of four characters; those that are no letter or digit are moved by one, in pairs that keep the
+/// sum.
 pub(crate) fn encode(sum: u32) -> String {
     let is_alphanumeric = |character: u8| character.is_ascii_alphanumeric();
     let mut encoded = [0; 16];

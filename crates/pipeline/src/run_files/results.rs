@@ -39,7 +39,8 @@ pub struct Results {
 }
 
 impl Results {
-    /// What of a run's data a person should look at, if anything: a sentence each, with the number of galaxies or files.
+    /// What of a run's data a person should look at, if anything: a sentence each, with the number of galaxies or
+    /// files.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.counts.warnings();
         if self.intervals.is_none() && self.payload.as_ref().is_some_and(|payload| payload.levels) {
