@@ -1,9 +1,8 @@
 """A FITS catalogue and its cut-outs as a data set for Cosmic: `fits_to_dataset.py catalogue.fits stamps galaxies.npz`.
 
-The catalogue is a table with a row per galaxy; the options name its columns. The cut-outs are images [band, y, x] in
-nanomaggies, in the bands of the magnitudes: a folder with a file `<object_id>.fits` for each galaxy, or a file with an
-extension for each, named by its object_id or else in the order of the rows, or a column of the catalogue. The middle
-32 × 32 pixels are taken; beyond an image's edge is empty sky. NaN stays: Cosmic gives such a galaxy a flag.
+The options name the catalogue's columns. The cut-outs are images [band, y, x] in nanomaggies, in the bands of the
+magnitudes: a folder with `<object_id>.fits` for each galaxy, a file with an extension for each (by its object_id, or in
+the rows' order), or a column of the catalogue. The middle 32 × 32 pixels are taken; beyond an edge is empty sky.
 """
 
 import argparse
@@ -16,7 +15,10 @@ from astropy.table import Table
 
 def column(table: Table, name: str) -> numpy.ndarray:
     values = table[name].astype(table[name].dtype.newbyteorder("="))
-    return numpy.asarray(numpy.ma.filled(values, numpy.nan) if values.dtype.kind == "f" else values)
+    if values.dtype.kind == "f":
+        values = numpy.ma.filled(values, numpy.nan)
+    assert not numpy.ma.is_masked(values), f"the column {name} has rows without a value, which only floats can say"
+    return numpy.asarray(values)
 
 
 def stamp(image) -> numpy.ndarray:
@@ -32,10 +34,9 @@ def images(cutouts: str, table: Table, ids: list[str]) -> list[numpy.ndarray]:
     with fits.open(cutouts) as file:
         stamps = [hdu for hdu in file if hdu.is_image and hdu.data is not None]
         by_name = {hdu.name: hdu for hdu in stamps}
-        if set(by_name) - {"", "PRIMARY"}:
+        if all(name.upper() in by_name for name in ids):
             stamps = [by_name[name.upper()] for name in ids]
-        if len(stamps) != len(ids):
-            raise SystemExit(f"{cutouts} has {len(stamps)} images, and the catalogue {len(ids)} galaxies")
+        assert len(stamps) == len(ids), f"{cutouts} has {len(stamps)} images, and the catalogue {len(ids)} galaxies"
         return [stamp(hdu.data) for hdu in stamps]
 
 
@@ -53,7 +54,6 @@ table.convert_bytestring_to_unicode()
 tensors = {name: column(table, name) for name in args.keep} | {"object_id": column(table, args.id)}
 tensors["images"] = numpy.float32(images(args.cutouts, table, [str(name) for name in table[args.id]]))
 tensors["magnitudes"] = numpy.stack([column(table, name) for name in args.magnitudes], axis=1)
-if args.redshift:
-    tensors["redshifts"] = column(table, args.redshift)
+tensors |= {"redshifts": column(table, args.redshift)} if args.redshift else {}
 numpy.savez(args.out, **tensors)
 print(f"{args.out}: {len(table)} galaxies")

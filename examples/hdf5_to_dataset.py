@@ -53,7 +53,7 @@ with h5py.File(args.input) as file:
         tensors["redshifts"] = redshift[:].astype(float)
     tensors["magnitudes"] = numpy.stack([magnitude(file, band) for band in args.bands], axis=1)
 tensors["images"] = middle.astype(numpy.float32) * numpy.float32(10 ** (-0.4 * (args.zero_point - 22.5)))
-if tensors["object_id"].dtype.kind in "SO":
+if "object_id" in tensors and tensors["object_id"].dtype.kind in "SO":
     tensors["object_id"] = numpy.array([name.decode() for name in tensors["object_id"]])
 numpy.savez(args.out, **tensors)
 print(f"{args.out}: {len(middle)} galaxies")

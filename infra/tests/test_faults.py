@@ -12,9 +12,8 @@ from conftest import Stack
 from options import FAULTS
 
 # Each kind strikes so many of the functions' requests. A request without an answer costs seconds, answers that carry a
-# body are about half of all, and conditional writes are few. A file takes a dozen requests, and is given up where one
-# of them is flipped in each of three reads.
-SHARES = {"hang": 0.05, "409": 0.5, "cut": 0.2, "short": 0.2, "flip": 0.04}
+# body are about half of all, and conditional writes are few.
+SHARES = {"hang": 0.05, "409": 0.5, "cut": 0.2, "short": 0.2, "flip": 0.08}
 SHARE = 0.12
 
 

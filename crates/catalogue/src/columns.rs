@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::Array;
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, cast::AsArray, new_null_array};
 use arrow_schema::{DataType, Field, FieldRef};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,31 @@ pub(crate) fn is_known(data_type: &DataType) -> bool {
     }
 }
 
+/// A column of so many rows without a value. Vectors are there, and all of their numbers are null: astropy reads a column
+/// of vectors only where none of them is missing.
+pub(crate) fn missing(data_type: &DataType, rows: usize) -> ArrayRef {
+    let nulls = |data_type: &DataType, rows| new_null_array(data_type, rows);
+    match data_type {
+        DataType::FixedSizeList(item, length) => {
+            let numbers = nulls(item.data_type(), rows * usize::try_from(*length).unwrap_or(0));
+            // The numbers are as many as the vectors have.
+            let vectors = FixedSizeListArray::try_new(Arc::clone(item), *length, numbers, None);
+            vectors.map_or_else(|_| nulls(data_type, rows), |vectors| Arc::new(vectors))
+        }
+        _ => nulls(data_type, rows),
+    }
+}
+
+/// Whether a column has no value in any row.
+pub(crate) fn is_missing(values: &ArrayRef) -> bool {
+    let numbers = values.as_fixed_size_list_opt().map(|vectors| {
+        let (first, length) = (vectors.value_offset_at(0), vectors.value_length());
+        vectors.values().slice(first, vectors.len() * length as usize)
+    });
+    let values = numbers.as_ref().unwrap_or(values);
+    values.null_count() == values.len()
+}
+
 /// A short name of a column's type, as torch would say it: `int64`, `text`, `float32 [3]`.
 pub(crate) fn type_name(data_type: &DataType) -> String {
     match data_type {
@@ -34,23 +59,39 @@ pub(crate) fn type_name(data_type: &DataType) -> String {
     }
 }
 
-/// Two files have a column of the same name with different types.
+/// The most columns that files may bring along, all together. A FITS table has room for 999.
+const MAX_COLUMNS: usize = 900;
+
+/// Why the columns of files do not make one catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the column {column} is {first_type} in {first_file} and {second_type} in {second_file}: save it with one type in \
-     all files"
-)]
-pub struct ColumnConflict {
-    /// The column's name.
-    pub column: String,
-    /// A file that has it.
-    pub first_file: String,
-    /// Its type there.
-    pub first_type: String,
-    /// Another file that has it.
-    pub second_file: String,
-    /// Its type there.
-    pub second_type: String,
+pub enum ColumnConflict {
+    /// Two files have a column of the same name with different types.
+    #[error(
+        "the column {} is {first_type} in {} and {second_type} in {}: save it with one type in all files",
+        column.escape_debug(), first_file.escape_debug(), second_file.escape_debug()
+    )]
+    Types {
+        /// The column's name.
+        column: String,
+        /// A file that has it.
+        first_file: String,
+        /// Its type there.
+        first_type: String,
+        /// Another file that has it.
+        second_file: String,
+        /// Its type there.
+        second_type: String,
+    },
+    /// There are more names than a catalogue may have columns.
+    #[error(
+        "the files have more than {MAX_COLUMNS} columns of their own, the first beyond in {}: leave some out, or save them \
+         as vectors",
+        file.escape_debug()
+    )]
+    TooMany {
+        /// The file with the first column that there is no room for.
+        file: String,
+    },
 }
 
 /// The columns that the files of a catalogue bring along, each with one type and the first file that has it.
@@ -63,16 +104,19 @@ impl OwnColumns {
     /// Takes in a column of a file.
     ///
     /// # Errors
-    /// [`ColumnConflict`] where an earlier file has it with another type.
+    /// [`ColumnConflict`] where an earlier file has it with another type, or the files have too many columns.
     pub fn admit(&mut self, file: &str, name: &str, data_type: &DataType) -> Result<(), ColumnConflict> {
         let Some((known, first_file)) = self.columns.iter().find(|(field, _)| field.name() == name) else {
+            if self.columns.len() == MAX_COLUMNS {
+                return Err(ColumnConflict::TooMany { file: file.to_owned() });
+            }
             let field = Field::new(name, data_type.clone(), true);
             self.columns.push((Arc::new(field), file.to_owned()));
             return Ok(());
         };
         match known.data_type() == data_type {
             true => Ok(()),
-            false => Err(ColumnConflict {
+            false => Err(ColumnConflict::Types {
                 column: name.to_owned(),
                 first_file: first_file.clone(),
                 first_type: type_name(known.data_type()),
@@ -151,7 +195,7 @@ impl ColumnCounts {
                 self.columns.push(Counted { summary, is_in_current: false });
                 self.columns.len() - 1
             });
-            self.columns[place].is_in_current |= values.null_count() < values.len();
+            self.columns[place].is_in_current |= !is_missing(values);
         }
     }
 
@@ -175,7 +219,7 @@ impl ColumnCounts {
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::{ArrayRef, Float32Array, Int64Array};
+    use arrow_array::{Float32Array, Int64Array};
 
     use super::*;
 
@@ -203,6 +247,17 @@ mod tests {
         let floats: ArrayRef = Arc::new(Float32Array::from(vec![7.0, 8.0]));
         let error = columns.admit_rows(&rows("3.pt", vec![("id", floats)])).unwrap_err().to_string();
         assert_eq!(error, "the column id is int64 in 1.pt and float32 in 3.pt: save it with one type in all files");
+    }
+
+    #[test]
+    fn more_columns_than_a_table_has_are_refused() {
+        let mut columns = OwnColumns::default();
+        for column in 0..MAX_COLUMNS {
+            columns.admit("1.pt", &format!("c{column}"), &DataType::Int64).unwrap();
+        }
+        assert_eq!(columns.admit("2.pt", "c0", &DataType::Int64), Ok(()));
+        let error = columns.admit("2.pt", "d", &DataType::Int64).unwrap_err().to_string();
+        assert!(error.contains("more than 900 columns of their own, the first beyond in 2.pt"), "{error}");
     }
 
     #[test]

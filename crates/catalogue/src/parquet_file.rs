@@ -39,7 +39,7 @@ use parquet::{
 use serde_json::{Value, json};
 
 use crate::{
-    columns::{ColumnConflict, OwnColumns, is_known},
+    columns::{ColumnConflict, OwnColumns, is_known, missing},
     descriptions::{self, TextLengths},
     flags::Flag,
     intervals::{LevelSet, QuantileColumns},
@@ -144,7 +144,7 @@ impl<W: Write + Send> CatalogueWriter<W> {
         ];
         columns.extend(own.iter().map(|field| {
             let given = rows.columns.iter().find(|column| *column.name == **field.name());
-            given.map_or_else(|| new_null_array(field.data_type(), count), |column| Arc::clone(&column.values))
+            given.map_or_else(|| missing(field.data_type(), count), |column| Arc::clone(&column.values))
         }));
         columns.extend([
             Arc::new(Float64Array::from(rows.z_spec.clone())) as ArrayRef,
@@ -352,6 +352,7 @@ fn runs(batch: &RecordBatch, levels: Option<LevelSet>) -> Vec<CatalogueRows> {
 
 #[cfg(test)]
 mod tests {
+    use crate::columns::is_missing;
     use arrow_array::{BooleanArray, FixedSizeListArray, UInt64Array};
     use proptest::prelude::*;
 
@@ -418,7 +419,7 @@ mod tests {
         assert_eq!(back[2], parts[2]);
         assert_eq!((&back[0].columns[0], back[0].columns.len()), (&parts[0].columns[0], 4));
         for absent in back[0].columns[1..].iter().chain(&back[1].columns) {
-            assert_eq!(absent.values.null_count(), absent.values.len(), "{}", absent.name);
+            assert!(is_missing(&absent.values), "{}", absent.name);
         }
         assert_eq!(
             (back[0].z_phot.clone(), back[1].z_spec.clone()),

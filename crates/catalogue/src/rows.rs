@@ -51,6 +51,13 @@ pub struct OwnColumn {
     pub values: ArrayRef,
 }
 
+impl OwnColumn {
+    /// The values of consecutive galaxies, which are not copied.
+    pub fn slice(&self, first: usize, count: usize) -> Self {
+        Self { name: Arc::clone(&self.name), values: self.values.slice(first, count) }
+    }
+}
+
 impl PartialEq for OwnColumn {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && *self.values == *other.values

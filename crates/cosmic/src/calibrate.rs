@@ -85,7 +85,7 @@ impl LeftOut {
 }
 
 pub(crate) async fn calibrate(args: CalibrateArgs, global: &Global, printer: Printer) -> Result<Outcome> {
-    let whole = WholeFile::create(&args.out)?;
+    let whole = WholeFile::create_model(&args.out)?;
     let data = Location::parse(&args.data, global).await?;
     let inputs = labelled_inputs(&data).await?;
     let location = Location::parse(&args.model, global).await?;

@@ -61,7 +61,7 @@ pub(crate) async fn convert(args: ConvertArgs, global: &Global, printer: Printer
         }
         _ => None,
     };
-    let whole = WholeFile::create(&args.out)?;
+    let whole = WholeFile::create_model(&args.out)?;
     let location = Location::parse(&args.model, global).await?;
     let model = Model::from_bytes_with(&location.name(), location.read_model().await?, given)?;
     let mut notes: HashMap<String, String> = model.metadata.clone();

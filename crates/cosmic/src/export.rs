@@ -63,6 +63,9 @@ struct ExportOutput {
 
 pub(crate) async fn export(args: ExportArgs, global: &Global, printer: Printer) -> Result<Outcome> {
     let form = Form::of(&args.out)?;
+    if args.out.to_string_lossy().starts_with("s3:/") {
+        bail!("{} is not on this machine: export writes local files, which `aws s3 cp` copies", args.out.display());
+    }
     let whole = WholeFile::create(&args.out)?;
     let location = catalogue_at(&args.catalogue, global).await?;
     let file = match location.path() {

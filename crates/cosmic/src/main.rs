@@ -25,7 +25,7 @@ mod split_destination;
 mod summary;
 mod whole_file;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use pipeline::storage::explain;
@@ -79,7 +79,8 @@ async fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let filter = std::env::var("COSMIC_LOG").ok().and_then(|filter| filter.parse().ok());
     let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));
-    let lines = fmt::layer().with_writer(std::io::stderr).without_time().with_target(false);
+    let is_terminal = std::io::stderr().is_terminal();
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal).without_time().with_target(false);
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     let printer = Printer { json: global.json };
     let outcome: anyhow::Result<Outcome> = match command {

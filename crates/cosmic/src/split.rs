@@ -135,7 +135,8 @@ async fn write_rows(
         let to = rows.end.min(from + ROWS_PER_CHUNK);
         let chunk = dataset.read(from..to).await?;
         let magnitudes = dataset.read_exact_magnitudes(from..to).await?;
-        writer.write(&chunk.images, &magnitudes, chunk.redshifts.as_deref(), &chunk.columns)?;
+        let columns = dataset.read_columns(from..to).await?;
+        writer.write(&chunk.images, &magnitudes, chunk.redshifts.as_deref(), &columns)?;
         progress(to - from);
         from = to;
     }

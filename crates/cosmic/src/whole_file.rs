@@ -39,6 +39,14 @@ impl WholeFile {
         Ok(Self { path, folder, place })
     }
 
+    /// Starts a model's file, whose name must say what is in it: a checkpoint that it was made of is not replaced.
+    pub(crate) fn create_model(place: &Path) -> Result<Self> {
+        match place.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors")) {
+            true => Self::create(place),
+            false => bail!("{} would be a safetensors file: give it a name that ends in .safetensors", show(place)),
+        }
+    }
+
     /// Where to write it.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -43,7 +43,8 @@ pub struct Column {
     pub name: String,
     /// What it has for each galaxy.
     pub kind: ColumnType,
-    /// Whether the data set holds it as a list of Python's instead of a tensor.
+    /// Whether its values are those of a list of Python's: text, or numbers of which some are missing. A list of numbers
+    /// alone is as good as a tensor.
     pub is_list: bool,
 }
 
@@ -55,6 +56,9 @@ pub enum ColumnValues {
     /// Of a list, in which a value may be missing.
     Items(Vec<Item>),
 }
+
+/// The largest integer up to which a float64 has all of them.
+const MAX_EXACT: u64 = 1 << 53;
 
 /// The longest vector that a galaxy may have in a column.
 const MAX_LENGTH: u64 = 64;
@@ -77,13 +81,27 @@ pub fn is_a_catalogues(name: &str) -> bool {
 /// Where a column's values lie.
 pub(crate) enum Source<R> {
     Tensor(Box<StoredTensor<R>>),
+    /// A list's, as a tensor would have them: so many bytes for each galaxy.
+    Numbers(Arc<[u8]>, u64),
     List(Arc<[Item]>),
 }
 
 impl<R: RangeRead> Source<R> {
+    /// The items of a list, which has this type.
+    pub(crate) fn of_items(kind: ColumnType, items: Arc<[Item]>) -> Self {
+        match as_bytes(kind, &items) {
+            Some(bytes) => Self::Numbers(bytes.into(), kind.size()),
+            None => Self::List(items),
+        }
+    }
+
     pub(crate) async fn read(&self, rows: Range<u64>) -> Result<ColumnValues, torch_file::Error<R::Error>> {
         Ok(match self {
             Self::Tensor(tensor) => ColumnValues::Bytes(tensor.read_row_bytes(rows).await?),
+            Self::Numbers(bytes, size) => {
+                let bytes = bytes.get((rows.start * size) as usize..(rows.end * size) as usize);
+                ColumnValues::Bytes(bytes.unwrap_or_default().to_vec())
+            }
             Self::List(_) => ColumnValues::Items(self.items(&rows).unwrap_or_default()),
         })
     }
@@ -91,7 +109,7 @@ impl<R: RangeRead> Source<R> {
     /// The items of a list, where it is one. Of rows that are not there it has none.
     pub(crate) fn items(&self, rows: &Range<u64>) -> Option<Vec<Item>> {
         match self {
-            Self::Tensor(_) => None,
+            Self::Tensor(_) | Self::Numbers(..) => None,
             Self::List(items) => Some(items.get(rows.start as usize..rows.end as usize).unwrap_or_default().to_vec()),
         }
     }
@@ -169,6 +187,15 @@ pub(crate) fn of_list(list: Value<'_>, rows: u64, room: &mut usize) -> Result<(C
         }
         items.extend(item);
     }
+    let is_large = |item: &Item| match item {
+        Item::Int(value) => value.unsigned_abs() > MAX_EXACT,
+        Item::UInt(_) => true,
+        _ => false,
+    };
+    if kind == Some(ColumnType::Number(DType::F64)) && items.iter().any(is_large) {
+        // An identifier or NaN. A float would have lost the identifier's last digits.
+        return refused("integers above 2^53 among floats: save them as integers, with None where there is none");
+    }
     if kind == Some(ColumnType::Number(DType::F64)) {
         // Whole numbers among others are floats in each partition that the list is cut into, even where they are alone.
         for item in &mut items {
@@ -184,6 +211,23 @@ pub(crate) fn of_list(list: Value<'_>, rows: u64, room: &mut usize) -> Result<(C
         Some(ColumnType::Number(DType::U64)) if negative => refused("no type has room for all of its integers"),
         Some(kind) => Ok((kind, items.into())),
     }
+}
+
+/// The bytes that a tensor of this type would have; `None` where a value is missing, or is none of numbers.
+fn as_bytes(kind: ColumnType, items: &[Item]) -> Option<Vec<u8>> {
+    let ColumnType::Number(dtype) = kind else { return None };
+    let mut bytes = Vec::with_capacity(items.len() * dtype.size() as usize);
+    for item in items {
+        match (dtype, item) {
+            (DType::Bool, Item::Bool(value)) => bytes.push(u8::from(*value)),
+            // Integers of 64 bits have the same bytes with a sign as without, where they fit both.
+            (DType::I64 | DType::U64, Item::Int(value)) => bytes.extend(value.to_le_bytes()),
+            (DType::U64, Item::UInt(value)) => bytes.extend(value.to_le_bytes()),
+            (DType::F64, Item::Float(value)) => bytes.extend(value.to_le_bytes()),
+            _ => return None,
+        }
+    }
+    Some(bytes)
 }
 
 fn item(value: Value<'_>) -> Option<Item> {

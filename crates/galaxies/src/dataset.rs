@@ -27,6 +27,9 @@ pub struct Dataset<R> {
     unused: Vec<String>,
 }
 
+/// Columns of a data set's own that are read at the same time.
+const CONCURRENT_COLUMNS: usize = 16;
+
 /// Consecutive galaxies of a data set, row-major.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Galaxies {
@@ -36,8 +39,6 @@ pub struct Galaxies {
     pub magnitudes: Vec<f32>,
     /// `[n]`; `None` where the file has no redshifts at all.
     pub redshifts: Option<Vec<f64>>,
-    /// The values of each of [`Dataset::columns`].
-    pub columns: Vec<ColumnValues>,
 }
 
 impl Galaxies {
@@ -128,27 +129,27 @@ impl<R: RangeRead> Dataset<R> {
             if column::is_a_catalogues(&name) {
                 return Err(Error::ColumnName { file: file.name().to_owned(), column: Printable(&name).to_string() });
             }
-            let too_many = || format!("more than {MAX_COLUMNS} columns, or {MAX_ROW_BYTES} bytes for each galaxy");
+            let too_many = || Err(Error::TooManyColumns { file: file.name().to_owned(), limit: MAX_COLUMNS });
+            if columns.len() == MAX_COLUMNS {
+                return too_many();
+            }
             let found = match value.as_tensor() {
                 _ if name.is_empty() => Err("a name without letters".to_owned()),
-                _ if columns.len() == MAX_COLUMNS => Err(too_many()),
                 Some(tensor) => column::of_tensor(tensor, rows).map(|kind| (kind, None)),
                 None => column::of_list(value, rows, &mut room).map(|(kind, items)| (kind, Some(items))),
             };
-            let found = found.and_then(|(kind, items)| match bytes_per_row + kind.size() {
-                bytes @ ..=MAX_ROW_BYTES => {
-                    bytes_per_row = bytes;
-                    Ok((kind, items))
-                }
-                _ => Err(too_many()),
-            });
             match found {
                 Ok((kind, items)) => {
-                    let is_list = items.is_some();
-                    sources.push(match (items, value.as_tensor()) {
+                    bytes_per_row += kind.size();
+                    if bytes_per_row > MAX_ROW_BYTES {
+                        return too_many();
+                    }
+                    let source = match (items, value.as_tensor()) {
                         (None, Some(tensor)) => Source::Tensor(file.stored(tensor)?.into()),
-                        (items, _) => Source::List(items.unwrap_or_default()),
-                    });
+                        (items, _) => Source::of_items(kind, items.unwrap_or_default()),
+                    };
+                    let is_list = matches!(source, Source::List(_));
+                    sources.push(source);
                     columns.push(Column { name, kind, is_list });
                 }
                 Err(reason) if unused.len() < MAX_NAMES => unused.push(format!("{} ({reason})", Printable(&name))),
@@ -218,13 +219,25 @@ impl<R: RangeRead> Dataset<R> {
     /// [`torch_file::FormatError::Rows`] where the rows are not there, [`torch_file::Error::Read`] where they cannot be
     /// read.
     pub async fn read(&self, rows: Range<u64>) -> Result<Galaxies, Error<R::Error>> {
-        let (images, magnitudes, redshifts, columns) = try_join!(
+        let (images, magnitudes, redshifts) = try_join!(
             self.images.read_rows(rows.clone()),
             self.magnitudes.read_rows(rows.clone()),
-            self.read_redshifts(rows.clone()),
-            try_join_all(self.sources.iter().map(|source| source.read(rows.clone())))
+            self.read_redshifts(rows.clone())
         )?;
-        Ok(Galaxies { images, magnitudes, redshifts, columns })
+        Ok(Galaxies { images, magnitudes, redshifts })
+    }
+
+    /// Reads what [its own columns](Self::columns) have for consecutive galaxies, which are checked as those of
+    /// [`read`](Self::read) are.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub async fn read_columns(&self, rows: Range<u64>) -> Result<Vec<ColumnValues>, Error<R::Error>> {
+        let mut columns = Vec::with_capacity(self.sources.len());
+        for sources in self.sources.chunks(CONCURRENT_COLUMNS) {
+            columns.extend(try_join_all(sources.iter().map(|source| source.read(rows.clone()))).await?);
+        }
+        Ok(columns)
     }
 
     /// Reads the magnitudes of consecutive galaxies, `[n, 5]`, in the f64 that [`DatasetWriter`](crate::DatasetWriter)
@@ -291,7 +304,7 @@ fn find_tensors(root: Value<'_>) -> Result<Found<'_>, String> {
     let names = [["images", "image"], ["magnitudes", "magnitude"], ["redshifts", "redshift"]].map(name);
     let [images, magnitudes, redshifts] = names.map(|name| name.and_then(|name| holder.get(name)));
     if images.is_none() {
-        let keys = entries.take(MAX_NAMES).map(|(key, _)| match key.as_str() {
+        let keys = entries.take(MAX_NAMES).map(|(key, _)| match key.as_name() {
             Some(text) => Printable(text).to_string(),
             None => key.describe(),
         });
@@ -304,7 +317,7 @@ fn find_tensors(root: Value<'_>) -> Result<Found<'_>, String> {
     let (mut others, mut unused) = (Vec::<(String, Value<'_>)>::new(), Vec::new());
     let mut places: HashMap<&str, usize> = HashMap::new();
     for (key, value) in entries {
-        match key.as_str() {
+        match key.as_name() {
             Some(key) if names.contains(&Some(key)) => {}
             Some(key) => match places.entry(key) {
                 // As in Python, a key that is there twice has its last value.

@@ -48,7 +48,7 @@ fn galaxies(rows: Range<u64>) -> Galaxies {
         }
         redshifts.push(f64::from(row) / 8.0);
     }
-    Galaxies { images, magnitudes, redshifts: Some(redshifts), columns: Vec::new() }
+    Galaxies { images, magnitudes, redshifts: Some(redshifts) }
 }
 
 #[test]

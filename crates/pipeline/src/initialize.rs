@@ -195,7 +195,11 @@ async fn write_plan(
 async fn count_rows(store: &Arc<dyn ObjectStore>, files: Vec<PlannedFile>) -> Result<Vec<PlannedFile>> {
     let counted: Vec<_> = stream::iter(files)
         .map(async |file| match partitions::open(store, &file).await {
-            Ok(dataset) => Ok((PlannedFile { rows: Some(dataset.rows()), ..file }, Ok(dataset.columns().to_vec()))),
+            Ok(dataset) => {
+                // A file without galaxies says nothing of any.
+                let columns = if dataset.rows() > 0 { dataset.columns().to_vec() } else { Vec::new() };
+                Ok((PlannedFile { rows: Some(dataset.rows()), ..file }, Ok(columns)))
+            }
             Err(error) if error.is_permanent() => {
                 let reason = explain(&error);
                 tracing::warn!(key = file.object.key, reason, "a file cannot be read: its rows will be missing");

@@ -84,7 +84,7 @@ impl LocalRun<'_> {
         }));
         let mut own = OwnColumns::default();
         for input in &inputs {
-            if let Some(dataset) = &input.opened {
+            if let Some(dataset) = input.opened.as_ref().filter(|dataset| dataset.rows() > 0) {
                 own_columns::admit(&mut own, &input.file.object.key, dataset.columns())?;
             }
         }

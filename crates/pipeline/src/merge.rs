@@ -62,10 +62,15 @@ impl Merge {
     /// Appends what a rank has left, whose rows [`prove`] has found to be the rank's.
     pub(crate) fn add(&mut self, rank: u64, share: &[Slice<'_>], mut object: RankObject) -> Result<()> {
         for rows in &object.rows {
-            self.catalogue.write(rows).map_err(|error| match error {
-                WriteError::Conflict(conflict) => Error::BadPartition(conflict.into()),
-                WriteError::Parquet(error) => encode(error),
-            })?;
+            match self.catalogue.write(rows) {
+                Ok(()) => {}
+                // All rows of an object have the same columns, so that this comes before any of them is written.
+                Err(WriteError::Conflict(conflict)) => {
+                    self.miss(Some(rank), share, conflict.to_string());
+                    return Ok(());
+                }
+                Err(WriteError::Parquet(error)) => return Err(encode(error)),
+            }
             self.columns.add(rows);
             self.comparison.add(rows);
             self.counts.add(rows);

@@ -75,7 +75,6 @@ pub(crate) enum Message {
 pub(crate) struct Chunk {
     pub(crate) file: String,
     pub(crate) first_row: u64,
-    /// Without the values of the data set's own columns, which are in `columns`.
     pub(crate) galaxies: Galaxies,
     pub(crate) columns: Vec<OwnColumn>,
     pub(crate) flags: Vec<u8>,
@@ -188,6 +187,9 @@ impl Reader {
         if self.sender.send(begin).await.is_err() {
             return Ok(());
         }
+        // At once, since they are small: so a file takes one request for each column and not one for each chunk of it.
+        let values = dataset.read_columns(rows.clone()).await?;
+        let columns = own_columns::catalogue_columns(dataset.columns(), values)?;
         let batches = (CHUNK_BYTES / (self.batch_size * dataset.bytes_per_row()).max(1)).max(1);
         let step = batches * self.batch_size;
         let mut from = rows.start;
@@ -195,7 +197,8 @@ impl Reader {
             let to = rows.end.min(from + step);
             let mut galaxies = dataset.read(from..to).await?;
             let flags = blank_flagged(&mut galaxies);
-            let columns = own_columns::catalogue_columns(dataset.columns(), std::mem::take(&mut galaxies.columns))?;
+            let chunk_of = |column: &OwnColumn| column.slice((from - rows.start) as usize, (to - from) as usize);
+            let columns = columns.iter().map(chunk_of).collect();
             let bytes = (to - from) * dataset.bytes_per_row();
             let chunk = Chunk { file: key.clone(), first_row: from, galaxies, columns, flags, bytes };
             if self.sender.send(Message::Chunk(chunk)).await.is_err() {

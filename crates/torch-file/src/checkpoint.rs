@@ -108,7 +108,7 @@ impl Checkpoint {
             module.class().map(|(_, name)| name.to_owned())
         } else {
             for (name, value) in network.value.entries().into_iter().flatten() {
-                if let (Some(name), Some(tensor)) = (name.as_str(), value.as_tensor()) {
+                if let (Some(name), Some(tensor)) = (name.as_name(), value.as_tensor()) {
                     collector.add_tensor(name.to_owned(), tensor).map_err(content)?;
                 }
             }
@@ -183,14 +183,14 @@ impl Collector {
                 if path.is_empty() { inner.to_owned() } else { format!("{path}.{inner}") }
             };
             for (name, value) in state.entries().into_iter().flatten() {
-                let Some(name) = name.as_str() else { continue };
+                let Some(name) = name.as_name() else { continue };
                 self.charge(VISIT + name.len())?;
                 let members = value.entries().into_iter().flatten();
                 match name {
                     "_parameters" | "_buffers" => {
                         for (name, value) in members {
                             self.charge(VISIT)?;
-                            if let (Some(name), Some(tensor)) = (name.as_str(), value.as_tensor()) {
+                            if let (Some(name), Some(tensor)) = (name.as_name(), value.as_tensor()) {
                                 self.add_tensor(full(name), tensor)?;
                             }
                         }
@@ -198,7 +198,7 @@ impl Collector {
                     "_modules" => {
                         for (name, value) in members {
                             self.charge(VISIT)?;
-                            if let Some(name) = name.as_str().filter(|_| self.modules.is_module(value)) {
+                            if let Some(name) = name.as_name().filter(|_| self.modules.is_module(value)) {
                                 self.charge(ENTRY + path.len() + name.len())?;
                                 todo.push((full(name), value, depth + 1));
                             }

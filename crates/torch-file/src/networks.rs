@@ -119,7 +119,7 @@ impl<'a> Search<'a, '_> {
         let unusual = NETWORK_KEYS.len();
         let (mut has_tensor, mut has_layers) = (false, false);
         for (key, child) in value.entries().into_iter().flatten() {
-            let Some(key) = key.as_str() else { continue };
+            let Some(key) = key.as_name() else { continue };
             if child.as_tensor().is_some() {
                 has_tensor = true;
                 has_layers |= key.contains('.');
@@ -149,7 +149,7 @@ fn describe(root: Value<'_>) -> String {
         .into_iter()
         .flatten()
         .take(MAX_NAMES)
-        .map(|(key, _)| key.as_str().map_or_else(|| key.describe(), |text| Printable(text).to_string()))
+        .map(|(key, _)| key.as_name().map_or_else(|| key.describe(), |text| Printable(text).to_string()))
         .collect();
     let is_optimizer = root.get("param_groups").is_some()
         || root.class().is_some_and(|(module, _)| module.starts_with("torch.optim."));

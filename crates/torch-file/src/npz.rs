@@ -106,7 +106,7 @@ async fn read_header<R: RangeRead>(
     member: Member,
 ) -> Result<(Storage, Header), Error<R::Error>> {
     let most = (MAX_PREAMBLE + MAX_HEADER) as u64;
-    let (payload, start) = member.payload_with_start(reader, edges, most).await?;
+    let (payload, start) = member.payload_with_start(reader, Some(edges), most).await?;
     let header = Header::parse(&start).map_err(|reason| FormatError::Zip {
         file: reader.name().to_owned(),
         member: member.name().to_owned(),

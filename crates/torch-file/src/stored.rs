@@ -18,6 +18,9 @@ use crate::{
 
 /// The largest result of one read, in bytes.
 const MAX_RESULT: u64 = 16 << 30;
+/// A storage's first bytes are read together with the header in front of them where they are no more than these: one
+/// request of a small column instead of two.
+const WITH_HEADER: u64 = 1 << 20;
 /// The largest number of reads that one range of rows may take.
 const MAX_PIECES: usize = 100_000;
 
@@ -177,9 +180,19 @@ impl<R: RangeRead> StoredTensor<R> {
             // The tensor lies within its storage, which has these bytes.
             return Ok(bytes.slice(range.start as usize..range.end as usize));
         }
-        let start = self.storage_start().await?;
-        let member = format!("storage {}", self.tensor.storage.key);
-        let bytes = read(&*self.reader, &member, start + range.start..start + range.end).await?;
+        let bytes = match &self.storage {
+            Place::BehindHeader(member, known) if known.get().is_none() && range.end <= WITH_HEADER => {
+                let (payload, bytes) = member.payload_with_start(&*self.reader, None, range.end).await?;
+                known.get_or_init(|| payload.start);
+                // The directory has the member's size, within which the tensor lies.
+                bytes.slice(range.start as usize..range.end as usize)
+            }
+            _ => {
+                let start = self.storage_start().await?;
+                let member = format!("storage {}", self.tensor.storage.key);
+                read(&*self.reader, &member, start + range.start..start + range.end).await?
+            }
+        };
         if let Some(checksum) = &self.checksum {
             checksum.saw(self.reader.name(), range.start, &bytes)?;
         }

@@ -14,6 +14,9 @@ use crate::{
     text_array::{self, TextArray},
 };
 
+/// No name of a tensor or column is longer, in bytes.
+const MAX_NAME: usize = 1000;
+
 /// Index of a value in the arena of its pickle.
 pub(crate) type Id = u32;
 
@@ -209,6 +212,16 @@ impl<'a> Value<'a> {
         self.arena.text(self.id)
     }
 
+    /// The text, if the value is a `str` that may be a name: one of at most 1,000 bytes. A hostile pickle can use a long
+    /// text for any number of keys, and this looks at none of it.
+    pub fn as_name(self) -> Option<&'a str> {
+        match self.node() {
+            Node::Str(span) if span.range().len() > MAX_NAME => None,
+            Node::DecodedStr(text) if text.len() > MAX_NAME => None,
+            _ => self.as_str(),
+        }
+    }
+
     /// The integer, if the value is one from −2⁶³ to 2⁶³ − 1.
     pub fn as_int(self) -> Option<i64> {
         match self.node() {
@@ -343,6 +356,8 @@ impl<'a> Value<'a> {
             Node::UInt(value) => format!("the integer {value}"),
             Node::Long => "an integer of more than 64 bits".into(),
             Node::Float(value) => format!("the number {value}"),
+            Node::Str(span) if span.range().len() > MAX_NAME => format!("a text of {} bytes", span.range().len()),
+            Node::DecodedStr(text) if text.len() > MAX_NAME => format!("a text of {} bytes", text.len()),
             Node::Str(_) | Node::DecodedStr(_) => {
                 format!("the text \"{}\"", Printable(self.as_str().unwrap_or_default()))
             }
@@ -386,7 +401,9 @@ impl<'a> Value<'a> {
         let (kind, instead) = match name.as_bytes().first() {
             Some(b'M' | b'm') => ("times", "save it as `array.astype('int64')` or `array.astype('U')`"),
             Some(b'V') => ("records", "save each of its fields, `array['name']`, under a key of its own"),
-            Some(b'O') => ("Python objects", "save it as `array.astype('U')` or `array.astype('float64')`"),
+            Some(b'O') => {
+                ("Python objects", "save it as `array.astype('U')`, or as `array.astype('int64')` or `'float64'`")
+            }
             Some(b'U' | b'S') => ("texts", "save one text for each row"),
             Some(b'c') => ("complex numbers", "save `array.real` and `array.imag`"),
             _ => ("another type", "save it as an array of numbers or of text"),

@@ -230,26 +230,33 @@ impl Member {
         Ok(self.payload_behind(reader.name(), &header)?)
     }
 
-    /// Where the payload lies, and its first bytes: all of it, or `count` of them. Takes one read, or none where the
-    /// bytes were read already.
+    /// Where the payload lies, and its first bytes: all of it, or `count` of them. Takes one read, or none where `edges`
+    /// have the bytes.
     pub(crate) async fn payload_with_start<R: RangeRead>(
         &self,
         reader: &R,
-        edges: &Edges,
+        edges: Option<&Edges>,
         count: u64,
     ) -> Result<(Range<u64>, Bytes), Error<R::Error>> {
-        // The member's end is at hand only behind the header, whose fields are not longer than this in any file of
-        // NumPy.
-        let before = LOCAL_HEADER + self.name.len() as u64 + 64;
-        let end = self.listed.header.saturating_add(before + count).min(self.listed.limit);
+        let at_hand = |range: &Range<u64>| edges.and_then(|edges| edges.get(range));
+        // Where the payload starts stands in the header, whose fields are not longer than this in any file of NumPy or
+        // torch.
+        let before = LOCAL_HEADER + self.name.len() as u64 + 128;
+        let end = self.listed.header.saturating_add(before.saturating_add(count)).min(self.listed.limit);
         let guess = self.listed.header..end;
-        let bytes = edges.get_or_read(reader, &self.name, guess.clone()).await?;
+        let bytes = match at_hand(&guess) {
+            Some(bytes) => bytes,
+            None => read(reader, &self.name, guess.clone()).await?,
+        };
         let payload = self.payload_behind(reader.name(), &bytes.slice(..bytes.len().min(LOCAL_HEADER as usize)))?;
-        let wanted = payload.start..payload.end.min(payload.start + count);
+        let wanted = payload.start..payload.end.min(payload.start.saturating_add(count));
         let start = if wanted.end <= guess.end {
             bytes.slice((wanted.start - guess.start) as usize..(wanted.end - guess.start) as usize)
         } else {
-            edges.get_or_read(reader, &self.name, wanted).await?
+            match at_hand(&wanted) {
+                Some(bytes) => bytes,
+                None => read(reader, &self.name, wanted).await?,
+            }
         };
         Ok((payload, start))
     }

@@ -15,6 +15,9 @@ use crate::{
 /// FITS numbers columns with three digits.
 const MAX_COLUMNS: usize = 999;
 
+/// The longest name, in characters, of which quotes count twice: it stands in one card of 80, and may get a number.
+const MAX_NAME: usize = 60;
+
 /// A column of the table.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
@@ -102,13 +105,14 @@ pub(crate) fn columns(schema: &Schema, found: &[Found]) -> Result<(Vec<Column>, 
         return Err(Error::TooManyColumns(schema.fields().len()));
     }
     let mut notices = Vec::new();
-    let plain_names: Vec<String> = schema.fields().iter().map(|field| plain(field.name()).into_owned()).collect();
+    let plain_names: Vec<String> = schema.fields().iter().map(|field| shortened(&plain(field.name()))).collect();
     let names = distinct_names(&plain_names, str::to_ascii_lowercase);
     let mut columns = Vec::new();
     for ((field, name), found) in schema.fields().iter().zip(names).zip(found) {
         if *field.name() != name {
             notices.push(format!(
-                "column `{}` is called `{name}`: FITS has ASCII alone, and does not tell upper from lower case",
+                "column `{}` is called `{name}`: FITS has short names of ASCII alone, and does not tell upper from lower \
+                 case",
                 field.name()
             ));
         }
@@ -121,6 +125,16 @@ pub(crate) fn columns(schema: &Schema, found: &[Found]) -> Result<(Vec<Column>, 
                 texts.not_plain
             ));
         }
+        match (found, cell) {
+            (Found::Logicals(nulls @ 1..), _) => notices.push(format!(
+                "column `{name}` has {nulls} nulls among its truth values: FITS has them, and astropy reads them as False"
+            )),
+            (_, Cell::Integer { zero: 1.., null: Some(_), .. }) => notices.push(format!(
+                "column `{name}` has nulls beside numbers of 2^63 and more: they are TNULL by the standard, and astropy \
+                 does not mask them"
+            )),
+            _ => {}
+        }
         let description = catalogue::descriptions::of_column(field.name());
         columns.push(Column {
             name,
@@ -131,6 +145,16 @@ pub(crate) fn columns(schema: &Schema, found: &[Found]) -> Result<(Vec<Column>, 
         });
     }
     Ok((columns, notices))
+}
+
+/// The start of a name of ASCII that has room in its card.
+fn shortened(name: &str) -> String {
+    let mut length = 0;
+    let fits = |character: &char| {
+        length += if *character == '\'' { 2 } else { 1 };
+        length <= MAX_NAME
+    };
+    name.chars().take_while(fits).collect()
 }
 
 /// How values lie; `None` where no number is free to stand for null.
@@ -200,6 +224,12 @@ mod tests {
         assert_eq!([8, 16, 32, 64].map(|bits| full(bits, true)), [2, 2, 4, 8].map(|bytes| integer(bytes, 0, None)));
         assert_eq!(full(8, false), integer(1, 0, None));
         assert_eq!(full(64, false), integer(8, 1 << 63, None));
+    }
+
+    #[test]
+    fn names_have_room_in_their_cards() {
+        assert_eq!((shortened("ra"), shortened(&"n".repeat(69))), ("ra".to_owned(), "n".repeat(60)));
+        assert_eq!(shortened(&"n'".repeat(34)), "n'".repeat(20));
     }
 
     #[test]

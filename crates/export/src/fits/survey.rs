@@ -15,6 +15,8 @@ const ROWS_PER_BATCH: usize = 8192;
 pub(crate) enum Found {
     /// Nothing needs to be known of such a column.
     Nothing,
+    /// How many of a column's truth values are null.
+    Logicals(u64),
     Integers(FoundIntegers),
     Texts(FoundTexts),
 }
@@ -48,6 +50,7 @@ pub(crate) fn survey(catalogue: &CatalogueFile) -> Result<Vec<Found>, Error> {
         .iter()
         .map(|column_type| match column_type.element {
             Element::Integer { .. } if column_type.nullable => Found::Integers(FoundIntegers::default()),
+            Element::Bool if column_type.nullable => Found::Logicals(0),
             Element::Text => Found::Texts(FoundTexts::default()),
             _ => Found::Nothing,
         })
@@ -65,6 +68,7 @@ pub(crate) fn survey(catalogue: &CatalogueFile) -> Result<Vec<Found>, Error> {
                 (Found::Integers(found), Element::Integer { bits, signed }) => {
                     cells.for_each(|cell| found.add(cell.map(|index| values.integer(index)), bits, signed));
                 }
+                (Found::Logicals(nulls), _) => *nulls += cells.filter(Option::is_none).count() as u64,
                 (Found::Texts(found), _) => cells.flatten().for_each(|index| found.add(values.text(index))),
                 _ => {}
             }

@@ -38,6 +38,9 @@ pub struct Results {
     pub payload: Option<Payload>,
 }
 
+/// Columns of which it is said, each by itself, that some files lack them.
+const COLUMNS_SHOWN: usize = 5;
+
 impl Results {
     /// What of a run's data a person should look at, if anything: a sentence each, with the number of galaxies or
     /// files.
@@ -46,8 +49,9 @@ impl Results {
         if self.intervals.is_none() && self.payload.as_ref().is_some_and(|payload| payload.levels) {
             warnings.push("the model is not calibrated, so that there are no quantiles at any level".to_owned());
         }
-        let partial = self.columns.iter().filter_map(|column| Some((column, column.first_without.as_ref()?)));
-        warnings.extend(partial.map(|(column, first)| {
+        let partial: Vec<_> =
+            self.columns.iter().filter_map(|column| Some((column, column.first_without.as_ref()?))).collect();
+        warnings.extend(partial.iter().take(COLUMNS_SHOWN).map(|(column, first)| {
             format!(
                 "{} of {} files have no value in the column {}, which is null there; the first is {}",
                 column.files_without,
@@ -56,6 +60,12 @@ impl Results {
                 printable(first)
             )
         }));
+        if partial.len() > COLUMNS_SHOWN {
+            warnings.push(format!(
+                "{} more columns have no value in some files: Results.json names them",
+                partial.len() - COLUMNS_SHOWN
+            ));
+        }
         warnings
     }
 }
