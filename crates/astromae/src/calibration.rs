@@ -17,6 +17,17 @@ pub const PREFIX: &str = "calibration.";
 /// Key of a calibration's description in a safetensors file's metadata.
 pub const METADATA_KEY: &str = "calibration";
 
+/// Key of the checksum of the network that the calibration belongs to, in the same metadata. A network that was trained
+/// further, and saved with what else was in its file, is told by it.
+pub const NETWORK_KEY: &str = "calibration_network";
+
+/// The CRC-32, in hexadecimal, of the bytes of a network's tensors, in the order of their names.
+pub(crate) fn network_checksum<'a>(tensors: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut hasher = crc32fast::Hasher::new();
+    tensors.for_each(|bytes| hasher.update(bytes));
+    format!("{:08x}", hasher.finalize())
+}
+
 /// The most values that all tensors of a calibration may have: its tables have a thousand.
 const MAX_VALUES: usize = 1 << 20;
 

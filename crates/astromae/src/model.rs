@@ -142,12 +142,15 @@ impl Model {
             Precision::F16 => Encoded { name, dtype: "F16", shape, bytes: in_f16(data) },
             Precision::F32 => Encoded { name, dtype: "F32", shape, bytes: in_f32(data) },
         }));
+        let own = self.calibration.as_ref().map_or(0, |calibration| calibration.tensors.len());
+        let network = calibration::network_checksum(tensors[own..].iter().map(|tensor| &tensor.bytes[..]));
         let config = serde_json::to_string(&self.config).map_err(failed)?;
         let mut header: BTreeMap<&str, &str> =
             metadata.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect();
         header.insert(METADATA_KEY, &config);
         if let Some(calibration) = &self.calibration {
             header.insert(calibration::METADATA_KEY, &calibration.description);
+            header.insert(calibration::NETWORK_KEY, &network);
         }
         encode(&tensors, &header).map_err(failed)
     }
@@ -180,6 +183,7 @@ fn read_safetensors(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -
     let hyperparameters = said_or_given(file, said.map_or([None; 3], |said| values(said).map(Some)), given)?;
     let mut listed = SafeTensors::deserialize(bytes).map_err(failed)?.tensors();
     let calibration = StoredCalibration::take(file, &mut listed, metadata.remove(calibration::METADATA_KEY))?;
+    let calibrated = metadata.remove(calibration::NETWORK_KEY);
     let listed = listed.into_iter().map(|(name, view)| {
         let is_float = !matches!(
             view.dtype(),
@@ -198,6 +202,12 @@ fn read_safetensors(file: &str, bytes: &Bytes, given: Option<Hyperparameters>) -
     let OnlyNetwork { prefix, listed, others } = only_network(without_wrappers(listed.collect()))?;
     warn_of_others(file, &prefix, &others, save_prefix);
     let (config, used) = used_tensors(listed, hyperparameters)?;
+    if let (Some(_), Some(calibrated)) = (&calibration, calibrated)
+        && calibrated != calibration::network_checksum(used.values().map(|listed| listed.tensor.data()))
+    {
+        let reason = "it is that of another network: calibrate this one (`cosmic calibrate`)".to_owned();
+        return Err(Error::Calibration { file: file.to_owned(), reason });
+    }
     let weights =
         used.into_par_iter().map(|(name, Listed { shape, tensor, .. })| match decode(tensor.dtype(), tensor.data()) {
             Some(data) => Ok((name, Tensor { shape, data })),

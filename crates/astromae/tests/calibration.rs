@@ -52,6 +52,18 @@ fn the_exact_precision_is_that_of_the_weights() {
 }
 
 #[test]
+fn a_calibration_of_another_network_is_refused_and_a_converted_one_keeps_its_own() {
+    let bytes = calibrated().to_safetensors(Precision::F32, &HashMap::new()).unwrap();
+    // The last byte is the network's: the calibration's tensors come first. It stays a finite number.
+    let mut trained_further = bytes.clone();
+    *trained_further.last_mut().unwrap() ^= 0x80;
+    let said = Model::from_bytes("model", trained_further.into()).unwrap_err().to_string();
+    assert!(said.contains("that of another network") && said.contains("cosmic calibrate"), "{said}");
+    let converted = read_back(&Model::from_bytes("model", bytes.into()).unwrap(), &HashMap::new()).unwrap();
+    assert_eq!(converted.calibration, calibrated().calibration);
+}
+
+#[test]
 fn a_calibration_that_is_not_whole_is_refused() {
     type Change = fn(&mut BTreeMap<String, Tensor>);
     let changes: [(Change, &str); 2] = [

@@ -352,11 +352,11 @@ fn runs(batch: &RecordBatch, levels: Option<LevelSet>) -> Vec<CatalogueRows> {
 
 #[cfg(test)]
 mod tests {
-    use crate::columns::is_missing;
     use arrow_array::{BooleanArray, FixedSizeListArray, UInt64Array};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::columns::is_missing;
 
     fn provenance() -> Provenance {
         Provenance {

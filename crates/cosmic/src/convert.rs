@@ -69,7 +69,7 @@ pub(crate) async fn convert(args: ConvertArgs, global: &Global, printer: Printer
         let Some((key, text)) = note.split_once('=') else {
             bail!("--note {note:?} is not of the form key=text");
         };
-        if ["astromae", calibration::METADATA_KEY].contains(&key) {
+        if ["astromae", calibration::METADATA_KEY, calibration::NETWORK_KEY].contains(&key) {
             bail!("--note {key}=… is not possible: the file says this of itself");
         }
         notes.insert(key.to_owned(), text.to_owned());

@@ -172,7 +172,7 @@ async fn safetensors_content(reader: &ObjectReader) -> Result<Content> {
     let of_network = tensors.iter().filter(|tensor| !tensor.name.starts_with(calibration::PREFIX));
     let parameters = count(of_network.map(|tensor| &tensor.shape[..]));
     let (configuration, calibration) = Configuration::of(reader).await?;
-    let is_note = |key: &str| key != "astromae" && key != calibration::METADATA_KEY;
+    let is_note = |key: &str| !["astromae", calibration::METADATA_KEY, calibration::NETWORK_KEY].contains(&key);
     Ok(Content::Network {
         class: None,
         parameters,
