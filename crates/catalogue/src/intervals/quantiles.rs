@@ -2,7 +2,7 @@
 
 use super::levels::{COUNT, HIGH_68, HIGH_95, LEVELS, LOW_68, LOW_95};
 
-/// The quantiles of one galaxy's redshift at all [`LEVELS`](super::LEVELS), none of them less than the one before.
+/// The quantiles of one galaxy's redshift at all [`LEVELS`], none of them less than the one before.
 ///
 /// As a forecast they stand for the distribution whose cumulative function is linear between them. What lies outside
 /// the first and last, 2.28 % on each side, is at these two.
