@@ -145,6 +145,7 @@ def test_a_table_with_cut_outs_becomes_a_catalogue_joined_to_its_own_ids(tmp_pat
     assert exported["ra"].tolist() == [1.0, 2.0, 3.0]
     # The second galaxy lacks a magnitude and a pixel.
     assert numpy.isnan(magnitudes[1]).any()
-    assert exported["flags"].tolist() == [0, 3, 0]
+    # 8 may be there too: nothing like this noise was among the galaxies that the model was calibrated on.
+    assert [flags & 7 for flags in exported["flags"].tolist()] == [0, 3, 0]
     assert [z is None for z in exported["z_phot"].tolist()] == [False, True, False]
     assert exported["z_spec"].tolist() == [0.1, None, 0.3]
