@@ -99,6 +99,26 @@ fn of_a_key_that_is_there_twice_the_last_value_counts_and_of_two_names_the_plura
     assert_eq!(names(&dataset), [("image", "float32".to_owned())]);
 }
 
+#[test]
+fn long_texts_that_are_named_again_and_again_take_neither_memory_nor_time() {
+    let long = "k".repeat(1 << 20);
+    // Two copies of 1 MB in each of 300 lists.
+    let lists = |pickle: Pickle| {
+        let pickle = pickle.text("c").raw(b"](").text(&long).put(0).get(0).raw(b"e");
+        (0..300).fold(pickle, |pickle, list| pickle.text(&format!("c{list}")).raw(b"](").get(0).get(0).raw(b"e"))
+    };
+    let dataset = dictionary(lists).unwrap();
+    assert!(dataset.columns().len() < 100, "{} columns", dataset.columns().len());
+    assert!(dataset.unused()[0].contains("take too much memory"), "{:?}", dataset.unused());
+    // Each look at all of such a key would be one too many.
+    let keys = |pickle: Pickle| {
+        let pickle = pickle.text(&long).put(0).raw(b"N");
+        (0..200_000).fold(pickle, |pickle, _| pickle.get(0).raw(b"N"))
+    };
+    let dataset = dictionary(keys).unwrap();
+    assert_eq!((dataset.columns().len(), dataset.unused()[0].as_str()), (0, "a text of 1048576 bytes"));
+}
+
 fn column(name: &str, kind: ColumnType, is_list: bool) -> Column {
     Column { name: name.into(), kind, is_list }
 }
