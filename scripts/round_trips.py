@@ -115,7 +115,10 @@ def random_column(choose, rows):
 
 
 def as_list(column):
-    return column.squeeze(-1).tolist() if getattr(column, "ndim", 1) > 1 and column.shape[1] == 1 else list(column)
+    """Its values. A tensor of one column is one of numbers, and a list of numbers comes back as a tensor."""
+    if torch.is_tensor(column) or isinstance(column, numpy.ndarray):
+        return (column.squeeze(-1) if column.ndim > 1 and column.shape[1] == 1 else column).tolist()
+    return list(column)
 
 
 def check_columns(folder, data_sets, seed):
@@ -135,11 +138,10 @@ def check_columns(folder, data_sets, seed):
         for name, column in columns.items():
             found = [value for part in cut for value in as_list(part[name])]
             wanted = as_list(column)
-            same = [str(value) for value in found] == [str(value) for value in wanted]
             types = {getattr(part[name], "dtype", list) for part in cut}
-            assert same and types == {getattr(column, "dtype", list) if torch.is_tensor(column) else list}, (
-                f"{path} {name}: {found} of {types} instead of {wanted}"
-            )
+            same_type = types == {column.dtype} if torch.is_tensor(column) else len(types) == 1
+            same = [str(value) for value in found] == [str(value) for value in wanted]
+            assert same and same_type, f"{path} {name}: {found} of {types} instead of {wanted}"
 
 
 def check_writing(folder, rows):
