@@ -57,7 +57,7 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
     let old = find_old(&out, &source, args.overwrite).await?;
     if !dataset.unused().is_empty() {
         eprintln!(
-            "warning: {} holds what has no value for each galaxy, and the partitions will not have it: {}",
+            "warning: {} holds what can be no column of a catalogue, and the partitions will not have it: {}",
             source.name(),
             dataset.unused().join(", ")
         );

@@ -31,7 +31,7 @@ pub struct Dataset<R> {
 const CONCURRENT_COLUMNS: usize = 16;
 
 /// Consecutive galaxies of a data set, row-major.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Galaxies {
     /// `[n, 5, 32, 32]`, in the file's own scaling.
     pub images: Vec<f32>,
@@ -66,7 +66,7 @@ impl<R: RangeRead> Dataset<R> {
     ///
     /// # Errors
     /// [`Error::Content`] and [`Error::Shape`] where the file holds something else; [`Error::ColumnName`] where one of its
-    /// columns has a name of the catalogue's; [`torch_file::FormatError::Tensor`] where a tensor is not wholly in the
+    /// columns has a name of the catalogue's; [`Error::TooManyColumns`]; [`torch_file::FormatError::Tensor`] where a tensor is not wholly in the
     /// file.
     pub fn of(file: &TorchFile<R>) -> Result<Self, Error<R::Error>> {
         let content = |found: String| Error::Content { file: file.name().to_owned(), found };
@@ -129,7 +129,9 @@ impl<R: RangeRead> Dataset<R> {
             if column::is_a_catalogues(&name) {
                 return Err(Error::ColumnName { file: file.name().to_owned(), column: Printable(&name).to_string() });
             }
-            let too_many = || Err(Error::TooManyColumns { file: file.name().to_owned(), limit: MAX_COLUMNS });
+            let too_many = || {
+                Err(Error::TooManyColumns { file: file.name().to_owned(), columns: MAX_COLUMNS, bytes: MAX_ROW_BYTES })
+            };
             if columns.len() == MAX_COLUMNS {
                 return too_many();
             }
@@ -178,7 +180,7 @@ impl<R: RangeRead> Dataset<R> {
         self.sources.iter().filter_map(|source| source.items(&rows)).collect()
     }
 
-    /// What the file holds and what is not read, since it has no value for each galaxy, with the reason: keys of a
+    /// What the file holds and what is not read, since it can be no column, with the reason: keys of a
     /// dictionary, and tensors of a tuple by their place. At most 20 are named.
     pub fn unused(&self) -> &[String] {
         &self.unused
@@ -264,7 +266,7 @@ struct Found<'a> {
     redshifts: Option<Value<'a>>,
     /// What may be the data set's own columns, by name.
     others: Vec<(String, Value<'a>)>,
-    /// Keys that are no text.
+    /// Keys that are no text, or one too long for a name.
     unused: Vec<String>,
 }
 

@@ -31,14 +31,16 @@ pub enum Error<E: std::error::Error + 'static> {
     },
     /// There are more columns of the data set's own than are carried.
     #[error(
-        "{file} says too much of each galaxy: at most {limit} columns of its own are carried, and 8,192 bytes of them all \
+        "{file} says too much of each galaxy: at most {columns} columns of its own are carried, and {bytes} bytes of them all \
          together for each galaxy: leave some out, or keep them in a table of their own that has the object_id"
     )]
     TooManyColumns {
         /// Path or key of the file.
         file: String,
-        /// The most columns.
-        limit: usize,
+        /// The most columns that are carried.
+        columns: usize,
+        /// The most bytes that they may take for a galaxy.
+        bytes: u64,
     },
     /// A column of the data set's own has the name of one that the catalogue has.
     #[error("{file}: its column {column} has the name of a column of the catalogue: save it under another name")]

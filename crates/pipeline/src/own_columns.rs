@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 /// Takes in the columns of a file.
 ///
 /// # Errors
-/// [`Error::BadPartition`] where an earlier file has one of them with another type.
+/// [`Error::BadPartition`] where an earlier file has one of them with another type, or there are too many.
 pub(crate) fn admit(known: &mut OwnColumns, file: &str, columns: &[Column]) -> Result<()> {
     for Column { name, kind, .. } in columns {
         let admitted = known.admit(file, name, &data_type(*kind)?);

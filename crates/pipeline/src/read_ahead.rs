@@ -142,7 +142,7 @@ impl Reader {
                 if !begun {
                     break;
                 }
-                tracing::warn!(key = file.object.key, reason = explain(&**reason), "read once more");
+                tracing::warn!(key = file.object.key, reason = explain(&**reason), "read again");
                 outcome = self.send_file(&file, rows.as_ref(), None, &mut begun).await;
             }
             let message = match outcome {
@@ -177,11 +177,7 @@ impl Reader {
         if !dataset.unused().is_empty() && !self.said_unused {
             self.said_unused = true;
             let unused = dataset.unused().join(", ");
-            tracing::warn!(
-                key,
-                unused,
-                "files hold what has no value for each galaxy, and the catalogue will not have it"
-            );
+            tracing::warn!(key, unused, "files hold what can be no column of the catalogue, which will not have it");
         }
         let begin = Message::Begin(FileRows { key: key.clone(), from: rows.start, to: rows.end });
         if self.sender.send(begin).await.is_err() {
