@@ -133,12 +133,22 @@ def install() -> None:
             described.result["stopDate"] = execution.stop_date
         return described
 
+    def list_map_runs(response: StepFunctionResponse) -> ActionResult:
+        execution = response.stepfunction_backend.describe_execution(response._get_param("executionArn"))
+        # It has a thread of its own, which may not have begun.
+        runs = environment.map_run_record_pool_manager.get_all() if (environment := execution.exec_worker.env) else []
+        return ActionResult({"mapRuns": [run.list_item() for run in runs]})
+
     def list_executions(response: StepFunctionResponse) -> ActionResult:
         arn = response._get_param("mapRunArn")
         if not arn:
             return listed(response)
-        children = [child for run in map_runs(response.stepfunction_backend) if run.map_run_arn == arn for child in
-                    children_of(run)]
+        children = [
+            child
+            for run in map_runs(response.stepfunction_backend)
+            if run.map_run_arn == arn
+            for child in children_of(run)
+        ]
         wanted = response._get_param("statusFilter")
         # The newest come first.
         shown = [child.listed() for child in reversed(children) if not wanted or child.status == wanted]
@@ -173,6 +183,7 @@ def install() -> None:
 
     StepFunctionResponse.describe_execution = describe_execution
     StepFunctionResponse.list_executions = list_executions
+    StepFunctionResponse.list_map_runs = list_map_runs
     StepFunctionResponse.get_execution_history = get_execution_history
     StepFunctionResponse.stop_execution = stop_execution
     MapRunRecord.set_stop = set_stop_once
