@@ -31,7 +31,7 @@ use crate::{
     outcome::Outcome,
     output::{Printer, progress_bar, seconds},
     payload_input::PayloadSource,
-    resume::resume_command,
+    resume::{DEFAULT_MACHINE, resume_command},
     statement::{CostOf, statement},
     stop::stop,
     summary::{cost_text, paths_text, say_warnings, summary_text},
@@ -43,7 +43,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE|ARN", env = "COSMIC_PAYLOAD", required_unless_present_any = ["attach", "stop"])]
     payload: Option<PathBuf>,
     /// The state machine, by name or ARN.
-    #[arg(long, value_name = "NAME", default_value = "cosmic-redshift", env = "COSMIC_STATE_MACHINE")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE, env = "COSMIC_STATE_MACHINE")]
     state_machine: String,
     /// Set a field of the payload, such as bucket=my-bucket or world_size=40 (may be given several times).
     #[arg(long, value_name = "KEY=VALUE")]
@@ -215,7 +215,7 @@ async fn without_results(output: &RunOutput, followed: &Followed, global: &Globa
     {
         let resume = resume_command(&followed.execution, payload, &followed.input, global);
         text += &format!(
-            "\n{done} of the {total} ranks that it started have finished, and what they have written stays under \
+            "\n{done} of the {total} ranks that it had to compute have finished, and what they have written stays under \
              s3://{}/{}/. To compute the rest:\n  {resume}",
             payload.bucket, payload.result_path
         );
