@@ -248,6 +248,17 @@ def test_throttled_attempts_are_in_the_cost(sky):
     assert math.isclose(report["cost"]["step_functions_usd"], 25e-6 * report["cost"]["state_transitions"])
 
 
+def test_of_more_ranks_than_are_looked_at_the_transitions_are_estimated(sky):
+    execution = named(sky, "many", world_size=small_sky.GALAXIES)
+    sky.cosmic.wait(execution.arn)
+    found = json.loads(sky.stack.cosmic("logs", "--json", "--execution", execution.name).stdout)
+    assert found["cost_of"]["ranks"] == {"started": small_sky.GALAXIES, "read": 200}
+    assert found["cost_of"]["invocations"] == found["cost_of"]["expected_invocations"] == small_sky.GALAXIES + 2
+    assert found["cost"]["state_transitions"] == OWN_TRANSITIONS + 2 * small_sky.GALAXIES
+    text = sky.stack.cosmic("logs", "--execution", execution.name).stdout
+    assert f"estimated by 200 of {small_sky.GALAXIES} ranks" in text
+
+
 def test_a_cost_that_lacks_invocations_says_how_many(sky):
     execution = named(sky, "lines-lost")
     sky.cosmic.wait(execution.arn)

@@ -60,24 +60,25 @@ impl Execution {
         Ok(Self { aws, sfn, arn: started.execution_arn, name: name.to_owned() })
     }
 
-    /// Finds an execution by its ARN, in whatever region that names, or by its name and state machine; gives with it what
-    /// Step Functions says of it.
+    /// Finds an execution by its ARN, or by its name and state machine; gives with it what Step Functions says of it.
     pub(crate) async fn find(
         aws: &SdkConfig,
         execution: &str,
         machine: &str,
     ) -> Result<(Self, DescribeExecutionOutput)> {
-        let (aws, arn) = if execution.starts_with("arn:") {
-            let arn = ExecutionArn::parse(execution)?;
-            (in_region_of(aws, execution), arn)
-        } else {
-            let aws = in_region_of(aws, machine);
-            let machine = machine_arn(&client(&aws), machine).await?;
-            if execution.is_empty() || execution.contains(|c: char| c.is_whitespace() || ":/".contains(c)) {
-                bail!("{:?} is not the name of an execution", printable(execution));
-            }
-            (aws, ExecutionArn::of(&machine, execution)?)
-        };
+        if execution.starts_with("arn:") {
+            return Self::at(aws, ExecutionArn::parse(execution)?).await;
+        }
+        if execution.is_empty() || execution.contains(|c: char| c.is_whitespace() || ":/".contains(c)) {
+            bail!("{:?} is not the name of an execution", printable(execution));
+        }
+        let machine = machine_arn(&client(&in_region_of(aws, machine)), machine).await?;
+        Self::at(aws, ExecutionArn::of(&machine, execution)?).await
+    }
+
+    /// Finds an execution in the region that its ARN names.
+    pub(crate) async fn at(aws: &SdkConfig, arn: ExecutionArn) -> Result<(Self, DescribeExecutionOutput)> {
+        let aws = in_region_of(aws, &arn.arn);
         let sfn = client(&aws);
         match sfn.describe_execution().execution_arn(&arn.arn).send().await {
             Ok(described) => Ok((Self { aws, sfn, arn: arn.arn, name: arn.name }, described)),
@@ -169,7 +170,7 @@ pub(crate) fn has_ended(described: &DescribeExecutionOutput) -> bool {
 }
 
 /// The configuration for the region that an ARN names; the given one for a name.
-pub(crate) fn in_region_of(aws: &SdkConfig, arn_or_name: &str) -> SdkConfig {
+fn in_region_of(aws: &SdkConfig, arn_or_name: &str) -> SdkConfig {
     match region_of(arn_or_name) {
         Some(region) => aws.to_builder().region(Region::new(region.to_owned())).build(),
         None => aws.clone(),

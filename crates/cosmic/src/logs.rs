@@ -114,11 +114,7 @@ async fn print_lines(
     if of.so_far {
         eprintln!("the execution still runs: --follow goes on with the lines to come");
     } else if of.missing() > 0 {
-        eprintln!(
-            "warning: the last lines of {} of {} invocations have not come",
-            of.missing(),
-            of.expected_invocations
-        );
+        eprintln!("warning: {} invocations have their last line: more may come in a minute", of.n_of_m());
         return Ok(Outcome::Incomplete);
     }
     Ok(Outcome::Done)
@@ -128,18 +124,14 @@ fn text(output: &LogsOutput) -> String {
     let rows: Vec<Vec<String>> = output.invocations.iter().map(row).collect();
     let header = ["function", "rank", "duration ms", "billed ms", "memory MB", "used MB", "cold start ms", "status"];
     let cold = output.invocations.iter().filter(|invocation| invocation.report.init_ms.is_some()).count();
-    let CostOf { invocations, expected_invocations, .. } = output.cost_of;
+    let of = &output.cost_of;
     format!(
         "{}\n{} invocations of execution {} ({}), {cold} of them cold starts\n{}",
         table(&header, &rows),
-        if output.cost_of.is_whole() {
-            invocations.to_string()
-        } else {
-            format!("{invocations} of {expected_invocations}")
-        },
+        if of.is_whole() { of.invocations.to_string() } else { of.n_of_m() },
         output.execution,
         output.status,
-        cost_text(&output.cost, &output.cost_of, &output.execution)
+        cost_text(&output.cost, of, &output.execution)
     )
 }
 
