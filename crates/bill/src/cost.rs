@@ -47,7 +47,10 @@ impl Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{invocations::Architecture, report_line::InvocationReport};
+    use crate::{
+        invocations::{Architecture, Requests},
+        report_line::InvocationReport,
+    };
 
     #[test]
     fn memory_is_billed_as_configured_not_as_used() {
@@ -62,8 +65,14 @@ mod tests {
             status: None,
         };
         for (architecture, price) in [(Architecture::X86_64, 0.0000166667), (Architecture::Arm64, 0.0000133334)] {
-            let invocation =
-                Invocation { function: "inference".into(), architecture, rank: Some(0), report: report.clone() };
+            let invocation = Invocation {
+                function: "inference".into(),
+                architecture,
+                rank: Some(0),
+                started_at: 0.0,
+                requests: Requests::default(),
+                report: report.clone(),
+            };
             let cost = Cost::of(&[invocation], 0);
             assert!((cost.gb_seconds - 409.08).abs() < 1e-9);
             assert!((cost.lambda_usd - (409.08 * price + 0.0000002)).abs() < 1e-12);

@@ -6,5 +6,5 @@ pub mod prices;
 mod report_line;
 
 pub use cost::Cost;
-pub use invocations::{Architecture, Invocation, JoinedInvocations, join};
+pub use invocations::{Architecture, Invocation, InvocationLog, JoinedInvocations, Owner, Requests, Unreported};
 pub use report_line::InvocationReport;
