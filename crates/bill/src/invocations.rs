@@ -19,6 +19,15 @@ pub enum Architecture {
     Arm64,
 }
 
+/// Requests to S3, by what they cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    /// GET and HEAD.
+    pub reads: u64,
+    /// PUT and LIST.
+    pub writes: u64,
+}
+
 /// An invocation of one of the functions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Invocation {
@@ -26,6 +35,11 @@ pub struct Invocation {
     pub architecture: Architecture,
     /// The rank that was computed, by the inference function.
     pub rank: Option<u64>,
+    /// When it began, in seconds since 1970, where its START line is there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_at: Option<f64>,
+    #[serde(default)]
+    pub requests: Requests,
     #[serde(flatten)]
     pub report: InvocationReport,
 }
@@ -83,7 +97,14 @@ pub fn join<'a>(function: &str, lines: impl IntoIterator<Item = &'a str>, execut
     for (id, (architecture, rank)) in requests {
         match reports.remove(&id) {
             Some(report) => {
-                joined.invocations.push(Invocation { function: function.to_owned(), architecture, rank, report });
+                joined.invocations.push(Invocation {
+                    function: function.to_owned(),
+                    architecture,
+                    rank,
+                    started_at: None,
+                    requests: Requests::default(),
+                    report,
+                });
             }
             None => joined.unreported += 1,
         }

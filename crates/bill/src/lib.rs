@@ -2,9 +2,11 @@
 
 mod cost;
 mod invocations;
-pub mod prices;
+mod prices;
 mod report_line;
+pub mod throttling;
 
-pub use cost::Cost;
-pub use invocations::{Architecture, Invocation, JoinedInvocations, join};
+pub use cost::{Cost, GbSeconds, Usage};
+pub use invocations::{Architecture, Invocation, JoinedInvocations, Requests, join};
+pub use prices::{PerArchitecture, Prices};
 pub use report_line::InvocationReport;

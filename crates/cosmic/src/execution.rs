@@ -10,7 +10,7 @@ use aws_sdk_sfn::{
     operation::describe_execution::DescribeExecutionOutput,
     types::{ExecutionStatus, HistoryEventType},
 };
-use bill::{Cost, Invocation, JoinedInvocations, join};
+use bill::{Cost, Invocation, JoinedInvocations, Prices, Usage, join};
 use serde_json::Value;
 
 /// How long log lines may take to arrive once an execution has ended.
@@ -109,6 +109,11 @@ impl Execution {
         Ok(ranks)
     }
 
+    /// The region that it runs in, which its ARN names.
+    fn region(&self) -> &str {
+        self.arn.split(':').nth(3).unwrap_or_default()
+    }
+
     /// The functions that the state machine calls, by name.
     async fn functions(&self) -> Result<Vec<String>> {
         let described = self.sfn.describe_state_machine_for_execution().execution_arn(&self.arn).send().await;
@@ -138,7 +143,10 @@ impl Execution {
             let timed_out = started.elapsed() > LOGS_TIMEOUT;
             if (unreported == 0 && !found.is_empty()) || timed_out {
                 let transitions = self.state_transitions(&found).await?;
-                return Ok(Statement { cost: Cost::of(&found, transitions), invocations: found, unreported });
+                let expected = (found.len() + unreported) as u64;
+                let usage = Usage::of(&found, expected, transitions);
+                let cost = Cost::of(&usage, &Prices::of(self.region()));
+                return Ok(Statement { cost, invocations: found, unreported });
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

@@ -84,20 +84,30 @@ fn unavailable(metrics: &Metrics) -> Option<&'static str> {
     }
 }
 
-/// A line on the cost, and one on the invocations that it lacks.
+/// What an execution cost, by part, and what the sum lacks.
 pub(crate) fn cost_text(cost: &Cost, unreported: usize) -> String {
     let mut text = format!(
-        "cost on AWS ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} transitions)\n",
+        "cost in {} ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} \
+         transitions), S3 ${:.6} ({} reads, {} writes)\n",
+        cost.region,
         cost.total_usd,
-        cost.lambda_usd,
+        cost.lambda_usd(),
         cost.gb_seconds,
         cost.invocations,
         cost.step_functions_usd,
-        cost.state_transitions
+        cost.state_transitions,
+        cost.s3_usd,
+        cost.requests.reads,
+        cost.requests.writes,
     );
+    if let Some(region) = &cost.prices_of_region {
+        text += &format!("the prices of {} are not known here: these are those of {region}\n", cost.region);
+    }
     if unreported > 0 {
-        text +=
-            &format!("{unreported} invocations have no REPORT line yet: the cost lacks them, ask again in a minute\n");
+        text += &format!(
+            "{} of {} invocations have a REPORT line: the cost lacks the others, ask again in a minute\n",
+            cost.invocations, cost.expected_invocations
+        );
     }
     text
 }
