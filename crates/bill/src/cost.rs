@@ -147,7 +147,7 @@ mod tests {
             status: None,
         };
         let requests = Requests { reads: 20, writes: 2 };
-        Invocation { function: "inference".into(), architecture, rank: Some(0), started_at: None, requests, report }
+        Invocation { function: "inference".into(), architecture, rank: Some(0), started_at: 0.0, requests, report }
     }
 
     #[test]

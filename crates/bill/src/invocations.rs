@@ -35,10 +35,8 @@ pub struct Invocation {
     pub architecture: Architecture,
     /// The rank that was computed, by the inference function.
     pub rank: Option<u64>,
-    /// When it began, in seconds since 1970, where its START line is there.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub started_at: Option<f64>,
-    #[serde(default)]
+    /// When it began, in seconds since 1970.
+    pub started_at: f64,
     pub requests: Requests,
     #[serde(flatten)]
     pub report: InvocationReport,
@@ -101,7 +99,7 @@ pub fn join<'a>(function: &str, lines: impl IntoIterator<Item = &'a str>, execut
                     function: function.to_owned(),
                     architecture,
                     rank,
-                    started_at: None,
+                    started_at: 0.0,
                     requests: Requests::default(),
                     report,
                 });

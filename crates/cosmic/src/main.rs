@@ -18,6 +18,8 @@ mod logs;
 mod outcome;
 mod output;
 mod partition_size;
+mod payload_file;
+mod plan;
 mod run;
 mod simulate;
 mod split;
@@ -68,6 +70,8 @@ enum Command {
     Infer(infer::InferArgs),
     /// Write a catalogue as a FITS table or as CSV.
     Export(export::ExportArgs),
+    /// Estimate what a run would take and cost, before it runs.
+    Plan(plan::PlanArgs),
     /// Start an execution on AWS or the local stack, follow it, and show its results.
     Run(run::RunArgs),
     /// Show an execution's invocations: durations, memory, cold starts, ranks, cost.
@@ -91,6 +95,7 @@ async fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::calibrate(args, &global, printer).await,
         Command::Infer(args) => infer::infer(args, &global, printer).await,
         Command::Export(args) => export::export(args, &global, printer).await,
+        Command::Plan(args) => plan::plan(args, &global, printer).await,
         Command::Run(args) => run::run(args, &global, printer).await,
         Command::Logs(args) => logs::logs(args, &global, printer).await,
     };

@@ -14,19 +14,20 @@ use bytes::Bytes;
 use clap::Args;
 use pipeline::{
     events::plain_cause,
-    payload::{Payload, is_text},
+    payload::Payload,
     result_folder::ResultFolder,
     run_files::{RESULTS, RESULTS_JSON, Results, RunFiles, sha256},
     storage::{S3Store, aws_config, explain},
 };
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::{
     execution::{Execution, Statement},
     global::Global,
     outcome::Outcome,
     output::{Printer, progress_bar, seconds},
+    payload_file::read_payload,
+    plan,
     summary::{cost_text, paths_text, say_warnings, summary_text},
 };
 
@@ -51,6 +52,9 @@ pub(crate) struct RunArgs {
     /// Start it and return at once.
     #[arg(long, conflicts_with = "out")]
     no_wait: bool,
+    /// Start nothing that would cost more, by the estimate of `cosmic plan`.
+    #[arg(long, value_name = "USD", value_parser = max_usd, conflicts_with = "attach", env = "COSMIC_MAX_COST")]
+    max_cost: Option<f64>,
     /// Start nothing: follow this execution, given by name or ARN, and show its results.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["set", "name", "no_wait"])]
     attach: Option<String>,
@@ -82,7 +86,7 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
     let aws = aws_config(global.endpoint_url.as_deref()).await;
     let (execution, checked) = match (&args.attach, &args.payload) {
         (Some(execution), _) => attach(&aws, execution, &args.state_machine).await?,
-        (None, Some(file)) => start(&aws, &args, file).await?,
+        (None, Some(file)) => start(&aws, &args, file, global).await?,
         (None, None) => bail!("neither --payload nor --attach is given"),
     };
     if args.no_wait {
@@ -163,13 +167,24 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
     }
 }
 
+/// Reads an amount of money.
+fn max_usd(text: &str) -> Result<f64, String> {
+    match text.trim_start_matches('$').parse::<f64>() {
+        Ok(usd) if usd.is_finite() && usd >= 0.0 => Ok(usd),
+        _ => Err("expected US dollars, such as 0.50".to_owned()),
+    }
+}
+
 /// Starts an execution with the payload of a file.
-async fn start(aws: &SdkConfig, args: &RunArgs, file: &Path) -> Result<(Execution, Payload)> {
+async fn start(aws: &SdkConfig, args: &RunArgs, file: &Path, global: &Global) -> Result<(Execution, Payload)> {
     let name = args.name.clone().unwrap_or_else(|| execution_name(file));
-    let input = payload(file, &args.set)?;
+    let input = read_payload(file, &args.set)?;
     let (checked, warnings) = Payload::parse(&input, &name).with_context(|| file.display().to_string())?;
     for warning in warnings {
         eprintln!("warning: {warning}");
+    }
+    if let Some(max_cost) = args.max_cost {
+        plan::refuse_above(max_cost, &checked, &args.state_machine, aws, global).await?;
     }
     let execution = Execution::start(aws, &args.state_machine, &name, &input).await?;
     eprintln!("started {}", execution.arn);
@@ -184,27 +199,6 @@ async fn attach(aws: &SdkConfig, execution: &str, machine: &str) -> Result<(Exec
     let (checked, _) =
         Payload::parse(&input, &execution.name).with_context(|| format!("the input of {}", execution.arn))?;
     Ok((execution, checked))
-}
-
-/// The payload of a file with fields set over it. Values are JSON where they are that and no text is wanted, else text.
-fn payload(path: &Path, set: &[String]) -> Result<Value> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
-    // Editors on Windows put a byte order mark in front.
-    let mut input: Map<String, Value> = serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(&text))
-        .with_context(|| format!("{} is not a payload: expected one JSON object", path.display()))?;
-    for assignment in set {
-        let Some((key, value)) = assignment.split_once('=') else {
-            bail!("--set {assignment:?} is not of the form key=value");
-        };
-        let value = match serde_json::from_str(value) {
-            // A folder 2024.10 or 007 keeps its name.
-            Ok(Value::Number(_) | Value::Bool(_)) if is_text(key) => Value::String(value.to_owned()),
-            Ok(value) => value,
-            Err(_) => Value::String(value.to_owned()),
-        };
-        input.insert(key.to_owned(), value);
-    }
-    Ok(Value::Object(input))
 }
 
 /// `demo-1732406400123`: letters, digits, `-` and `_`, unique enough to start twice a second.
@@ -292,20 +286,6 @@ fn text(output: &RunOutput) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_set_on_the_command_line_win_and_keep_their_types() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("p.json");
-        std::fs::write(&path, "\u{feff}{\"bucket\": \"old\", \"batch_size\": 32}").unwrap();
-        let set = ["bucket=new", "batch_size=64", "overwrite=true", "result_path=a=b", "prefix=2024.10", "model=null"];
-        let input = payload(&path, &set.map(str::to_owned)).unwrap();
-        let expected = serde_json::json!({
-            "bucket": "new", "batch_size": 64, "overwrite": true, "result_path": "a=b", "prefix": "2024.10", "model": null
-        });
-        assert_eq!(input, expected);
-        assert!(payload(&path, &["nothing".into()]).is_err());
-    }
 
     #[test]
     fn execution_names_hold_only_what_step_functions_allows() {
