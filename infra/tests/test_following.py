@@ -273,7 +273,7 @@ def test_a_cost_that_lacks_invocations_says_how_many(sky):
     assert f"{RANKS + 1} of {RANKS + 2} invocations" in done.stdout, done.stdout
     less = json.loads(sky.stack.cosmic("run", "--json", "--attach", execution.name).stdout)
     assert (less["cost_of"]["invocations"], less["cost_of"]["expected_invocations"]) == (RANKS + 1, RANKS + 2)
-    assert less["cost"]["lambda_usd"] < found["cost"]["lambda_usd"]
+    assert less["cost"]["lambda_duration_usd"] < found["cost"]["lambda_duration_usd"]
 
 
 def test_of_an_execution_that_runs_the_cost_is_told_so_far_and_at_once(sky):
@@ -288,7 +288,7 @@ def test_of_an_execution_that_runs_the_cost_is_told_so_far_and_at_once(sky):
     assert (done.returncode, found["status"], found["cost_of"]["so_far"]) == (3, "RUNNING", True)
     assert found["cost_of"]["expected_invocations"] >= 2
     text = sky.stack.cosmic("logs", "--execution", execution.name, check=False).stdout
-    assert "cost on AWS so far" in text and "the execution still runs" in text
+    assert "cost in us-east-1 so far" in text and "the execution still runs" in text
     lines = sky.stack.cosmic("logs", "--lines", "--execution", execution.name)
     assert "the execution still runs" in lines.stderr
     sky.stack.cosmic("run", "--stop", execution.name)

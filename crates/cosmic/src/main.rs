@@ -24,6 +24,7 @@ mod outcome;
 mod output;
 mod partition_size;
 mod payload_input;
+mod plan;
 mod resume;
 mod run;
 mod simulate;
@@ -77,6 +78,8 @@ enum Command {
     Infer(infer::InferArgs),
     /// Write a catalogue as a FITS table or as CSV.
     Export(export::ExportArgs),
+    /// Estimate what a run would take and cost, before it runs.
+    Plan(plan::PlanArgs),
     /// Start, follow or stop an execution on AWS or the local stack, and show its results.
     Run(run::RunArgs),
     /// Show an execution's invocations and their cost, or its log lines.
@@ -100,6 +103,7 @@ async fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::calibrate(args, &global, printer).await,
         Command::Infer(args) => infer::infer(args, &global, printer).await,
         Command::Export(args) => export::export(args, &global, printer).await,
+        Command::Plan(args) => plan::plan(args, &global, printer).await,
         Command::Run(args) => run::run(args, &global, printer).await,
         Command::Logs(args) => logs::logs(args, &global, printer).await,
     };

@@ -31,6 +31,7 @@ use crate::{
     outcome::Outcome,
     output::{Printer, progress_bar, seconds},
     payload_input::PayloadSource,
+    plan,
     resume::{DEFAULT_MACHINE, resume_command},
     statement::{CostOf, statement},
     stop::stop,
@@ -58,6 +59,9 @@ pub(crate) struct RunArgs {
     /// Start it and return at once.
     #[arg(long, conflicts_with = "out")]
     no_wait: bool,
+    /// Start nothing that would cost more, by the estimate of `cosmic plan`.
+    #[arg(long, value_name = "USD", value_parser = max_usd, conflicts_with = "attach", env = "COSMIC_MAX_COST")]
+    max_cost: Option<f64>,
     /// Start nothing: follow this execution, given by name or ARN, and show its results.
     #[arg(long, value_name = "NAME|ARN", conflicts_with_all = ["set", "name", "no_wait"])]
     attach: Option<String>,
@@ -104,7 +108,7 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
     let out = args.out.as_deref().map(ResultFolder::claim).transpose()?;
     let followed = match (&args.attach, &args.payload) {
         (Some(execution), _) => attach(&aws, execution, &args.state_machine).await?,
-        (None, Some(payload)) => start(&aws, &args, &PayloadSource::of(payload)).await?,
+        (None, Some(payload)) => start(&aws, &args, &PayloadSource::of(payload), global).await?,
         (None, None) => bail!("none of --payload, --attach and --stop is given"),
     };
     let Execution { name, arn, .. } = &followed.execution;
@@ -203,6 +207,14 @@ async fn follow(
     }
 }
 
+/// Reads an amount of money.
+fn max_usd(text: &str) -> Result<f64, String> {
+    match text.trim_start_matches('$').parse::<f64>() {
+        Ok(usd) if usd.is_finite() && usd >= 0.0 => Ok(usd),
+        _ => Err("expected US dollars, such as 0.50".to_owned()),
+    }
+}
+
 /// How an execution ended that has no results, and how to go on where some of its ranks have finished.
 async fn without_results(output: &RunOutput, followed: &Followed, global: &Global) -> Error {
     let mut text = format!("execution {} ended as {}", output.execution, output.status);
@@ -224,12 +236,15 @@ async fn without_results(output: &RunOutput, followed: &Followed, global: &Globa
 }
 
 /// Starts an execution.
-async fn start(aws: &SdkConfig, args: &RunArgs, payload: &PayloadSource<'_>) -> Result<Followed> {
+async fn start(aws: &SdkConfig, args: &RunArgs, payload: &PayloadSource<'_>, global: &Global) -> Result<Followed> {
     let name = args.name.clone().unwrap_or_else(|| execution_name(payload));
     let input = payload.read(aws, &args.set).await?;
     let (checked, warnings) = Payload::parse(&input, &name).with_context(|| payload.to_string())?;
     for warning in warnings {
         eprintln!("warning: {warning}");
+    }
+    if let Some(max_cost) = args.max_cost {
+        plan::refuse_above(max_cost, &checked, &args.state_machine, aws, global).await?;
     }
     let execution = Execution::start(aws, &args.state_machine, &name, &input).await?;
     eprintln!("started {}", execution.arn);

@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use aws_sdk_sfn::{operation::describe_execution::DescribeExecutionOutput, primitives::DateTime};
-use bill::{Cost, Invocation, InvocationLog, JoinedInvocations};
+use bill::{Cost, Invocation, InvocationLog, JoinedInvocations, Prices, Usage};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     execution::{Execution, has_ended},
+    execution_arn::region_of,
     execution_history::{Children, ExecutionCounts},
     log_pass::{CloudWatch, LogEvent, LogPass},
 };
@@ -33,6 +34,8 @@ pub(crate) struct ExecutionLog {
     pub(crate) invocations: InvocationLog,
     /// When the execution ended, in milliseconds since 1970.
     ended_ms: Option<i64>,
+    /// The region that it runs in.
+    region: String,
 }
 
 /// The invocations of an execution as its logs show them, and their cost.
@@ -99,6 +102,7 @@ impl ExecutionLog {
             pass: LogPass::new(CloudWatch::new(&execution.aws), functions, &execution.name, started),
             invocations: InvocationLog::new(&execution.name),
             ended_ms: None,
+            region: region_of(&execution.arn).unwrap_or_default().to_owned(),
         };
         log.end(described);
         Ok(log)
@@ -154,7 +158,8 @@ impl ExecutionLog {
     pub(crate) fn statement(&self, counts: &ExecutionCounts) -> Statement {
         let joined = self.invocations.joined();
         let cost_of = CostOf::new(&joined, counts, self.ended_ms.is_none());
-        let cost = Cost::of(&joined.invocations, counts.transitions());
+        let usage = Usage::of(&joined.invocations, cost_of.expected_invocations, counts.transitions());
+        let cost = Cost::of(&usage, &Prices::of(&self.region));
         Statement { invocations: joined.invocations, cost, cost_of }
     }
 }

@@ -94,19 +94,27 @@ fn unavailable(metrics: &Metrics) -> Option<&'static str> {
     }
 }
 
-/// A line on the cost, and one for each thing that it lacks or that was estimated.
+/// A line on the cost by part, and one for each thing that it lacks or that was estimated.
 pub(crate) fn cost_text(cost: &Cost, of: &CostOf, execution: &str) -> String {
     let CostOf { throttled_attempts, ranks, so_far, .. } = of;
     let mut text = format!(
-        "cost on AWS{} ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} transitions)\n",
+        "cost in {}{} ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} \
+         transitions), S3 ${:.6} ({} reads, {} writes)\n",
+        cost.region,
         if *so_far { " so far" } else { "" },
         cost.total_usd,
-        cost.lambda_usd,
+        cost.lambda_usd(),
         cost.gb_seconds,
         cost.invocations,
         cost.step_functions_usd,
-        cost.state_transitions
+        cost.state_transitions,
+        cost.s3_usd,
+        cost.requests.reads,
+        cost.requests.writes,
     );
+    if let Some(region) = &cost.prices_of_region {
+        text += &format!("the prices of {} are not known here: these are those of {region}\n", cost.region);
+    }
     if *so_far {
         text += &format!("the execution still runs: {} invocations have ended\n", of.n_of_m());
     } else if of.missing() > 0 {
