@@ -167,7 +167,10 @@ def test_a_stopped_execution_keeps_its_finished_ranks_and_the_command_it_names_c
 
     attached = sky.stack.cosmic("run", "--attach", execution.arn, check=False)
     assert attached.returncode == 1 and "ended as ABORTED: Stopped" in attached.stderr
-    assert f"{ranks['done']} of the {RANKS} ranks that it had to compute" in attached.stderr and stopped["resume"] in attached.stderr
+    assert (
+        f"{ranks['done']} of the {RANKS} ranks that it had to compute" in attached.stderr
+        and stopped["resume"] in attached.stderr
+    )
     again = sky.stack.cosmic("run", "--stop", execution.arn)
     assert "had ended before, as ABORTED" in again.stdout and stopped["resume"] in again.stdout
 
