@@ -77,8 +77,12 @@ pub(crate) async fn plan(args: PlanArgs, global: &Global, printer: Printer) -> R
         eprintln!("warning: {warning}");
     }
     let data = DataArgs { path: args.data.as_deref(), size: args.size.zip(args.partition_size), headers: args.headers };
-    let aws = aws_config(global.endpoint_url.as_deref()).await;
-    let planned = Planned::of(&payload, &data, &args.setup, args.from.as_deref(), &aws, global).await?;
+    // Without AWS nothing looks for credentials or a region.
+    let aws = match data.is_offline() {
+        true => None,
+        false => Some(aws_config(global.endpoint_url.as_deref()).await),
+    };
+    let planned = Planned::of(&payload, &data, &args.setup, args.from.as_deref(), aws.as_ref(), global).await?;
     let range = planned.range();
     let compared = compare(&planned);
     let pictures = match &args.picture {
