@@ -17,6 +17,6 @@ pub mod shared_machine;
 pub mod throttling;
 
 pub use cost::{Cost, GbSeconds, Usage};
-pub use invocations::{Architecture, Invocation, JoinedInvocations, Requests, join};
+pub use invocations::{Architecture, Invocation, InvocationLog, JoinedInvocations, Owner, Requests, Unreported};
 pub use prices::{PerArchitecture, Prices};
 pub use report_line::InvocationReport;

@@ -9,21 +9,29 @@ mod calibration_summary;
 mod convert;
 mod csv_catalogue;
 mod execution;
+mod execution_arn;
+mod execution_history;
 mod export;
 mod global;
 mod infer;
 mod inspect;
+mod interrupt;
 mod location;
+mod log_lines;
+mod log_pass;
 mod logs;
 mod outcome;
 mod output;
 mod partition_size;
-mod payload_file;
+mod payload_input;
 mod plan;
+mod resume;
 mod run;
 mod simulate;
 mod split;
 mod split_destination;
+mod statement;
+mod stop;
 mod summary;
 mod whole_file;
 
@@ -72,9 +80,9 @@ enum Command {
     Export(export::ExportArgs),
     /// Estimate what a run would take and cost, before it runs.
     Plan(plan::PlanArgs),
-    /// Start an execution on AWS or the local stack, follow it, and show its results.
+    /// Start, follow or stop an execution on AWS or the local stack, and show its results.
     Run(run::RunArgs),
-    /// Show an execution's invocations: durations, memory, cold starts, ranks, cost.
+    /// Show an execution's invocations and their cost, or its log lines.
     Logs(logs::LogsArgs),
 }
 

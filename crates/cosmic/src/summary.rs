@@ -4,7 +4,10 @@ use bill::Cost;
 use catalogue::{Metrics, intervals::IntervalMetrics};
 use pipeline::{phases::Phases, run_files::Results, storage::printable};
 
-use crate::output::{bytes, seconds, table};
+use crate::{
+    output::{bytes, seconds, table},
+    statement::CostOf,
+};
 
 /// Metrics, counts and timings of a run, for a person.
 pub(crate) fn summary_text(results: &Results) -> String {
@@ -91,12 +94,14 @@ fn unavailable(metrics: &Metrics) -> Option<&'static str> {
     }
 }
 
-/// What an execution cost, by part, and what the sum lacks.
-pub(crate) fn cost_text(cost: &Cost, unreported: usize) -> String {
+/// A line on the cost by part, and one for each thing that it lacks or that was estimated.
+pub(crate) fn cost_text(cost: &Cost, of: &CostOf, execution: &str) -> String {
+    let CostOf { invocations, expected_invocations, throttled_attempts, ranks, so_far } = of;
     let mut text = format!(
-        "cost in {} ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} \
+        "cost in {}{} ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} \
          transitions), S3 ${:.6} ({} reads, {} writes)\n",
         cost.region,
+        if *so_far { " so far" } else { "" },
         cost.total_usd,
         cost.lambda_usd(),
         cost.gb_seconds,
@@ -110,11 +115,20 @@ pub(crate) fn cost_text(cost: &Cost, unreported: usize) -> String {
     if let Some(region) = &cost.prices_of_region {
         text += &format!("the prices of {} are not known here: these are those of {region}\n", cost.region);
     }
-    if unreported > 0 {
+    if *so_far {
+        text += &format!("the execution still runs: {invocations} of {expected_invocations} invocations have ended\n");
+    } else if of.missing() > 0 {
         text += &format!(
-            "{} of {} invocations have a REPORT line: the cost lacks the others, ask again in a minute\n",
-            cost.invocations, cost.expected_invocations
+            "the cost is that of {invocations} of {expected_invocations} invocations: the others have no REPORT line yet. \
+             Ask again in a minute: cosmic logs --execution {execution}\n"
         );
+    }
+    if *throttled_attempts > 0 {
+        text += &format!("{throttled_attempts} attempts were throttled, and cost a state transition each\n");
+    }
+    if !ranks.all() {
+        text +=
+            &format!("transitions and throttled attempts are estimated by {} of {} ranks\n", ranks.read, ranks.started);
     }
     text
 }
