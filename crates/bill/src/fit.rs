@@ -6,7 +6,7 @@
 
 use crate::{
     estimate::Place,
-    figures::{Figures, Inference, Memory, Origin},
+    figures::{Figures, Inference, Memory, Origin, PerRank, RankFigures, Surroundings},
     records::{RankRecord, Spent},
 };
 
@@ -55,7 +55,13 @@ pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> 
     let rank = &mut figures.rank;
     let (rows, bytes) = totals(&all);
     rank.bytes_per_galaxy = bytes / rows;
-    rank.start = median(usual, |rank| rank.unstretched(rank.record.phases.start))?;
+    let start = median(usual, |rank| rank.unstretched(rank.record.phases.start))?;
+    rank.start = Spent { wall_seconds: start.cpu_seconds, ..start };
+    let around = match place {
+        Place::Lambda => &mut figures.lambda,
+        Place::Machine { .. } => &mut figures.machine,
+    };
+    around.request_seconds = (start.wall_seconds - start.cpu_seconds) / rank.requests.waits_of_rank.max(1.0);
     if let Some(model) = median(&cold, |rank| rank.unstretched(rank.record.phases.model)) {
         rank.model = model;
     }
@@ -69,38 +75,35 @@ pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> 
         rank.parallel_efficiency = efficiency.clamp(0.1, 1.0);
     }
     rank.memory = memory(&all);
-    post_processing(figures_post(rank), usual)?;
+    post_processing(&mut rank.post_processing, usual)?;
 
-    let waiting = median(usual, |rank| rank.unstretched(rank.record.phases.waiting))?;
-    let around = match place {
-        Place::Lambda => &mut figures.lambda,
-        Place::Machine { .. } => &mut figures.machine,
-    };
-    // Waiting is for the first rows: their transfer explains it all.
-    rank.first_rows = Spent { wall_seconds: waiting.cpu_seconds, ..waiting };
-    let speeds: Vec<f64> = usual
-        .iter()
-        .filter_map(|observed| {
-            let record = observed.record;
-            let first = rank.chunk_rows(record.batch_size).min(record.rows as f64) * rank.bytes_per_galaxy;
-            let waited = observed.unstretched(record.phases.waiting);
-            let seconds = waited.wall_seconds - waited.cpu_seconds;
-            (seconds > 0.0).then_some(first / seconds)
-        })
-        .collect();
-    if let Some(speed) = middle(speeds) {
-        around.download_bytes_per_second = speed;
-    }
-    // The measured start has the requests in it already.
-    around.request_seconds = 0.0;
-    rank.requests.before_first_rows = 0.0;
+    waiting(rank, around, usual)?;
     billed_beyond_records(&mut figures, runs);
     orchestration(&mut figures, runs, place);
     Some(figures)
 }
 
-fn figures_post(rank: &mut crate::figures::RankFigures) -> &mut crate::figures::PerRank {
-    &mut rank.post_processing
+/// Waiting is for the first rows of each file: for the answers to requests, and the rest for their transfer.
+fn waiting(rank: &mut RankFigures, around: &mut Surroundings, ranks: &[&Observed<'_>]) -> Option<()> {
+    let of_file = |observed: &Observed<'_>| {
+        let Spent { wall_seconds, cpu_seconds } = observed.unstretched(observed.record.phases.waiting);
+        let files = observed.record.file_count();
+        Spent { wall_seconds: wall_seconds / files, cpu_seconds: cpu_seconds / files }
+    };
+    let waited = median(ranks, of_file)?;
+    rank.first_rows = Spent { wall_seconds: waited.cpu_seconds, ..waited };
+    let answers = rank.requests.waits_of_file * around.request_seconds;
+    let speeds = ranks.iter().filter_map(|observed| {
+        let record = observed.record;
+        let first = rank.chunk_rows(record.batch_size).min(record.rows as f64 / record.file_count());
+        let Spent { wall_seconds, cpu_seconds } = of_file(observed);
+        let seconds = wall_seconds - cpu_seconds - answers;
+        (seconds > 0.0).then_some(first * rank.bytes_per_galaxy / seconds)
+    });
+    if let Some(speed) = middle(speeds.collect()) {
+        around.download_bytes_per_second = speed;
+    }
+    Some(())
 }
 
 impl Observed<'_> {
@@ -186,7 +189,7 @@ fn memory(ranks: &[&Observed<'_>]) -> Vec<Memory> {
     found
 }
 
-fn post_processing(post: &mut crate::figures::PerRank, ranks: &[&Observed<'_>]) -> Option<()> {
+fn post_processing(post: &mut PerRank, ranks: &[&Observed<'_>]) -> Option<()> {
     let points: Vec<(f64, f64)> =
         ranks.iter().map(|rank| (rank.record.rows as f64, rank.record.phases.post_processing.cpu_seconds)).collect();
     let line = Line::through(&points);
