@@ -211,7 +211,7 @@ fn collect_functions(definition: &Value, functions: &mut Vec<String>) {
     }
 }
 
-async fn machine_arn(sfn: &Client, machine: &str) -> Result<String> {
+pub(crate) async fn machine_arn(sfn: &Client, machine: &str) -> Result<String> {
     if machine.starts_with("arn:") {
         return Ok(machine.to_owned());
     }

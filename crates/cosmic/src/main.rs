@@ -13,16 +13,17 @@ mod export;
 mod global;
 mod infer;
 mod inspect;
+mod interrupt;
 mod location;
 mod logs;
 mod outcome;
 mod output;
-mod partition_size;
 mod run;
 mod simulate;
 mod split;
 mod split_destination;
 mod summary;
+mod sweep;
 mod whole_file;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -70,6 +71,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Start an execution on AWS or the local stack, follow it, and show its results.
     Run(run::RunArgs),
+    /// Run a grid of partition, batch, world and memory sizes several times, and sum it up.
+    Sweep(sweep::SweepArgs),
     /// Show an execution's invocations: durations, memory, cold starts, ranks, cost.
     Logs(logs::LogsArgs),
 }
@@ -92,6 +95,7 @@ async fn main() -> ExitCode {
         Command::Infer(args) => infer::infer(args, &global, printer).await,
         Command::Export(args) => export::export(args, &global, printer).await,
         Command::Run(args) => run::run(args, &global, printer).await,
+        Command::Sweep(args) => sweep::sweep(args, &global, printer).await,
         Command::Logs(args) => logs::logs(args, &global, printer).await,
     };
     match outcome {
