@@ -1,7 +1,6 @@
 //! sweep.csv: a row for each repeat of each cell, with units in the names of the columns.
 
 use crate::{
-    phases::Spent,
     record::{Repeat, Status, Sweep},
 };
 
@@ -15,7 +14,7 @@ impl Sweep {
         let rows = self.cells.iter().flat_map(|runs| runs.repeats.iter().map(|repeat| (&runs.cell, repeat)));
         let mut header_written = false;
         for (cell, repeat) in rows {
-            let mut row = vec![
+            let mut row: Vec<(String, String)> = [
                 ("cell", cell.folder()),
                 ("partition", text(cell.partition.as_ref())),
                 ("partition_bytes", text(cell.partition_bytes)),
@@ -25,7 +24,9 @@ impl Sweep {
                 ("batch_size", cell.batch_size.to_string()),
                 ("world_size", text(cell.world_size)),
                 ("configured_memory_mb", text(cell.memory_mb)),
-            ];
+            ]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into();
             row.extend(of_repeat(repeat));
             if !header_written {
                 writer.write_record(row.iter().map(|(name, _)| name))?;
@@ -37,13 +38,14 @@ impl Sweep {
     }
 }
 
-fn of_repeat(repeat: &Repeat) -> Vec<(&'static str, String)> {
+fn of_repeat(repeat: &Repeat) -> Vec<(String, String)> {
     let status = match repeat.status {
         Status::Done => "done",
         Status::Incomplete => "incomplete",
         Status::Failed => "failed",
     };
-    let mut row = vec![
+    let named = |(name, value): (&str, String)| (name.to_owned(), value);
+    let mut row: Vec<(String, String)> = [
         ("repeat", repeat.repeat.to_string()),
         ("status", status.to_owned()),
         ("reason", text(repeat.reason.as_ref())),
@@ -61,27 +63,22 @@ fn of_repeat(repeat: &Repeat) -> Vec<(&'static str, String)> {
         ("billed_ms", text(repeat.billed_ms)),
         ("cost_usd", text(repeat.cost_usd)),
         ("cost_of_invocations", text(repeat.cost_of.as_ref())),
-    ];
-    let phases = &repeat.phases;
-    for (names, Spent { wall_seconds, cpu_seconds }) in [
-        (["start_wall_seconds", "start_cpu_seconds"], phases.start),
-        (["model_wall_seconds", "model_cpu_seconds"], phases.model),
-        (["warm_up_wall_seconds", "warm_up_cpu_seconds"], phases.warm_up),
-        (["waiting_wall_seconds", "waiting_cpu_seconds"], phases.waiting),
-        (["inference_wall_seconds", "inference_cpu_seconds"], phases.inference),
-        (["post_processing_wall_seconds", "post_processing_cpu_seconds"], phases.post_processing),
-    ] {
-        row.extend([(names[0], wall_seconds.to_string()), (names[1], cpu_seconds.to_string())]);
+    ]
+    .map(named)
+    .into();
+    for (phase, spent) in repeat.phases.named() {
+        row.push((format!("{phase}_wall_seconds"), spent.wall_seconds.to_string()));
+        row.push((format!("{phase}_cpu_seconds"), spent.cpu_seconds.to_string()));
     }
     let metric = |of: fn(&catalogue::Metrics) -> Option<f64>| text(repeat.metrics.as_ref().and_then(of));
-    row.extend([
-        ("mae", metric(|metrics| metrics.mae)),
+    row.extend(
+        [("mae", metric(|metrics| metrics.mae)),
         ("sigma_nmad", metric(|metrics| metrics.precision)),
         ("bias", metric(|metrics| metrics.bias)),
         ("redshifts_sha256", text(repeat.redshifts_sha256.as_ref())),
         ("catalogue_sha256", text(repeat.catalogue_sha256.as_ref())),
-        ("made_by", text(repeat.made_by.as_ref())),
-    ]);
+        ("made_by", text(repeat.made_by.as_ref()))].map(named),
+    );
     row
 }
 

@@ -6,7 +6,6 @@ mod cells;
 mod csv_rows;
 mod error;
 mod fields;
-mod phases;
 mod published;
 mod record;
 mod size;
@@ -15,7 +14,6 @@ mod sweep_file;
 
 pub use cells::{Cell, PlannedCell};
 pub use error::Error;
-pub use phases::{Phases, Spent};
 pub use published::published_files;
 pub use record::{CellRuns, FORMAT, Machine, MemoryToRestore, Repeat, Status, Sweep};
 pub use size::Size;

@@ -8,13 +8,13 @@ use std::{
 };
 
 use catalogue::Metrics;
+use pipeline::phases::Phases;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     cells::Cell,
     error::{Error, Result},
-    phases::Phases,
     sweep_file::SweepFile,
 };
 

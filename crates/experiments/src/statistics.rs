@@ -1,11 +1,11 @@
 //! Repeats, summed up: the median, the least and the most of each figure over the repeats of a cell that are done.
 
+use pipeline::phases::{Phases, Spent};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     cells::Cell,
-    phases::{Phases, Spent},
     record::{CellRuns, Repeat, Status, Sweep},
 };
 

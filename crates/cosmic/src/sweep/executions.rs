@@ -13,6 +13,7 @@ use experiments::{Cell, Repeat, SweepFile};
 use pipeline::{
     events::plain_cause,
     payload::Payload,
+    phases::seconds_since_1970,
     run_files::{CATALOGUE, COMBINED_DATA, RunFiles},
     storage::{S3Store, explain},
 };
@@ -22,7 +23,6 @@ use crate::{
     execution::{Execution, machine_arn},
     run::{Fetched, duration, summarized},
     sweep::{
-        clock::now,
         memory::{Function, inference_function},
         repeat::{failed, with_results},
     },
@@ -77,7 +77,7 @@ impl Executions {
         repeat: u64,
         data: &str,
     ) -> Result<Started> {
-        let started_at = now();
+        let started_at = seconds_since_1970();
         // Step Functions allows 80 characters, and no points.
         let name = asked.name.replace('.', "-");
         let name = format!("{name}-{}-{repeat}-{:.0}", at + 1, started_at * 1e3);

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use experiments::{Cell, Repeat, SweepFile};
 use pipeline::{
+    phases::seconds_since_1970,
     run_files::{CATALOGUE, COMBINED_DATA, PICTURE, RESULTS_JSON, Results},
     storage::printable,
 };
@@ -59,7 +60,7 @@ impl Local {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // A Ctrl-C is for the sweep, which then kills it.
         command.kill_on_drop(true).process_group(0);
-        let (started_at, started) = (now(), Instant::now());
+        let (started_at, started) = (seconds_since_1970(), Instant::seconds_since_1970());
         let child = command.spawn().with_context(|| format!("failed to start {}", self.program.display()))?;
         let ended = child.wait_with_output().await.context("failed to wait for cosmic infer")?;
         let seconds = started.elapsed().as_secs_f64();

@@ -5,7 +5,6 @@
 //! all of them. sweep.json is written after every run, and a sweep that is started again in its folder makes only what is
 //! missing there or has failed.
 
-mod clock;
 mod executions;
 mod local;
 mod machine;

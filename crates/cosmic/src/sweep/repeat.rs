@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use experiments::{Phases, Repeat, Spent, Status};
-use pipeline::{run_files::Results, storage::printable};
+use experiments::{Repeat, Status};
+use pipeline::{phases::Phases, run_files::Results, storage::printable};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -55,7 +55,7 @@ pub(super) fn with_results(repeat: Repeat, results: &Results, combined: &[u8], c
         reason,
         rows: results.counts.rows,
         bytes,
-        phases: phases(results),
+        phases: results.timings.phases,
         peak_memory_mb: peak,
         metrics: Some(results.metrics),
         catalogue_sha256: Some(pipeline::run_files::sha256(&catalogue)),
@@ -65,16 +65,6 @@ pub(super) fn with_results(repeat: Repeat, results: &Results, combined: &[u8], c
         ranks,
         ..repeat
     })
-}
-
-fn phases(results: &Results) -> Phases {
-    let wall = |wall_seconds| Spent { wall_seconds, cpu_seconds: 0.0 };
-    Phases {
-        model: wall(results.timings.model_seconds),
-        waiting: wall(results.timings.waiting_seconds),
-        inference: Spent { wall_seconds: results.timings.inference_seconds, cpu_seconds: results.timings.cpu_seconds },
-        ..Phases::default()
-    }
 }
 
 /// The SHA-256 of redshifts and flags, galaxy by galaxy. A redshift that is missing counts as NaN's bits.

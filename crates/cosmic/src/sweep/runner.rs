@@ -5,7 +5,7 @@ use std::{any::Any, panic::AssertUnwindSafe};
 use anyhow::{Context, Result, anyhow, bail};
 use experiments::{Cell, MemoryToRestore, Repeat};
 use futures::FutureExt;
-use pipeline::{run_files::COMBINED_DATA, storage::explain};
+use pipeline::{phases::seconds_since_1970, run_files::COMBINED_DATA, storage::explain};
 
 use crate::{
     global::Global,
@@ -74,7 +74,7 @@ impl<'a> Runner<'a> {
             eprintln!("{said}");
         }
         if matches!(ended, Ended::All) {
-            self.state.record.ended_at = Some(now());
+            self.state.record.ended_at = Some(seconds_since_1970());
         }
         self.state.save()?;
         Ok(ended)
@@ -98,10 +98,10 @@ impl<'a> Runner<'a> {
         while let Some((repeat, at)) = todo.pop() {
             let cell = self.state.planned[at].cell.clone();
             progress.starts(&cell, repeat);
-            let started_at = now();
+            let started_at = seconds_since_1970();
             let ended = match self.run_one(&mut partitions, at, &cell, repeat).await {
                 Ok(ended) => ended,
-                Err(error) => failed(repeat, started_at, now() - started_at, explain(error.as_ref())),
+                Err(error) => failed(repeat, started_at, seconds_since_1970() - started_at, explain(error.as_ref())),
             };
             self.check_model(&ended)?;
             let left: Vec<usize> = todo.iter().map(|(_, at)| *at).collect();

@@ -7,9 +7,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use pipeline::phases::seconds_since_1970;
 use experiments::{Cell, CellRuns, FORMAT, Machine, PlannedCell, Repeat, Status, Sweep, SweepFile};
 
-use crate::sweep::clock::now;
 
 /// The record's name.
 pub(super) const SWEEP_JSON: &str = "sweep.json";
@@ -54,7 +54,7 @@ impl State {
             model_sha256: at.model_sha256,
             place: at.place.to_owned(),
             region: at.region,
-            started_at: now(),
+            started_at: seconds_since_1970(),
             ended_at: None,
             cells: planned.iter().map(|planned| CellRuns { cell: planned.cell.clone(), repeats: Vec::new() }).collect(),
             memory_to_restore: None,
