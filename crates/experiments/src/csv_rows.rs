@@ -1,8 +1,6 @@
 //! sweep.csv: a row for each repeat of each cell, with units in the names of the columns.
 
-use crate::{
-    record::{Repeat, Status, Sweep},
-};
+use crate::record::{Repeat, Status, Sweep};
 
 impl Sweep {
     /// The whole file. What is not known is empty.
@@ -72,12 +70,15 @@ fn of_repeat(repeat: &Repeat) -> Vec<(String, String)> {
     }
     let metric = |of: fn(&catalogue::Metrics) -> Option<f64>| text(repeat.metrics.as_ref().and_then(of));
     row.extend(
-        [("mae", metric(|metrics| metrics.mae)),
-        ("sigma_nmad", metric(|metrics| metrics.precision)),
-        ("bias", metric(|metrics| metrics.bias)),
-        ("redshifts_sha256", text(repeat.redshifts_sha256.as_ref())),
-        ("catalogue_sha256", text(repeat.catalogue_sha256.as_ref())),
-        ("made_by", text(repeat.made_by.as_ref()))].map(named),
+        [
+            ("mae", metric(|metrics| metrics.mae)),
+            ("sigma_nmad", metric(|metrics| metrics.precision)),
+            ("bias", metric(|metrics| metrics.bias)),
+            ("redshifts_sha256", text(repeat.redshifts_sha256.as_ref())),
+            ("catalogue_sha256", text(repeat.catalogue_sha256.as_ref())),
+            ("made_by", text(repeat.made_by.as_ref())),
+        ]
+        .map(named),
     );
     row
 }

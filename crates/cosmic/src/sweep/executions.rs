@@ -34,8 +34,6 @@ pub(super) struct Executions {
     sfn: Client,
     /// The inference function.
     pub(super) function: Function,
-    /// The memory that it is deployed with, in MB.
-    pub(super) deployed_mb: u64,
     /// The version of this program, and the SHA-256 of the function's code.
     made_by: String,
 }
@@ -63,9 +61,9 @@ impl Executions {
         let definition: Value = serde_json::from_str(&described.definition)
             .with_context(|| format!("the definition of {machine} is not JSON"))?;
         let function = Function::new(&aws, inference_function(&definition)?);
-        let (deployed_mb, code) = function.look().await?;
+        let (_, code) = function.look().await?;
         let made_by = format!("{}, {}", env!("CARGO_PKG_VERSION"), code.as_deref().unwrap_or("code unknown"));
-        Ok(Self { aws, sfn, function, deployed_mb, made_by })
+        Ok(Self { aws, sfn, function, made_by })
     }
 
     /// Starts an execution for a cell, on partitions at `s3://bucket/prefix`.

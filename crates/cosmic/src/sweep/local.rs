@@ -17,10 +17,7 @@ use pipeline::{
 };
 use tokio::process::Command;
 
-use crate::sweep::{
-    clock::now,
-    repeat::{failed, with_results},
-};
+use crate::sweep::repeat::{failed, with_results};
 
 /// How runs on this machine are made.
 pub(super) struct Local {
@@ -60,7 +57,7 @@ impl Local {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // A Ctrl-C is for the sweep, which then kills it.
         command.kill_on_drop(true).process_group(0);
-        let (started_at, started) = (seconds_since_1970(), Instant::seconds_since_1970());
+        let (started_at, started) = (seconds_since_1970(), Instant::now());
         let child = command.spawn().with_context(|| format!("failed to start {}", self.program.display()))?;
         let ended = child.wait_with_output().await.context("failed to wait for cosmic infer")?;
         let seconds = started.elapsed().as_secs_f64();

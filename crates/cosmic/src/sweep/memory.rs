@@ -49,7 +49,7 @@ impl Function {
 
     /// The configuration, once the last update to it has ended.
     async fn settled(&self) -> Result<GetFunctionConfigurationOutput> {
-        let started = Instant::seconds_since_1970();
+        let started = Instant::now();
         let mut pause = Duration::from_millis(200);
         loop {
             let found = self.client.get_function_configuration().function_name(&self.name).send().await;

@@ -16,13 +16,19 @@ mod repeat;
 mod runner;
 mod state;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use experiments::{Place, SweepFile};
 use pipeline::{run_files::sha256, storage::aws_config};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::{
     global::Global,
@@ -78,8 +84,7 @@ pub(crate) async fn sweep(args: SweepArgs, global: &Global, printer: Printer) ->
             let model = asked.model.as_deref().unwrap_or_default();
             let model = Location::parse(model, global).await?.read_model().await?;
             let program = std::env::current_exe().context("failed to find this program's own file")?;
-            let code = std::fs::read(&program).with_context(|| format!("failed to read {}", program.display()))?;
-            let made_by = format!("{}, {}", env!("CARGO_PKG_VERSION"), sha256(&code));
+            let made_by = format!("{}, {}", env!("CARGO_PKG_VERSION"), file_sha256(&program)?);
             let model_sha256 = Some(sha256(&model));
             let local = Backend::Local(Local { program, made_by });
             (local, Where { place: "this machine", region: None, machine, model_sha256 })
@@ -89,7 +94,7 @@ pub(crate) async fn sweep(args: SweepArgs, global: &Global, printer: Printer) ->
             let region = aws.region().map(ToString::to_string);
             let executions = Executions::connect(aws, &asked).await?;
             let place = if global.endpoint_url.is_some() { "local stack" } else { "AWS" };
-            (Backend::Executions(executions), Where { place, region, machine, model_sha256: None })
+            (Backend::Executions(Box::new(executions)), Where { place, region, machine, model_sha256: None })
         }
     };
     let under = match (&asked.bucket, args.partitions) {
@@ -115,6 +120,15 @@ pub(crate) async fn sweep(args: SweepArgs, global: &Global, printer: Printer) ->
             bail!("{word}: the same command goes on with what is missing in {}", out.display())
         }
     }
+}
+
+/// The SHA-256 of a file, in hexadecimal.
+fn file_sha256(path: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    File::open(path)
+        .and_then(|mut file| io::copy(&mut file, &mut hash))
+        .with_context(|| format!("failed to read {}", path.display()))?;
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The fields that are set on the command line. Values are JSON where no text is wanted and they are that.

@@ -11,15 +11,14 @@ use crate::{
     global::Global,
     interrupt::interrupted,
     sweep::{
-        clock::now, executions::Executions, local::Local, partitions::Partitions, progress::Progress, repeat::failed,
-        state::State,
+        executions::Executions, local::Local, partitions::Partitions, progress::Progress, repeat::failed, state::State,
     },
 };
 
 /// What cells are run by.
 pub(super) enum Backend {
     Local(Local),
-    Executions(Executions),
+    Executions(Box<Executions>),
 }
 
 /// How a sweep ended that could do its work.

@@ -7,9 +7,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use pipeline::phases::seconds_since_1970;
 use experiments::{Cell, CellRuns, FORMAT, Machine, PlannedCell, Repeat, Status, Sweep, SweepFile};
-
+use pipeline::phases::seconds_since_1970;
 
 /// The record's name.
 pub(super) const SWEEP_JSON: &str = "sweep.json";
