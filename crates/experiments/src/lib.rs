@@ -6,6 +6,7 @@ mod cells;
 mod csv_rows;
 mod error;
 mod fields;
+pub mod pictures;
 mod published;
 mod record;
 mod size;

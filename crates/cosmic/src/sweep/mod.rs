@@ -19,7 +19,7 @@ mod state;
 use std::{
     collections::BTreeMap,
     fs::File,
-    io,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
 };
 
@@ -124,11 +124,19 @@ pub(crate) async fn sweep(args: SweepArgs, global: &Global, printer: Printer) ->
 
 /// The SHA-256 of a file, in hexadecimal.
 fn file_sha256(path: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
-    File::open(path)
-        .and_then(|mut file| io::copy(&mut file, &mut hash))
-        .with_context(|| format!("failed to read {}", path.display()))?;
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let hashed = File::open(path).and_then(|file| {
+        let (mut file, mut hash) = (BufReader::new(file), Sha256::new());
+        loop {
+            let piece = file.fill_buf()?;
+            if piece.is_empty() {
+                return Ok(hex::encode(hash.finalize()));
+            }
+            hash.update(piece);
+            let length = piece.len();
+            file.consume(length);
+        }
+    });
+    hashed.with_context(|| format!("failed to read {}", path.display()))
 }
 
 /// The fields that are set on the command line. Values are JSON where no text is wanted and they are that.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use experiments::{CellSummary, DataSet, Spread, SweepFile, published_files};
+use experiments::{CellSummary, DataSet, Spread, SweepFile, pictures::figures, published_files};
 use serde::Serialize;
 
 use crate::{
@@ -44,6 +44,13 @@ pub(super) fn finish(state: &State, printer: Printer) -> Result<Outcome> {
         anyhow::Ok(path)
     };
     paths.push(write(Path::new("sweep.csv"), &sweep.csv()?)?);
+    for figure in figures(sweep) {
+        match figure.png() {
+            Ok(picture) => paths.push(write(Path::new(&format!("{}.png", figure.name)), &picture)?),
+            // The figures are all in sweep.csv.
+            Err(error) => eprintln!("warning: {}.png could not be drawn: {error}", figure.name),
+        }
+    }
     for (name, contents) in published_files(sweep, &state.planned)? {
         write(&PathBuf::from("published").join(name), &contents)?;
     }

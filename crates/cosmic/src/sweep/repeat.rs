@@ -77,5 +77,5 @@ fn redshifts_sha256(catalogue: Bytes) -> Result<String> {
             hash.update([*flags]);
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(hash.finalize()))
 }
