@@ -60,24 +60,47 @@ pub(super) struct Partitions<'a> {
     /// The folder that has a folder for each size: a path, or `s3://bucket/prefix`.
     pub(super) under: String,
     /// Those that are there, by the text of their size.
-    pub(super) found: BTreeMap<Option<String>, String>,
+    pub(super) found: BTreeMap<Option<String>, Found>,
+}
+
+/// Partitions that are there.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    folder: String,
+    /// `None` where the data are taken as they lie.
+    partitions: Option<u64>,
 }
 
 impl Partitions<'_> {
     /// The folder of a cell's partitions, which are made where they are not there.
+    ///
+    /// # Errors
+    /// Also where they hold less than the cell wants: what it would measure is not what it is called.
     pub(super) async fn of(&mut self, cell: &Cell) -> Result<String> {
-        if let Some(found) = self.found.get(&cell.partition) {
-            return Ok(found.clone());
-        }
-        let folder = match (self.data, cell.partition_bytes) {
-            (DataSet::Path(path), None) => path.clone(),
-            (data, partition_bytes) => self.make(data, partition_bytes, cell.partition.as_deref()).await?,
+        let found = match self.found.get(&cell.partition) {
+            Some(found) => found.clone(),
+            None => {
+                let found = match (self.data, cell.partition_bytes) {
+                    (DataSet::Path(path), None) => Found { folder: path.clone(), partitions: None },
+                    (data, partition_bytes) => self.make(data, partition_bytes, cell.partition.as_deref()).await?,
+                };
+                self.found.insert(cell.partition.clone(), found.clone());
+                found
+            }
         };
-        self.found.insert(cell.partition.clone(), folder.clone());
-        Ok(folder)
+        if let (Some(wanted), Some(there)) = (cell.file_limit, found.partitions)
+            && wanted > there
+        {
+            bail!(
+                "{} are {wanted} partitions of {}, and the data set has {there}",
+                cell.data.as_deref().unwrap_or("the data"),
+                cell.partition.as_deref().unwrap_or("any size")
+            );
+        }
+        Ok(found.folder)
     }
 
-    async fn make(&self, data: &DataSet, partition_bytes: Option<u64>, size: Option<&str>) -> Result<String> {
+    async fn make(&self, data: &DataSet, partition_bytes: Option<u64>, size: Option<&str>) -> Result<Found> {
         let (source, location) = match data {
             DataSet::Simulated { simulate: Simulated { count, seed } } => {
                 let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -98,9 +121,10 @@ impl Partitions<'_> {
         let folder = Location::parse_folder(&text, self.global).await?;
         let marker = format!("{}{MARKER}", as_folder(&folder.key));
         if let Some(found) = if_present(folder.store.get(&marker).await)?
-            && serde_json::from_slice::<Marker>(&found.bytes).is_ok_and(|found| found.made_of == made_of)
+            && let Ok(found) = serde_json::from_slice::<Marker>(&found.bytes)
+            && found.made_of == made_of
         {
-            return Ok(text);
+            return Ok(Found { folder: text, partitions: Some(found.partitions) });
         }
         eprintln!("making the partitions of {} under {}", size.unwrap_or("the whole data set"), folder.name());
         if let Some(root) = &folder.root {
@@ -116,7 +140,7 @@ impl Partitions<'_> {
         };
         let marked = serde_json::to_vec_pretty(&Marker { made_of, partitions, rows, bytes })?;
         folder.store.put(&marker, Bytes::from(marked), Write::Replace).await?;
-        Ok(text)
+        Ok(Found { folder: text, partitions: Some(partitions) })
     }
 }
 
