@@ -6,7 +6,6 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use experiments::Size;
 use galaxies::{Dataset, DatasetWriter, Layout, Redshifts};
 use pipeline::storage::ObjectReader;
 use serde::Serialize;
@@ -17,6 +16,7 @@ use crate::{
     location::Location,
     outcome::Outcome,
     output::{Printer, bytes, progress_bar},
+    partition_size,
     split_destination::{Destination, find_old},
 };
 
@@ -28,8 +28,8 @@ pub(crate) struct SplitArgs {
     /// The data set, local or s3://bucket/key.
     file: String,
     /// Size of a partition's galaxies, such as 25MB (10⁶ bytes) or 25MiB (2²⁰ bytes, as in the published partitions).
-    #[arg(long, value_name = "SIZE")]
-    partition_size: Size,
+    #[arg(long, value_name = "SIZE", value_parser = partition_size::parse)]
+    partition_size: u64,
     /// Folder for 1.pt, 2.pt …, local or s3://bucket/prefix.
     #[arg(long, value_name = "DEST")]
     out: String,
@@ -60,7 +60,7 @@ pub(crate) struct Cut {
 pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) -> Result<Outcome> {
     let source = Location::parse(&args.file, global).await?;
     let out = Location::parse_folder(&args.out, global).await?;
-    let cut = cut(&source, &out, args.partition_size.bytes, args.overwrite).await?;
+    let cut = cut(&source, &out, args.partition_size, args.overwrite).await?;
     let output = SplitOutput { out: out.name(), cut };
     printer.print(&output, |SplitOutput { out, cut }| {
         let replaced = match cut.replaced {

@@ -5,10 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use aws_config::SdkConfig;
-use aws_sdk_sfn::{
-    Client,
-    types::{ExecutionStatus, HistoryEventType},
-};
+use aws_sdk_sfn::{Client, types::HistoryEventType};
 use experiments::{Cell, Repeat, SweepFile};
 use pipeline::{
     events::plain_cause,
@@ -20,8 +17,9 @@ use pipeline::{
 use serde_json::{Value, json};
 
 use crate::{
-    execution::{Execution, machine_arn},
+    execution::{Execution, has_ended, in_region_of, machine_arn},
     run::{Fetched, duration, summarized},
+    statement::{CostOf, statement},
     sweep::{
         memory::{Function, inference_function},
         repeat::{failed, with_results},
@@ -31,7 +29,6 @@ use crate::{
 /// How executions are run.
 pub(super) struct Executions {
     aws: SdkConfig,
-    sfn: Client,
     /// The inference function.
     pub(super) function: Function,
     /// The version of this program, and the SHA-256 of the function's code.
@@ -54,6 +51,7 @@ impl Started {
 impl Executions {
     /// Looks at the state machine and its inference function.
     pub(super) async fn connect(aws: SdkConfig, asked: &SweepFile) -> Result<Self> {
+        let aws = in_region_of(&aws, &asked.state_machine);
         let sfn = Client::new(&aws);
         let machine = machine_arn(&sfn, &asked.state_machine).await?;
         let described = sfn.describe_state_machine().state_machine_arn(&machine).send().await;
@@ -63,7 +61,7 @@ impl Executions {
         let function = Function::new(&aws, inference_function(&definition)?);
         let (_, code) = function.look().await?;
         let made_by = format!("{}, {}", env!("CARGO_PKG_VERSION"), code.as_deref().unwrap_or("code unknown"));
-        Ok(Self { aws, sfn, function, made_by })
+        Ok(Self { aws, function, made_by })
     }
 
     /// Starts an execution for a cell, on partitions at `s3://bucket/prefix`.
@@ -104,17 +102,17 @@ impl Executions {
         let ended = execution.follow(|_| {}).await?;
         let base = Repeat {
             execution: Some(execution.name.clone()),
-            map_seconds: self.map_seconds(&execution.arn).await?,
+            map_seconds: map_seconds(execution).await?,
             made_by: Some(self.made_by.clone()),
             ..failed(repeat, *started_at, duration(&ended), String::new())
         };
-        let base = match execution.statement().await {
+        let base = match statement(execution, &ended).await {
             Ok(statement) => {
-                let reported = statement.invocations.len();
+                let CostOf { invocations, expected_invocations, .. } = statement.cost_of;
                 Repeat {
                     billed_ms: Some(statement.invocations.iter().map(|invocation| invocation.report.billed_ms).sum()),
                     cost_usd: Some(statement.cost.total_usd),
-                    cost_of: Some(format!("{reported} of {}", reported + statement.unreported)),
+                    cost_of: Some(format!("{invocations} of {expected_invocations}")),
                     ..base
                 }
             }
@@ -141,33 +139,31 @@ impl Executions {
         Ok((repeat, Some(combined.to_vec())))
     }
 
-    /// The wall seconds that an execution spent in its map.
-    async fn map_seconds(&self, arn: &str) -> Result<Option<f64>> {
-        let history = self.sfn.get_execution_history().execution_arn(arn).include_execution_data(false);
-        let mut pages = history.into_paginator().send();
-        let (mut entered, mut left) = (None, None);
-        while let Some(page) = pages.next().await {
-            for event in page.context("failed to read the execution's history")?.events {
-                let time = event.timestamp.as_secs_f64();
-                match event.r#type {
-                    HistoryEventType::MapStateEntered => entered = Some(time),
-                    HistoryEventType::MapStateExited => left = Some(time),
-                    _ => {}
-                }
-            }
-        }
-        Ok(entered.zip(left).map(|(entered, left)| left - entered))
-    }
-
     /// Stops an execution that is of no use any more, if it still runs. Says whether it did.
     pub(super) async fn stop(&self, arn: &str) -> Result<bool> {
-        let described = self.sfn.describe_execution().execution_arn(arn).send().await;
-        let described = described.with_context(|| format!("failed to look at execution {arn}"))?;
-        if described.status != ExecutionStatus::Running {
-            return Ok(false);
+        let (execution, described) = Execution::find(&self.aws, arn, "").await?;
+        let runs = !has_ended(&described);
+        if runs {
+            execution.stop().await?;
         }
-        let stop = self.sfn.stop_execution().execution_arn(arn).cause("the sweep that started it was stopped");
-        stop.send().await.with_context(|| format!("failed to stop execution {arn}"))?;
-        Ok(true)
+        Ok(runs)
     }
+}
+
+/// The wall seconds that an execution spent in its map.
+async fn map_seconds(execution: &Execution) -> Result<Option<f64>> {
+    let history = execution.sfn.get_execution_history().execution_arn(&execution.arn).include_execution_data(false);
+    let mut pages = history.into_paginator().send();
+    let (mut entered, mut left) = (None, None);
+    while let Some(page) = pages.next().await {
+        for event in page.context("failed to read the execution's history")?.events {
+            let time = event.timestamp.as_secs_f64();
+            match event.r#type {
+                HistoryEventType::MapStateEntered => entered = Some(time),
+                HistoryEventType::MapStateExited => left = Some(time),
+                _ => {}
+            }
+        }
+    }
+    Ok(entered.zip(left).map(|(entered, left)| left - entered))
 }
