@@ -260,7 +260,7 @@ async fn machines(sfn: &Client) -> Result<Vec<StateMachineListItem>> {
     listed.context("failed to list the state machines")
 }
 
-async fn machine_arn(sfn: &Client, machine: &str) -> Result<String> {
+pub(crate) async fn machine_arn(sfn: &Client, machine: &str) -> Result<String> {
     if machine.starts_with("arn:") {
         return Ok(machine.to_owned());
     }

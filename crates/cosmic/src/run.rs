@@ -268,19 +268,19 @@ fn execution_name(payload: &PayloadSource<'_>) -> String {
 }
 
 /// Whether the summarizer has written results for this execution.
-fn summarized(ended: &DescribeExecutionOutput) -> bool {
+pub(crate) fn summarized(ended: &DescribeExecutionOutput) -> bool {
     ended.status == ExecutionStatus::Succeeded || ended.error.as_deref() == Some("IncompleteCatalogue")
 }
 
 /// The results of an execution, each held against what Results.json says of it.
-struct Fetched {
-    results: Results,
+pub(crate) struct Fetched {
+    pub(crate) results: Results,
     /// By their names, Results.json last.
-    files: Vec<(&'static str, Bytes)>,
+    pub(crate) files: Vec<(&'static str, Bytes)>,
 }
 
 impl Fetched {
-    async fn of(files: &RunFiles, execution: &Execution) -> Result<Self> {
+    pub(crate) async fn of(files: &RunFiles, execution: &Execution) -> Result<Self> {
         let written = files.read_file(RESULTS_JSON).await?;
         let results: Results = serde_json::from_slice(&written)
             .with_context(|| format!("{} is not of this version of Cosmic", files.location(RESULTS_JSON)))?;
@@ -320,7 +320,7 @@ impl Fetched {
     }
 }
 
-fn duration(ended: &DescribeExecutionOutput) -> f64 {
+pub(crate) fn duration(ended: &DescribeExecutionOutput) -> f64 {
     ended.stop_date.as_ref().map_or(0.0, |stop| stop.as_secs_f64() - ended.start_date.as_secs_f64())
 }
 

@@ -64,9 +64,8 @@ pub(crate) async fn find(
         (Some((size, partition_size)), _) => (imagined(size, partition_size, payload), None),
         (None, Some(path)) => {
             let location = Location::parse(path, global).await?;
-            let mut found = location.partitions().await?;
+            let found = location.partitions(payload.file_limit).await?;
             warnings.extend(found.unreadable.first().map(unreadable));
-            found.files.truncate(payload.file_limit.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX)));
             (found.files, Some(location.store))
         }
         (None, None) => {
