@@ -170,7 +170,7 @@ pub(crate) fn has_ended(described: &DescribeExecutionOutput) -> bool {
 }
 
 /// The configuration for the region that an ARN names; the given one for a name.
-fn in_region_of(aws: &SdkConfig, arn_or_name: &str) -> SdkConfig {
+pub(crate) fn in_region_of(aws: &SdkConfig, arn_or_name: &str) -> SdkConfig {
     match region_of(arn_or_name) {
         Some(region) => aws.to_builder().region(Region::new(region.to_owned())).build(),
         None => aws.clone(),
