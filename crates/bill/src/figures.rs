@@ -17,6 +17,9 @@ const CHUNK_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     pub origin: Origin,
+    /// What of it was not measured, and where it is from.
+    #[serde(default)]
+    pub assumed: Vec<String>,
     pub rank: RankFigures,
     /// What the summarizer and the initializer take together.
     pub others: OtherFunctions,

@@ -169,12 +169,14 @@ fn inference(ranks: &[&Observed<'_>]) -> Vec<Inference> {
         .collect()
 }
 
-/// The share of its threads that the engine keeps busy.
+/// The share of its threads that the engine keeps busy where it runs alone: the largest that was seen, since whatever else
+/// a machine does only lowers it.
 fn busy(ranks: &[&Observed<'_>]) -> Option<f64> {
-    let cpu: f64 = ranks.iter().map(|rank| rank.record.phases.inference.cpu_seconds).sum();
-    let could = |record: &RankRecord| record.phases.inference.wall_seconds * record.cores.max(1) as f64;
-    let could: f64 = ranks.iter().map(|rank| could(rank.record)).sum();
-    (could > 0.0).then(|| cpu / could)
+    let busy = |record: &RankRecord| {
+        let Spent { wall_seconds, cpu_seconds } = record.phases.inference;
+        cpu_seconds / (wall_seconds * record.cores.max(1) as f64)
+    };
+    ranks.iter().map(|rank| busy(rank.record)).filter(|busy| busy.is_finite()).reduce(f64::max)
 }
 
 fn memory(ranks: &[&Observed<'_>]) -> Vec<Memory> {
@@ -203,30 +205,31 @@ fn post_processing(post: &mut PerRank, ranks: &[&Observed<'_>]) -> Option<()> {
 }
 
 /// What is billed beyond the ranks' records is the other functions' time, and for each rank what comes after its record.
+/// How the others' time grows with ranks and galaxies stays as it is, because two of many small figures cannot be told
+/// apart.
 fn billed_beyond_records(figures: &mut Figures, runs: &[RunRecord]) {
-    let init = figures.rank.init.wall_seconds;
+    let (init, others) = (figures.rank.init.wall_seconds, &figures.others);
     let points: Vec<(f64, f64)> = runs
         .iter()
         .filter_map(|run| {
             let walls: f64 = run.ranks.iter().map(|rank| rank.wall_seconds).sum();
-            let cold = run.ranks.iter().filter(|rank| rank.first_of_process).count();
-            Some((run.ranks.len() as f64, (run.billed_seconds? - walls - cold as f64 * init).max(0.0)))
+            let cold = run.ranks.iter().filter(|rank| rank.first_of_process).count() as f64;
+            let (ranks, rows) = (run.ranks.len() as f64, run.ranks.iter().map(|rank| rank.rows as f64).sum::<f64>());
+            let growing = others.summarize_of_rank * ranks + others.summarize_of_galaxy * rows;
+            Some((ranks, (run.billed_seconds? - walls - cold * init - growing).max(0.0)))
         })
         .collect();
     if points.is_empty() {
         return;
     }
     let line = Line::through(&points);
-    let others = &mut figures.others;
+    let fixed = others.initialize + others.summarize;
+    let scale = if fixed > 0.0 { line.at_zero / fixed } else { 1.0 };
+    figures.others.initialize *= scale;
+    figures.others.summarize *= scale;
     if line.slope > 0.0 {
         figures.rank.after_record = Spent { wall_seconds: line.slope, cpu_seconds: 0.0 };
     }
-    let fixed = others.initialize + others.summarize;
-    let scale = if fixed > 0.0 { line.at_zero / fixed } else { 1.0 };
-    others.initialize *= scale;
-    others.summarize *= scale;
-    // They are in what was just found.
-    (others.initialize_of_file, others.summarize_of_rank, others.summarize_of_galaxy) = (0.0, 0.0, 0.0);
 }
 
 /// What an execution takes beyond its functions.
