@@ -15,14 +15,13 @@ pub const FAINT: RGBColor = RGBColor(225, 225, 225);
 pub const ACCENT: RGBColor = RGBColor(31, 95, 153);
 /// What the data are held against: the line where two redshifts are the same.
 pub const REFERENCE: RGBColor = RGBColor(200, 30, 30);
-/// Further kinds of data, such as the phases of a rank, which follow each other in this order and stay apart for
-/// readers who do not tell red from green.
+/// Further kinds of data, such as the phases of a rank. They stay apart for readers who do not tell red from green.
 pub const SERIES: [RGBColor; 5] = [
-    RGBColor(148, 158, 168),
-    RGBColor(86, 120, 150),
-    RGBColor(222, 165, 60),
-    RGBColor(31, 95, 154),
+    RGBColor(150, 158, 168),
+    RGBColor(86, 180, 190),
     RGBColor(126, 87, 160),
+    RGBColor(222, 160, 50),
+    RGBColor(70, 130, 90),
 ];
 
 /// Densities below this fraction of the highest have one colour.

@@ -60,6 +60,14 @@ impl Comparison {
         self.z_phot.iter().chain(&self.z_phot_alone).copied()
     }
 
+    /// The redshifts that axes show: the bulk of those of galaxies that have both, or of all predictions where none has.
+    pub fn redshift_range(&self) -> std::ops::Range<f64> {
+        match self.z_spec.is_empty() {
+            true => picture::redshift_range(self.z_phot_alone.iter().map(|z| (f64::from(*z), f64::from(*z)))),
+            false => picture::redshift_range(self.pairs().map(|(spec, phot)| (spec, f64::from(phot)))),
+        }
+    }
+
     /// Some galaxies of those that have both redshifts, by the size of δ, the largest first.
     pub fn worst(&self) -> Vec<WorstGalaxy> {
         self.worst.ranked()

@@ -49,7 +49,7 @@ type Point = (f64, f64);
 pub(crate) fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &str) -> Result<Vec<u8>> {
     render(SIZE, &PAPER, |root| {
         let pairs: Vec<Point> = z_spec.iter().zip(z_phot).map(|(spec, phot)| (*spec, f64::from(*phot))).collect();
-        let range = redshift_range(&pairs);
+        let range = redshift_range(pairs.iter().copied());
         heading(root, title, &format!("{} galaxies with spectroscopic redshift", thousands(metrics.n)))?;
         let (upper, lower) = root.margin(70, 10, 0, 0).split_vertically(860);
 
@@ -119,7 +119,7 @@ pub(crate) fn draw_distribution(z_phot: &[f32], title: &str) -> Result<Vec<u8>> 
             &format!("{} galaxies, none to be compared with a spectroscopic redshift", thousands(z_phot.len() as u64)),
         )?;
         let pairs: Vec<Point> = z_phot.iter().map(|z| (f64::from(*z), f64::from(*z))).collect();
-        let range = redshift_range(&pairs);
+        let range = redshift_range(pairs.iter().copied());
         let mut counts = [0_u32; BINS];
         for (z, _) in clamped(&pairs, &range, &range) {
             let bin = (z - range.start) / (range.end - range.start) * BINS as f64;
@@ -147,10 +147,10 @@ fn heading(root: &Area<'_>, title: &str, subtitle: &str) -> Result<()> {
 
 /// The redshifts that both axes show: all but the outermost thousandth of either, with a little room, as far as that
 /// lies near the bulk of the data; and no more than can be. With no data it is 0 to 1.
-fn redshift_range(pairs: &[Point]) -> Range<f64> {
+pub(crate) fn redshift_range(pairs: impl Iterator<Item = Point> + Clone) -> Range<f64> {
     let (lowest, highest) = (f64::from(*REDSHIFTS.start()), f64::from(*REDSHIFTS.end()));
     let [spec, phot] = [|pair: &Point| pair.0, |pair: &Point| pair.1].map(|side| {
-        let values = pairs.iter().map(side).filter(|z| !z.is_nan()).map(|z| z.clamp(lowest, highest));
+        let values = pairs.clone().map(|pair| side(&pair)).filter(|z| !z.is_nan()).map(|z| z.clamp(lowest, highest));
         bulk(&mut values.collect::<Vec<f64>>())
     });
     let (low, high) = match (spec, phot) {
@@ -297,14 +297,14 @@ mod tests {
     fn axes_follow_the_bulk_and_stay_within_redshifts() {
         let pairs = |z: &[f64]| -> Vec<Point> { z.iter().map(|z| (*z, *z)).collect() };
         let mut fifty: Vec<f64> = (0..50).map(|index| f64::from(index) / 100.0).collect();
-        let range = redshift_range(&pairs(&fifty));
+        let range = redshift_range(pairs(&fifty).into_iter());
         assert!(range.start < 0.0 && range.end > 0.49, "{range:?}");
         fifty[7] = 19.0;
-        let range = redshift_range(&pairs(&fifty));
+        let range = redshift_range(pairs(&fifty).into_iter());
         assert!((0.49..2.0).contains(&range.end), "one outlier of fifty is outside: {range:?}");
-        let range = redshift_range(&pairs(&[-1e30, 0.1, 1e30]));
+        let range = redshift_range(pairs(&[-1e30, 0.1, 1e30]).into_iter());
         assert!(range.start > -2.0 && range.end < 22.0, "{range:?}");
-        assert_eq!(redshift_range(&[]), 0.0..1.0);
+        assert_eq!(redshift_range(std::iter::empty()), 0.0..1.0);
     }
 
     /// Redshifts, and among them numbers of any size and none.
