@@ -1,6 +1,6 @@
 //! `cosmic infer`: redshifts on this machine, with all its cores and no AWS.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use astromae::Model;
@@ -10,6 +10,7 @@ use pipeline::{
     calibration::{Intervals, calibration_of},
     local_run::{LocalRun, Progress},
     payload::MAX_BATCH_SIZE,
+    phases::{Stopwatch, seconds_since_1970},
     result_folder::ResultFolder,
     run_files::RESULTS,
 };
@@ -50,10 +51,12 @@ pub(crate) struct InferArgs {
 }
 
 pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) -> Result<Outcome> {
+    let (started_at, watch) = (seconds_since_1970(), Stopwatch::start_of_process());
     let out = ResultFolder::claim(&args.out)?;
     let data = Location::parse(&args.data, global).await?;
     let files = data.partitions().await?;
-    let loading = Instant::now();
+    let start = watch.spent();
+    let loading = Stopwatch::start();
     let location = Location::parse(&args.model, global).await?;
     let model = Model::from_bytes(&location.name(), location.read_model().await?)?;
     let sha256 = model.sha256.clone();
@@ -79,7 +82,9 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
         intervals: intervals.as_ref(),
         model: model_name,
         model_sha256: &sha256,
-        model_seconds: loading.elapsed().as_secs_f64(),
+        started_at,
+        start,
+        loading: loading.spent(),
         batch_size: args.batch_size,
     }
     .run(files, out, |Progress { rows, of }| {

@@ -2,7 +2,7 @@
 
 use bill::Cost;
 use catalogue::{Metrics, intervals::IntervalMetrics};
-use pipeline::{run_files::Results, storage::printable};
+use pipeline::{phases::Phases, run_files::Results, storage::printable};
 
 use crate::output::{bytes, seconds, table};
 
@@ -15,9 +15,16 @@ pub(crate) fn summary_text(results: &Results) -> String {
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
     row("wall time", seconds(timings.wall_seconds));
     row("time in ranks", seconds(timings.rank_seconds));
-    row("  loading the model", seconds(timings.model_seconds));
-    row("  waiting for data", seconds(timings.waiting_seconds));
-    row("  inference", seconds(timings.inference_seconds));
+    let Phases { start, model, waiting, inference, post_processing, .. } = timings.phases;
+    for (name, phase) in [
+        ("  start", start),
+        ("  loading the model", model),
+        ("  waiting for data", waiting),
+        ("  inference", inference),
+        ("  post-processing", post_processing),
+    ] {
+        row(name, seconds(phase.wall_seconds));
+    }
     row("galaxies per second", format!("{:.0}", throughput.galaxies_per_second));
     row("data per second", bytes(throughput.bytes_per_second as u64));
 

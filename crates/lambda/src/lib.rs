@@ -11,7 +11,12 @@ use std::{
 
 use futures::FutureExt;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use pipeline::{Error, deadline::Deadline, plan::PlannedModel, storage::explain};
+use pipeline::{
+    Error,
+    deadline::Deadline,
+    plan::PlannedModel,
+    storage::{Requests, explain},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tracing::Instrument;
@@ -50,13 +55,17 @@ where
             let span = span(&event, &context.request_id);
             let deadline = deadline(context.deadline, u64::try_from(context.env_config.memory).unwrap_or(0));
             async move {
+                let before = Requests::so_far();
                 let work = AssertUnwindSafe(handler(event, deadline)).catch_unwind();
                 let outcome = match tokio::time::timeout_at(deadline.to_answer().into(), work).await {
                     Ok(outcome) => outcome.unwrap_or_else(|panic| Err(panicked(&*panic))),
                     // What takes long by itself knows its deadline: this is what waits for others.
                     Err(_) => Err(Error::fault("the function's time has run out while it waited for storage")),
                 };
-                let answer = outcome.map_err(|error| logged(&error))?;
+                let outcome = outcome.map_err(|error| logged(&error));
+                let Requests { reads, writes } = Requests::so_far() - before;
+                tracing::info!(reads, writes, "requests to S3");
+                let answer = outcome?;
                 serde_json::to_value(answer)
                     .map_err(|error| logged(&Error::internal("failed to encode the answer", error)))
             }

@@ -8,7 +8,7 @@
 //! only then its checksum is known; until then they wait, as some twenty bytes a galaxy and what the data set's own
 //! columns have of it.
 
-use std::{ops::Range, sync::Arc, time::Instant};
+use std::{ops::Range, sync::Arc};
 
 use astromae::Engine;
 use catalogue::{CatalogueRows, intervals::IntervalSums};
@@ -20,8 +20,8 @@ use crate::{
     calibration::Intervals,
     deadline::{Deadline, Pace},
     error::{Error, Result},
+    phases::{Batches, Phases, Spent, Stopwatch},
     read_ahead::{Chunk, FileRows, Input, Message, OnStorageFailure, Reader},
-    resource_usage,
     storage::{ObjectStore, explain},
 };
 
@@ -52,14 +52,22 @@ pub struct Work {
     pub batches: u64,
     /// Bytes of the rows, as they are in the files.
     pub bytes: u64,
-    /// Wall seconds of the whole loop.
-    pub wall_seconds: f64,
-    /// Wall seconds in the engine.
-    pub inference_seconds: f64,
-    /// Wall seconds in which the engine waited for rows.
-    pub waiting_seconds: f64,
-    /// CPU seconds that all threads of the process used meanwhile.
-    pub cpu_seconds: f64,
+    /// The whole loop.
+    pub all: Spent,
+    /// In the engine.
+    pub inference: Spent,
+    /// What the first batch took longer than the others: see [`Phases::warm_up`](crate::phases::Phases::warm_up).
+    pub warm_up: Spent,
+    /// The engine waited for rows.
+    pub waiting: Spent,
+}
+
+impl Work {
+    /// The phases that the loop knows of.
+    pub(crate) fn phases(&self) -> Phases {
+        let Self { waiting, inference, warm_up, .. } = *self;
+        Phases { waiting, inference, warm_up, ..Phases::default() }
+    }
 }
 
 /// What the loop runs with.
@@ -109,8 +117,7 @@ impl BatchLoop<'_> {
     /// The first failure of predicting, `each`, or storage; the reason of the first input where none can be read;
     /// [`Error::DeadlineExceeded`] in time to be reported.
     pub async fn run(&self, inputs: Vec<Input>, mut each: impl FnMut(Output) -> Result<()>) -> Result<Work> {
-        let started = Instant::now();
-        let cpu_before = resource_usage::cpu_seconds();
+        let watch = Stopwatch::start();
         let owed = inputs.len();
         let planned_rows = inputs.iter().map(Input::planned_rows).sum();
         let mut pace = Pace::new(self.deadline, owed, planned_rows);
@@ -123,16 +130,17 @@ impl BatchLoop<'_> {
         let mut work = Work { intervals: self.intervals.map(|_| IntervalSums::default()), ..Work::default() };
         let mut current: Option<Current> = None;
         let mut predicted = 0;
+        let mut batches = Batches::default();
         let mut first_failure = None;
         loop {
-            let waited = Instant::now();
+            let waiting = Stopwatch::start();
             let message = match self.deadline {
                 Some(deadline) => tokio::time::timeout_at(deadline.to_stop_waiting().into(), messages.recv())
                     .await
-                    .map_err(|_| pace.ran_out_waiting(waited.elapsed(), predicted))?,
+                    .map_err(|_| pace.ran_out_waiting(waiting.elapsed(), predicted))?,
                 None => messages.recv().await,
             };
-            work.waiting_seconds += waited.elapsed().as_secs_f64();
+            work.waiting += waiting.spent();
             let chunk = match message {
                 Some(Message::Begin(file)) => {
                     if let Some(begun) = current.take() {
@@ -189,12 +197,10 @@ impl BatchLoop<'_> {
             for from in (0..count).step_by(step) {
                 pace.check_deadline(predicted)?;
                 let batch = from..count.min(from + step);
-                let asked = Instant::now();
+                let asked = Stopwatch::start();
                 z_phot.extend(predict_batch(self.engine, &chunk, batch.clone()).await?);
-                let took = asked.elapsed();
-                pace.batch_took(took);
-                work.inference_seconds += took.as_secs_f64();
-                work.batches += 1;
+                pace.batch_took(asked.elapsed());
+                batches.add(batch.len() as u64, asked.spent());
                 begun.next += batch.len() as u64;
                 predicted += batch.len() as u64;
                 each(Output::Predicted(predicted))?;
@@ -214,8 +220,10 @@ impl BatchLoop<'_> {
         if let Some(error) = first_failure.filter(|_| work.files.is_empty()) {
             return Err(error);
         }
-        work.wall_seconds = started.elapsed().as_secs_f64();
-        work.cpu_seconds = resource_usage::cpu_seconds() - cpu_before;
+        work.batches = batches.count;
+        work.inference = batches.all;
+        work.warm_up = batches.warm_up();
+        work.all = watch.spent();
         Ok(work)
     }
 }

@@ -32,6 +32,11 @@ impl Deadline {
         self.at.checked_sub(Duration::from_secs(1)).unwrap_or(self.at)
     }
 
+    /// Memory that the function is configured with, in MB, if it says so.
+    pub(crate) fn memory_mb(self) -> Option<u64> {
+        Some(self.memory_mb).filter(|memory_mb| *memory_mb > 0)
+    }
+
     /// The last moment at which rows may still come.
     pub(crate) fn to_stop_waiting(self) -> Instant {
         self.at.checked_sub(self.reserve).unwrap_or(self.at)

@@ -32,6 +32,8 @@ struct Loaded {
 /// A model that is ready to predict.
 #[derive(Clone)]
 pub(crate) struct Ready {
+    /// Whether it is the first that this process has loaded, for this rank.
+    pub(crate) first_of_process: bool,
     pub(crate) engine: Arc<dyn Engine>,
     /// How sure its redshifts are, if it was calibrated.
     pub(crate) calibration: Option<Arc<Calibration>>,
@@ -50,8 +52,9 @@ impl EngineCache {
             && loaded.sha256 == planned.sha256
             && loaded.asked == asked
         {
-            return Ok(loaded.ready.clone());
+            return Ok(Ready { first_of_process: false, ..loaded.ready.clone() });
         }
+        let first_of_process = last.is_none();
         // The old model goes before the new one comes: a rank never holds two.
         *last = None;
         let (location, model) = match &planned.object {
@@ -79,7 +82,7 @@ impl EngineCache {
         }
         let calibration =
             calibration_of(&model).map_err(|error| Error::BadModel { location, source: error.into() })?.map(Arc::new);
-        let ready = Ready { engine: (self.load)(asked, model)?, calibration };
+        let ready = Ready { first_of_process, engine: (self.load)(asked, model)?, calibration };
         *last = Some(Loaded { sha256: planned.sha256.clone(), asked: asked.to_owned(), ready: ready.clone() });
         Ok(ready)
     }

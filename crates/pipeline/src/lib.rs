@@ -25,6 +25,7 @@ mod natural_order;
 mod own_columns;
 pub mod partitions;
 pub mod payload;
+pub mod phases;
 mod picture;
 pub mod plan;
 pub mod rank;

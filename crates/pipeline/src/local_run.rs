@@ -1,6 +1,6 @@
 //! A run on this machine: files in a folder or bucket in, the same results as an execution's out, and no AWS needed.
 
-use std::{collections::BTreeMap, io::BufWriter, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, io::BufWriter, sync::Arc};
 
 use astromae::Engine;
 use catalogue::{
@@ -14,6 +14,7 @@ use crate::{
     error::Result,
     own_columns,
     partitions::{self, Partitions},
+    phases::{Phases, Spent, Stopwatch},
     picture::draw,
     plan::PlannedFile,
     read_ahead::{Input, OnStorageFailure},
@@ -23,7 +24,7 @@ use crate::{
         CATALOGUE, COMBINED_DATA, Counts, Missing, PICTURE, RESULTS_JSON, RankRun, Results, Throughput, Timings,
         combined_entry, to_json,
     },
-    storage::{ObjectStore, StorageError, Unreadable, explain},
+    storage::{ObjectStore, Requests, StorageError, Unreadable, explain},
 };
 
 /// The name of a local run, where an execution has its own.
@@ -43,8 +44,12 @@ pub struct LocalRun<'a> {
     pub model: &'a str,
     /// SHA-256 of the model's file, in hexadecimal.
     pub model_sha256: &'a str,
-    /// Wall seconds that it took to load model and engine.
-    pub model_seconds: f64,
+    /// When the command began, in seconds since 1970.
+    pub started_at: f64,
+    /// What it took since then to find the files.
+    pub start: Spent,
+    /// What it took to load model and engine.
+    pub loading: Spent,
     /// Galaxies per prediction.
     pub batch_size: u64,
 }
@@ -72,7 +77,7 @@ impl LocalRun<'_> {
         out: ResultFolder,
         mut progress: impl FnMut(Progress),
     ) -> Result<Results> {
-        let started = Instant::now();
+        let watch = Stopwatch::start();
         let Partitions { files, unreadable } = partitions;
         let planned = (files.len() + unreadable.len()) as u64;
         let (inputs, mut missing) = self.open_all(files).await?;
@@ -88,6 +93,8 @@ impl LocalRun<'_> {
                 own_columns::admit(&mut own, &input.file.object.key, dataset.columns())?;
             }
         }
+        let mut start = self.start;
+        start += watch.spent();
         let of = inputs.iter().filter_map(|input| input.file.rows).sum();
         progress(Progress { rows: 0, of });
 
@@ -153,16 +160,24 @@ impl LocalRun<'_> {
         let picture = draw(&comparison, &title)?;
         out.write(PICTURE, &picture)?;
 
-        let wall_seconds = self.model_seconds + started.elapsed().as_secs_f64();
+        let mut total = watch.spent();
+        total += self.start;
+        total += self.loading;
+        let wall_seconds = total.wall_seconds;
         let run = RankRun {
             rank: 0,
             world_size: 1,
             execution: EXECUTION.to_owned(),
             made_by: made_by.clone(),
             batch_size: self.batch_size,
+            phases: Phases { start, model: self.loading, ..work.phases() }.with_total(total),
             work,
-            model_seconds: self.model_seconds,
+            started_at: self.started_at,
             wall_seconds,
+            first_of_process: true,
+            cores: resource_usage::cores(),
+            memory_mb: None,
+            requests: Requests::so_far(),
             peak_memory_mb: resource_usage::peak_memory_mb(),
         };
         let entry = combined_entry(&run, &out.path("").display().to_string());

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Version of what ranks leave. Objects of another version are not taken for this one's.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// A data file of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,11 +11,12 @@ use crate::{
     engine_cache::{EngineCache, Ready},
     error::{Error, Result},
     events::{RankAnswer, RankEvent, Task},
+    phases::{Phases, Stopwatch, seconds_since_1970},
     plan::{Plan, PlannedFile, Share},
     read_ahead::{Input, OnStorageFailure},
     resource_usage,
     run_files::{RankError, RankRun, RunFiles},
-    storage::{ObjectInfo, Stores},
+    storage::{ObjectInfo, Requests, Stores},
 };
 
 /// Reads of what does not fit the plan, before that is believed.
@@ -35,7 +36,8 @@ pub async fn run(
     event: &RankEvent,
     deadline: Option<Deadline>,
 ) -> Result<RankAnswer> {
-    let started = Instant::now();
+    let (started, started_at, watch) = (Instant::now(), seconds_since_1970(), Stopwatch::start());
+    let requests = Requests::so_far();
     let results = stores.bucket(&event.bucket);
     let files = RunFiles::new(Arc::clone(&results), &event.result_path);
     let Task { rank, object: hash, .. } = &event.task;
@@ -62,11 +64,16 @@ pub async fn run(
         "plan read: these files are this rank's, or parts of them"
     );
 
-    let loading = Instant::now();
+    let start = watch.spent();
+    let loading = Stopwatch::start();
     let payload = &plan.payload;
-    let Ready { engine, calibration } = engines.get(&results, &plan.model, &payload.engine).await?;
-    let model_seconds = loading.elapsed().as_secs_f64();
-    tracing::info!(engine = engine.description(), milliseconds = milliseconds(loading), "engine ready");
+    let Ready { first_of_process, engine, calibration } = engines.get(&results, &plan.model, &payload.engine).await?;
+    let model = loading.spent();
+    tracing::info!(
+        engine = engine.description(),
+        milliseconds = seconds_to_milliseconds(model.wall_seconds),
+        "engine ready"
+    );
 
     let made_by = Provenance {
         fingerprint: Some(plan.fingerprint.clone()),
@@ -102,22 +109,30 @@ pub async fn run(
         flagged = work.flagged,
         bytes = work.bytes,
         batches = work.batches,
-        milliseconds = seconds_to_milliseconds(work.wall_seconds),
-        inference_milliseconds = seconds_to_milliseconds(work.inference_seconds),
-        waiting_milliseconds = seconds_to_milliseconds(work.waiting_seconds),
+        milliseconds = seconds_to_milliseconds(work.all.wall_seconds),
+        inference_milliseconds = seconds_to_milliseconds(work.inference.wall_seconds),
+        waiting_milliseconds = seconds_to_milliseconds(work.waiting.wall_seconds),
         "predicted"
     );
 
     let writing = Instant::now();
+    let mut sent = Requests::so_far() - requests;
+    sent.writes += 1;
+    let total = watch.spent();
     let run = RankRun {
         rank: *rank,
         world_size: plan.world_size,
         execution: event.owner.execution.clone(),
         made_by,
         batch_size: payload.batch_size,
+        phases: Phases { start, model, ..work.phases() }.with_total(total),
         work,
-        model_seconds,
-        wall_seconds: started.elapsed().as_secs_f64(),
+        started_at,
+        wall_seconds: total.wall_seconds,
+        first_of_process,
+        cores: resource_usage::cores(),
+        memory_mb: deadline.and_then(Deadline::memory_mb),
+        requests: sent,
         peak_memory_mb: resource_usage::peak_memory_mb(),
     };
     let object = run.finish(part).map_err(unencoded)?;
@@ -133,7 +148,7 @@ pub async fn run(
         rows = run.work.rows,
         bytes = run.work.bytes,
         milliseconds = milliseconds(started),
-        cpu_milliseconds = seconds_to_milliseconds(run.work.cpu_seconds),
+        cpu_milliseconds = seconds_to_milliseconds(run.phases.cpu_seconds()),
         peak_memory_mb = run.peak_memory_mb,
         "rank finished"
     );

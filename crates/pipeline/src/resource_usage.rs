@@ -8,6 +8,11 @@ pub fn cpu_seconds() -> f64 {
     getrusage(UsageWho::RUSAGE_SELF).map_or(0.0, |usage| seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
+/// Processors that this process may use.
+pub fn cores() -> u64 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
+}
+
 /// The most resident memory that the process has used so far, in MB of 10⁶ bytes.
 pub fn peak_memory_mb() -> f64 {
     // Linux counts in KiB, macOS in bytes.

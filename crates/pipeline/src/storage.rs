@@ -11,6 +11,7 @@ mod local;
 mod object;
 mod printable;
 mod reader;
+mod requests;
 mod s3;
 
 pub use error::{BoxError, StorageError, explain};
@@ -19,4 +20,5 @@ pub use local::LocalStore;
 pub use object::{Listing, Object, ObjectInfo, ObjectStore, Stores, Unreadable, Write, as_folder, if_present};
 pub use printable::printable;
 pub use reader::ObjectReader;
+pub use requests::Requests;
 pub use s3::{S3Store, aws_config};

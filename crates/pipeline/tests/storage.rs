@@ -11,7 +11,7 @@ use std::{
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::{Client, config::Credentials};
 use futures::{StreamExt, stream};
-use pipeline::storage::{LocalStore, Object, ObjectStore, S3Store, StorageError, Write, aws_config, explain};
+use pipeline::storage::{LocalStore, Object, ObjectStore, Requests, S3Store, StorageError, Write, aws_config, explain};
 
 /// One store, whichever it is, in a state of its own.
 async fn conforms(store: &dyn ObjectStore) {
@@ -140,7 +140,11 @@ async fn s3_is_a_store() {
             store.put(key, "x".into(), Write::Replace).await.unwrap();
         })
         .await;
+    let before = Requests::so_far();
     assert_eq!(store.list("many/").await.unwrap().objects.len(), many.len(), "listings have pages of a thousand");
+    store.head("many/0").await.unwrap();
     store.delete(&many).await.unwrap();
+    let sent = Requests::so_far() - before;
+    assert_eq!(sent, Requests { reads: 1, writes: 2 }, "listing costs as much as writing, and deleting nothing");
     assert_eq!(store.list("many/").await.unwrap().objects, []);
 }

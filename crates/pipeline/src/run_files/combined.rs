@@ -10,15 +10,16 @@ use crate::run_files::record::RankRun;
 /// allocations, and rates are per wall second of inference and not per profiled CPU second.
 pub fn combined_entry(run: &RankRun, result_path: &str) -> Value {
     let work = &run.work;
-    let per_inference_second = |amount: u64| match work.inference_seconds {
+    let inference_seconds = work.inference.wall_seconds;
+    let per_inference_second = |amount: u64| match inference_seconds {
         seconds if seconds > 0.0 => amount as f64 / seconds,
         _ => 0.0,
     };
     let batches = work.batches.max(1) as f64;
     json!({
-        "total_cpu_time (seconds)": work.cpu_seconds,
+        "total_cpu_time (seconds)": work.all.cpu_seconds,
         "total_cpu_memory (MB)": run.peak_memory_mb,
-        "execution_time (seconds/batch)": work.inference_seconds / batches,
+        "execution_time (seconds/batch)": inference_seconds / batches,
         "num_batches": work.batches,
         "batch_size": run.batch_size,
         "device": "cpu",
@@ -33,10 +34,13 @@ pub fn combined_entry(run: &RankRun, result_path: &str) -> Value {
         "flagged": work.flagged,
         "bytes": work.bytes,
         "files": work.files,
+        "started_at": run.started_at,
         "wall_seconds": run.wall_seconds,
-        "inference_wall_seconds": work.inference_seconds,
-        "waiting_wall_seconds": work.waiting_seconds,
-        "model_wall_seconds": run.model_seconds,
+        "phases": run.phases,
+        "first_of_process": run.first_of_process,
+        "cores": run.cores,
+        "memory_mb": run.memory_mb,
+        "requests": run.requests,
         "engine": run.made_by.engine,
     })
 }

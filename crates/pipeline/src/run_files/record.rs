@@ -4,7 +4,7 @@ use bytes::Bytes;
 use catalogue::{CatalogueRows, GrowingCatalogue, ParquetError, Provenance, read, read_metadata, row_count};
 use serde::{Deserialize, Serialize};
 
-use crate::batch_loop::Work;
+use crate::{batch_loop::Work, phases::Phases, storage::Requests};
 
 /// The most rows of a rank that are believed, 20 TB of images.
 const MAX_ROWS: u64 = 1 << 30;
@@ -26,10 +26,20 @@ pub struct RankRun {
     /// Galaxies per prediction.
     pub batch_size: u64,
     pub work: Work,
-    /// Wall seconds to load model and engine; 0 where an earlier rank of the same process had done it.
-    pub model_seconds: f64,
+    /// When it began, in seconds since 1970 by the clock of its machine.
+    pub started_at: f64,
+    /// What its phases took, up to this record.
+    pub phases: Phases,
     /// Wall seconds of everything, from the event to this record.
     pub wall_seconds: f64,
+    /// Whether no other rank was computed in the process before.
+    pub first_of_process: bool,
+    /// Processors that the process saw.
+    pub cores: u64,
+    /// Memory that the function is configured with, in MB of 2²⁰ bytes, by which Lambda gives it CPU; null elsewhere.
+    pub memory_mb: Option<u64>,
+    /// Requests to S3, the one that writes this record among them.
+    pub requests: Requests,
     /// The most resident memory that the process has used so far, in MB.
     pub peak_memory_mb: f64,
 }
@@ -60,21 +70,24 @@ impl RankObject {
 
 /// The longest time that a record may speak of, in seconds: a year, where a function has 15 minutes.
 const LONGEST: f64 = 365.0 * 86_400.0;
+/// The latest time that a record may have begun, in seconds after 1970: the year 9999.
+const LATEST: f64 = 253_402_300_800.0;
 
 impl RankRun {
     /// Checks that the figures can be, so that their sums can be too. The error says which cannot.
     fn check(&self) -> Result<(), String> {
         let work = &self.work;
-        let times = [
-            self.model_seconds,
-            self.wall_seconds,
-            work.wall_seconds,
-            work.inference_seconds,
-            work.waiting_seconds,
-            work.cpu_seconds,
-        ];
-        if let Some(time) = times.into_iter().find(|time| !(0.0..=LONGEST).contains(time)) {
+        let spent = self.phases.named().map(|(_, spent)| spent);
+        let spent = spent.iter().chain([&work.all, &work.inference, &work.warm_up, &work.waiting]);
+        // All threads' time together.
+        let longest_cpu = LONGEST * 1024.0;
+        let times = spent.flat_map(|spent| [(spent.wall_seconds, LONGEST), (spent.cpu_seconds, longest_cpu)]);
+        let wall = (self.wall_seconds, LONGEST);
+        if let Some((time, _)) = times.chain([wall]).find(|(time, longest)| !(0.0..=*longest).contains(time)) {
             return Err(format!("its record speaks of {time} seconds"));
+        }
+        if !(0.0..=LATEST).contains(&self.started_at) {
+            return Err(format!("its record says that it began {} seconds after 1970", self.started_at));
         }
         if let Some(intervals) = &work.intervals {
             intervals.check().map_err(|reason| format!("its record's intervals cannot be: {reason}"))?;

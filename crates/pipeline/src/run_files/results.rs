@@ -9,7 +9,7 @@ use catalogue::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{payload::Payload, run_files::record::RankRun, storage::printable};
+use crate::{payload::Payload, phases::Phases, run_files::record::RankRun, storage::printable};
 
 /// What a run has to say of itself. The metrics stand at the top level, under the published names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -134,7 +134,7 @@ pub struct Missing {
     pub reason: String,
 }
 
-/// Where the time went, in seconds of wall time but for `cpu_seconds`.
+/// Where the time went, in seconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
     /// From the start of the execution to the merge.
@@ -142,13 +142,9 @@ pub struct Timings {
     pub slowest_rank_seconds: f64,
     /// The whole time of each rank. This and what follows are sums over all ranks of this execution.
     pub rank_seconds: f64,
-    pub inference_seconds: f64,
-    /// How long engines waited for data.
-    pub waiting_seconds: f64,
-    /// Loading model and engine.
-    pub model_seconds: f64,
     /// CPU time of all threads.
     pub cpu_seconds: f64,
+    pub phases: Phases,
 }
 
 /// How fast the run was.
@@ -171,7 +167,7 @@ impl Throughput {
         Self {
             galaxies_per_second: rate(rows, timings.wall_seconds),
             bytes_per_second: rate(bytes, timings.wall_seconds),
-            galaxies_per_second_per_rank: rate(rows, timings.inference_seconds),
+            galaxies_per_second_per_rank: rate(rows, timings.phases.inference.wall_seconds),
             resumed_rows: 0,
         }
     }
@@ -182,10 +178,8 @@ impl Timings {
     pub fn add(&mut self, run: &RankRun) {
         self.slowest_rank_seconds = self.slowest_rank_seconds.max(run.wall_seconds);
         self.rank_seconds += run.wall_seconds;
-        self.inference_seconds += run.work.inference_seconds;
-        self.waiting_seconds += run.work.waiting_seconds;
-        self.model_seconds += run.model_seconds;
-        self.cpu_seconds += run.work.cpu_seconds;
+        self.cpu_seconds += run.phases.cpu_seconds();
+        self.phases += run.phases;
     }
 }
 

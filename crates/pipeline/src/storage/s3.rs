@@ -24,6 +24,7 @@ use crate::storage::{
     limits::{Attempts, Failure, Limits},
     object::{Listing, Object, ObjectInfo, ObjectStore, Stores, Write, if_present},
     printable::printable,
+    requests::Counting,
     s3::{
         answer::{Place, Reason},
         body::PartialBody,
@@ -85,6 +86,7 @@ impl S3Store {
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+            .interceptor(Counting)
             .stalled_stream_protection(stalled.grace_period(Limits::default().stall).build())
             .build();
         Client::from_conf(config)
