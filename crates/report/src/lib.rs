@@ -1,7 +1,8 @@
 //! A run, a sweep, or two runs compared, as one HTML file: to look at, to print, and to send to someone who has nothing
 //! but a browser.
 //!
-//! - [`run_page`] is made of what a run says of itself, and of what its logs say where they are at hand.
+//! - [`run_page`] is made of what a run says of itself, and of what its logs say where they are at hand. A run itself
+//!   writes it by [`page_of_results`].
 //! - The file asks for nothing: style, script, charts and pictures are in it, and its Content-Security-Policy lets
 //!   nothing else be loaded. It can be read without the script, which sorts tables and copies numbers.
 //! - Its size does not follow that of the run: what grows with ranks or galaxies is counted, and the extremes are named.
@@ -17,5 +18,5 @@ mod rank;
 mod run;
 
 pub use page::MAX_BYTES;
-pub use rank::{Phases, RankRecord, Requests, Spent};
-pub use run::{Logs, Run, Stamps, run_page};
+pub use rank::RankRecord;
+pub use run::{Logs, Run, Stamps, page_of_results, run_page};

@@ -87,7 +87,10 @@ pub(crate) fn moment(since_1970: f64) -> Option<String> {
 pub(crate) fn tick(value: &f64) -> String {
     let text = if value.abs() >= 1000.0 { digits(*value) } else { decimals(*value, 4) };
     match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').replace("−0", if text.trim_end_matches('0') == "−0." { "0" } else { "−0" }),
+        true => text
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .replace("−0", if text.trim_end_matches('0') == "−0." { "0" } else { "−0" }),
         false => text,
     }
 }
@@ -99,11 +102,17 @@ mod tests {
     #[test]
     fn numbers_are_as_short_as_they_can_be_read() {
         assert_eq!([0, 999, 1000, 5_000_000].map(thousands), ["0", "999", "1,000", "5,000,000"]);
-        assert_eq!([0.0, -0.000_31, 0.98454, 12.34, 123_456.0].map(digits), ["0", "−0.00031", "0.985", "12.3", "123,456"]);
+        assert_eq!(
+            [0.0, -0.000_31, 0.98454, 12.34, 123_456.0].map(digits),
+            ["0", "−0.00031", "0.985", "12.3", "123,456"]
+        );
         assert_eq!([0.5, 12.34, 125.0, 3720.0].map(seconds), ["0.50 s", "12.3 s", "2 min 05 s", "1 h 02 min"]);
         assert_eq!([17.0, 61_644_000.0, 1e20].map(bytes), ["17 B", "61.64 MB", "100000.00 PB"]);
         assert_eq!([0.0, 0.000_825, 0.0475, 12.3].map(dollars), ["$0", "$0.000825", "$0.0475", "$12.30"]);
-        assert_eq!([0.0, -0.0, 0.1, -0.25, 20.0, 12_000.0].map(|value| tick(&value)), ["0", "0", "0.1", "−0.25", "20", "12,000"]);
+        assert_eq!(
+            [0.0, -0.0, 0.1, -0.25, 20.0, 12_000.0].map(|value| tick(&value)),
+            ["0", "0", "0.1", "−0.25", "20", "12,000"]
+        );
         assert_eq!(moment(1_795_644_684.8).as_deref(), Some("2026-11-25 22:11:24 UTC"));
         assert_eq!(moment(f64::MAX), None);
     }

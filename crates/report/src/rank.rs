@@ -1,37 +1,10 @@
 //! A rank's record, as combined_data.json has it.
 
 use canvas::palette::{ACCENT, FAINT, SERIES};
+use pipeline::{phases::Phases, storage::Requests};
 use plotters::style::RGBColor;
 use serde::Deserialize;
 use serde_json::Value;
-
-/// Wall and CPU time of a phase.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Spent {
-    pub wall_seconds: f64,
-    pub cpu_seconds: f64,
-}
-
-/// The phases of a rank, which do not overlap but for `warm_up`, a part of `inference`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Phases {
-    pub start: Spent,
-    pub model: Spent,
-    pub warm_up: Spent,
-    pub waiting: Spent,
-    pub inference: Spent,
-    pub post_processing: Spent,
-}
-
-/// Requests to S3.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct Requests {
-    pub reads: u64,
-    pub writes: u64,
-}
 
 /// What a rank says of its work. What an older version did not write is 0 or absent.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use bill::{Cost, Invocation};
 use catalogue::{Comparison, WorstGalaxy};
 use maud::{Markup, html};
-use pipeline::run_files::Results;
+use pipeline::{report::ReportInput, run_files::Results};
 
 use crate::{
     elements::{foreign, number},
@@ -54,15 +54,21 @@ impl Run<'_> {
     /// Seconds of the cold start of each rank that had one.
     fn cold_starts(&self) -> BTreeMap<u64, f64> {
         let invocations = self.logs.iter().flat_map(|logs| &logs.invocations);
-        invocations
-            .filter_map(|invocation| Some((invocation.rank?, invocation.report.init_ms? / 1e3)))
-            .collect()
+        invocations.filter_map(|invocation| Some((invocation.rank?, invocation.report.init_ms? / 1e3))).collect()
     }
 
     /// When the first rank began, in seconds since 1970.
     fn began(&self) -> Option<f64> {
         self.own_ranks().iter().filter_map(|rank| rank.started_at).min_by(f64::total_cmp)
     }
+}
+
+/// The page that a run writes beside its results, without what only its logs and its data say.
+pub fn page_of_results(input: &ReportInput<'_>) -> String {
+    let ReportInput { results, ranks, comparison, picture } = *input;
+    let ranks = RankRecord::all(ranks);
+    let run = Run { results, ranks: &ranks, comparison, picture: Some(picture), logs: None, stamps: &Stamps::new() };
+    run_page(&run)
 }
 
 /// The page of a run.

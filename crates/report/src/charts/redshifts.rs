@@ -38,7 +38,10 @@ pub(crate) fn scatter(comparison: &Comparison) -> Result<String> {
         if pairs.len() <= MOST_POINTS {
             let points = pairs.map(|(spec, phot)| {
                 let point = (on_axis(spec), on_axis(phot.into()));
-                Titled::new(Circle::new(point, 2, ACCENT.mix(0.6).filled()), format!("z_spec {spec:.4}, z_phot {phot:.4}"))
+                Titled::new(
+                    Circle::new(point, 2, ACCENT.mix(0.6).filled()),
+                    format!("z_spec {spec:.4}, z_phot {phot:.4}"),
+                )
             });
             chart.draw_series(points).map_err(DrawError::of)?;
         } else {
@@ -118,9 +121,7 @@ pub(crate) fn residuals(bins: &[Bin]) -> Result<String> {
         let zero = PathElement::new(vec![(x.start, 0.0), (x.end, 0.0)], ShapeStyle::from(REFERENCE).stroke_width(1));
         chart.draw_series([zero]).map_err(DrawError::of)?;
         let median = bins.iter().map(|bin| (bin.z, bin.median)).collect::<Vec<_>>();
-        chart
-            .draw_series([PathElement::new(median, ShapeStyle::from(INK).stroke_width(2))])
-            .map_err(DrawError::of)?;
+        chart.draw_series([PathElement::new(median, ShapeStyle::from(INK).stroke_width(2))]).map_err(DrawError::of)?;
         let dots = bins.iter().map(|bin| {
             let title = format!(
                 "z {:.3}: median {}, 68 % from {} to {}, {} galaxies",

@@ -58,7 +58,8 @@ pub(crate) fn timeline(rows: &[TimelineRow], label: &str) -> Result<String> {
             let anchor = Anchor { at: (x(at), bottom + 8), horizontal: HPos::Center, vertical: VPos::Top };
             text(root, &tick(&at), TEXT, anchor, &MUTED)?;
         }
-        let middle = Anchor { at: (i32::midpoint(LEFT, right), bottom + 24), horizontal: HPos::Center, vertical: VPos::Top };
+        let middle =
+            Anchor { at: (i32::midpoint(LEFT, right), bottom + 24), horizontal: HPos::Center, vertical: VPos::Top };
         text(root, "seconds", TEXT, middle, &MUTED)?;
         let labelled = if row_height >= 14 { 1 } else { 2 };
         for (index, row) in rows.iter().enumerate() {
@@ -71,7 +72,8 @@ pub(crate) fn timeline(rows: &[TimelineRow], label: &str) -> Result<String> {
             let gap = if row_height >= 14 { 2 } else { 1 };
             for segment in row.segments.iter().filter(|segment| segment.to > segment.from) {
                 let (left, right) = (x(segment.from), x(segment.to).max(x(segment.from) + 1));
-                let mark = Rectangle::new([(left, top + gap), (right, top + row_height - gap)], segment.colour.filled());
+                let mark =
+                    Rectangle::new([(left, top + gap), (right, top + row_height - gap)], segment.colour.filled());
                 let title = format!("rank {}: {}, {}", row.rank, segment.name, seconds(segment.to - segment.from));
                 root.draw(&Titled::new(mark, title)).map_err(DrawError::of)?;
             }

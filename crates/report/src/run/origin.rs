@@ -14,10 +14,8 @@ use crate::{
 
 pub(super) fn body(results: &Results, ranks: &[RankRecord]) -> Markup {
     let made_by = &results.made_by;
-    let mut made: Vec<(&str, Markup)> = vec![
-        ("model", foreign(&made_by.model)),
-        ("SHA-256 of the model", hash(&made_by.model_sha256)),
-    ];
+    let mut made: Vec<(&str, Markup)> =
+        vec![("model", foreign(&made_by.model)), ("SHA-256 of the model", hash(&made_by.model_sha256))];
     if let Some(calibration) = &made_by.calibration {
         let galaxies = calibration.galaxies;
         made.push((

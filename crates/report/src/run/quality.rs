@@ -23,8 +23,7 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
     let compared = comparison.compared() > 0;
     let range = comparison.redshift_range();
     let predicted = Histogram::of(comparison.predictions().map(f64::from), range.clone(), BINS);
-    let spectroscopic =
-        compared.then(|| Histogram::of(comparison.pairs().map(|(spec, _)| spec), range.clone(), BINS));
+    let spectroscopic = compared.then(|| Histogram::of(comparison.pairs().map(|(spec, _)| spec), range.clone(), BINS));
     let bins = residual_bins(comparison);
     let delta = || comparison.pairs().map(|(spec, phot)| (f64::from(phot) - spec) / (1.0 + spec));
     let reach = run.results.metrics.precision.map_or(FARTHEST, |sigma| (6.0 * sigma).clamp(0.005, FARTHEST));

@@ -27,7 +27,16 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
     }
     let resumed = ranks.iter().any(|rank| rank.execution != run.results.execution);
     let mut columns = vec!["#rank", "#galaxies", "#flagged", "#data", "#wall s"];
-    columns.extend(["#cold start", "#start", "#model", "#waiting", "#inference", "#post-processing", "#galaxies/s", "#peak MB"]);
+    columns.extend([
+        "#cold start",
+        "#start",
+        "#model",
+        "#waiting",
+        "#inference",
+        "#post-processing",
+        "#galaxies/s",
+        "#peak MB",
+    ]);
     if resumed {
         columns.push("computed by");
     }

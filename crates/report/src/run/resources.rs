@@ -25,8 +25,11 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
         vec![Cell::Plain(format!("{name}, {unit}")), at(0.0), at(0.5), at(0.95), at(1.0)]
     };
     let wall: Vec<f64> = ranks.iter().map(|rank| rank.wall_seconds).collect();
-    let spreads =
-        [spread("wall time", "s", &wall), spread("speed of inference", "galaxies/s", &rates), spread("peak memory", "MB", &memory)];
+    let spreads = [
+        spread("wall time", "s", &wall),
+        spread("speed of inference", "galaxies/s", &rates),
+        spread("peak memory", "MB", &memory),
+    ];
     Some(html! {
         p {
             "In " (number(timings.wall_seconds, seconds(timings.wall_seconds))) " of wall time, ranks worked "
@@ -55,13 +58,22 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
 
 fn cost(logs: &Logs) -> Markup {
     let cost = &logs.cost;
-    let of_total = |usd: f64| Cell::maybe((cost.total_usd > 0.0).then(|| usd / cost.total_usd), crate::numbers::percent);
+    let of_total =
+        |usd: f64| Cell::maybe((cost.total_usd > 0.0).then(|| usd / cost.total_usd), crate::numbers::percent);
     let row = |name: &str, amount: String, usd: f64| {
         vec![Cell::Plain(name.to_owned()), Cell::Plain(amount), Cell::Number(usd, dollars(usd)), of_total(usd)]
     };
     let rows = [
-        row("Lambda", format!("{} GB-seconds, {} requests", digits(cost.gb_seconds), thousands(cost.invocations)), cost.lambda_usd),
-        row("Step Functions", format!("{} state transitions", thousands(cost.state_transitions)), cost.step_functions_usd),
+        row(
+            "Lambda",
+            format!("{} GB-seconds, {} requests", digits(cost.gb_seconds), thousands(cost.invocations)),
+            cost.lambda_usd,
+        ),
+        row(
+            "Step Functions",
+            format!("{} state transitions", thousands(cost.state_transitions)),
+            cost.step_functions_usd,
+        ),
         row("together", String::new(), cost.total_usd),
     ];
     html! {

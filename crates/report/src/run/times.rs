@@ -38,8 +38,13 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
         _ => None,
     };
     let shown = match ranks.len() {
-        ..=MOST_ROWS => "Each row is a rank. Waiting and inference alternate, and each is drawn as one part.".to_owned(),
-        all => format!("The {MOST_ROWS} slowest of {} ranks, the slowest first. Waiting and inference alternate, and each is drawn as one part.", thousands(all as u64)),
+        ..=MOST_ROWS => {
+            "Each row is a rank. Waiting and inference alternate, and each is drawn as one part.".to_owned()
+        }
+        all => format!(
+            "The {MOST_ROWS} slowest of {} ranks, the slowest first. Waiting and inference alternate, and each is drawn as one part.",
+            thousands(all as u64)
+        ),
     };
     Some(html! {
         @if let Some(explained) = explained { p { (explained) } }
@@ -148,7 +153,8 @@ fn explanation(rank: &RankRecord, cold_start: f64, medians: &Medians) -> String 
         .filter(|(more, _)| *more > CAUSE * longer)
         .collect();
     causes.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let causes: Vec<String> = causes.into_iter().map(|(more, name)| format!("{} more in {name}", seconds(more))).collect();
+    let causes: Vec<String> =
+        causes.into_iter().map(|(more, name)| format!("{} more in {name}", seconds(more))).collect();
     let mut text = format!(
         "Rank {} took {}, which is {} longer than the median rank",
         rank.rank,
@@ -168,7 +174,7 @@ fn explanation(rank: &RankRecord, cold_start: f64, medians: &Medians) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rank::{Phases, Spent};
+    use pipeline::phases::{Phases, Spent};
 
     fn rank(rank: u64, waiting: f64, inference: f64, rows: u64) -> RankRecord {
         let spent = |wall_seconds| Spent { wall_seconds, cpu_seconds: 0.0 };
@@ -184,13 +190,17 @@ mod tests {
         let medians = Medians::of(&ranks, &cold_starts);
         let found = explanations(&ranks, &cold_starts, &medians);
         assert_eq!(found.len(), 2);
-        assert!(found[0].starts_with("Rank 2 took 10.1 s") && found[0].contains("more in waiting for data"), "{found:?}");
+        assert!(
+            found[0].starts_with("Rank 2 took 10.1 s") && found[0].contains("more in waiting for data"),
+            "{found:?}"
+        );
         assert!(found[1].contains("more in inference. It had 2.00 times as many galaxies"), "{found:?}");
     }
 
     #[test]
     fn of_many_ranks_the_slowest_are_shown() {
-        let ranks: Vec<RankRecord> = (0..10_000_u32).map(|index| rank(index.into(), f64::from(index % 997), 1.0, 10)).collect();
+        let ranks: Vec<RankRecord> =
+            (0..10_000_u32).map(|index| rank(index.into(), f64::from(index % 997), 1.0, 10)).collect();
         let shown = rows(&ranks.iter().collect::<Vec<_>>(), &BTreeMap::new());
         assert_eq!((shown.len(), shown[0].rank), (MOST_ROWS, 996));
     }
