@@ -6,8 +6,6 @@ for, unless it is to throttle as Lambda does. https://docs.aws.amazon.com/step-f
 import json
 import threading
 import time
-import uuid
-from datetime import datetime, timezone
 from types import SimpleNamespace
 
 from moto.stepfunctions.parser.api import HistoryEventType, MapRunFailedEventDetails
@@ -21,16 +19,21 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.dist
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.itemprocessor.distributed_item_processor_worker import (  # noqa: E501
     DistributedItemProcessorWorker,
 )
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.itemprocessor.map_run_record import (
+    MapRunRecord,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.job import JobPool
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.result_writer.resource_eval.resource_eval_s3 import (
     ResourceEvalS3,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.result_writer.result_writer_decl import ResultWriter
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.asl.eval.event.event_manager import EventHistoryContext
 from moto.stepfunctions.parser.asl.eval.program_state import ProgramError, ProgramStopped
 from moto.stepfunctions.parser.asl.eval.states import ItemData, MapData
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 
+from executions import Child
 from options import Options
 
 # Children, which are threads here, that run at once where functions are throttled.
@@ -43,6 +46,15 @@ def install(options: Options) -> None:
     def map_run(component, env, eval_input) -> None:
         run_map(component, env, eval_input, CHILDREN if options.throttle else options.concurrency)
 
+    make_record = MapRunRecord.__init__
+
+    def make_record_with_children(run: MapRunRecord, *args, **kwargs) -> None:
+        make_record(run, *args, **kwargs)
+        # By the index of their item.
+        run.children: dict[int, Child] = {}
+        run.children_lock = threading.Lock()
+
+    MapRunRecord.__init__ = make_record_with_children
     DistributedIterationComponent._map_run = map_run
     DistributedItemProcessorWorker.eval = work
     ResultWriter._eval_body = evaluate_result_writer
@@ -54,8 +66,6 @@ def run_map(component, env, eval_input, concurrency: int) -> None:
     """Runs all children, and leaves the outputs of those that succeeded on the stack."""
     items = env.stack.pop()
     run = eval_input.map_run_record
-    run.children = {}
-    run.children_lock = threading.Lock()
     for counter in (run.item_counter, run.execution_counter):
         counter.total.count(len(items))
         counter.pending.count(len(items))
@@ -67,10 +77,10 @@ def run_map(component, env, eval_input, concurrency: int) -> None:
         raise problem
 
     children = [child for _, child in sorted(run.children.items())]
-    failed = sum(child["Status"] != "SUCCEEDED" for child in children)
+    failed = sum(child.status != "SUCCEEDED" for child in children)
     if not tolerated(failed, len(items), run.tolerated_failure_count, run.tolerated_failure_percentage):
         raise exceeded_threshold(env)
-    env.stack.append([json.loads(child["Output"]) for child in children if child["Status"] == "SUCCEEDED"])
+    env.stack.append([json.loads(child.details["Output"]) for child in children if child.status == "SUCCEEDED"])
 
 
 def tolerated(failed: int, of: int, count: int | None, percentage: float | None) -> bool:
@@ -100,21 +110,18 @@ def exceeded_threshold(env) -> FailureEventException:
 def work(worker: DistributedItemProcessorWorker) -> None:
     """One worker: child after child until none is left."""
     pool, frame = worker._job_pool, worker._env
-    while (job := pool.next_job()) is not None and not worker.stopped():
-        child = frame.open_inner_frame()
-        run_child(worker, child, job)
-        frame.delete_frame(child)
+    while (job := pool.next_job()) is not None:
+        # No child starts in an execution that was stopped.
+        if frame.is_running():
+            child = frame.open_inner_frame(EventHistoryContext.of_program_start())
+            run_child(worker, child, job)
+            frame.delete_frame(child)
         pool.close_job(job)
 
 
 def run_child(worker: DistributedItemProcessorWorker, env, job) -> None:
-    """One child execution, counted and kept for the ResultWriter."""
-    run = worker._map_run_record
-    counters = (run.item_counter, run.execution_counter)
-    for counter in counters:
-        counter.pending.offset(-1)
-        counter.running.count()
-    started, status, details, given = now(), "FAILED", {}, job.job_input
+    """One child execution, which is kept for who asks for it and for the ResultWriter."""
+    run, given = worker._map_run_record, job.job_input
     try:
         env.states.context_object.context_object_data["Map"] = MapData(
             Item=ItemData(Index=job.job_index, Value=job.job_input)
@@ -123,42 +130,30 @@ def run_child(worker: DistributedItemProcessorWorker, env, job) -> None:
         env.stack.append(env.states.get_input())
         worker._eval_input(env_frame=env)
         given = env.states.get_input()
+    except Exception as problem:  # What one child meets must not keep the others' results from being written.
+        start_child(run, job, given).end("FAILED", Error="States.Runtime", Cause=str(problem))
+        return
+    child = start_child(run, job, given)
+    env.event_manager = child.events
+    try:
         job.job_program.eval(env)
         end = env.program_state()
         if isinstance(end, ProgramError):
             problem = end.error or {}
-            details = {"Error": problem.get("error") or "States.Runtime", "Cause": problem.get("cause") or ""}
+            child.end("FAILED", Error=problem.get("error") or "States.Runtime", Cause=problem.get("cause") or "")
         elif isinstance(end, ProgramStopped):
-            status = "ABORTED"
+            child.end("ABORTED")
         else:
-            status = "SUCCEEDED"
-            details = {"Output": to_json_str(env.states.get_input()), "OutputDetails": {"Included": True}}
-    except Exception as problem:  # What one child meets must not keep the others' results from being written.
-        details = {"Error": "States.Runtime", "Cause": str(problem)}
+            child.end("SUCCEEDED", Output=to_json_str(env.states.get_input()), OutputDetails={"Included": True})
+    except Exception as problem:
+        child.end("FAILED", Error="States.Runtime", Cause=str(problem))
 
-    name = str(uuid.uuid4())
-    child = {
-        "ExecutionArn": run.map_state_machine_arn.replace(":stateMachine:", ":execution:") + f":{name}",
-        "Input": to_json_str(given),
-        "InputDetails": {"Included": True},
-        "Name": name,
-        "RedriveCount": 0,
-        "RedriveStatus": "NOT_REDRIVABLE",
-        "StartDate": started,
-        "StateMachineArn": run.map_state_machine_arn,
-        "Status": status,
-        "StopDate": now(),
-        **details,
-    }
+
+def start_child(run, job, given) -> Child:
+    child = Child(run, to_json_str(given))
     with run.children_lock:
         run.children[job.job_index] = child
-    for counter in counters:
-        counter.running.offset(-1)
-        {"SUCCEEDED": counter.succeeded, "FAILED": counter.failed, "ABORTED": counter.aborted}[status].count()
-
-
-def now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return child
 
 
 def evaluate_result_writer(writer: ResultWriter, env) -> None:
@@ -182,7 +177,7 @@ def write_results(env, resource_runtime_part, state_credentials) -> None:
     folder = "/".join(filter(None, [prefix, run.map_run_arn.rsplit(":", 1)[1]]))
     files = {"FAILED": [], "PENDING": [], "SUCCEEDED": []}
     for status, listed in files.items():
-        children = [child for _, child in sorted(run.children.items()) if child["Status"] == status]
+        children = [child.result() for _, child in sorted(run.children.items()) if child.status == status]
         if children:
             key, body = f"{folder}/{status}_0.json", json.dumps(children).encode()
             s3.put_object(Bucket=bucket, Key=key, Body=body)

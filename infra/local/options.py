@@ -38,6 +38,10 @@ class Options:
     hang_seconds: float = 60.0
     # Multiplies the waiting times of a state machine's retries.
     retry_pace: float = 1.0
+    # Calls of FilterLogEvents that are answered in any second, 0 for all. AWS answers 5.
+    log_calls: int = 0
+    # How long a log line takes to arrive.
+    log_delay_seconds: float = 0.0
     # Of all that is drawn by chance.
     seed: int = 1
 

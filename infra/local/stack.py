@@ -27,7 +27,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 import distributed_map
+import executions
 import functions
+import log_groups
 import stacks
 from options import PATH as OPTIONS_PATH
 from options import Options
@@ -110,6 +112,8 @@ def main() -> None:
         functions.install(pool)
         permissions.install(address)
         distributed_map.install(options)
+        executions.install()
+        log_groups.install(options)
         stacks.install()
         print(f"ready {address}", flush=True)
         server.serve_forever()

@@ -1,49 +1,53 @@
-//! Executions of the state machine: finding, starting and following them.
+//! Executions of the state machine: finding, starting, following and stopping them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use aws_config::SdkConfig;
-use aws_sdk_cloudwatchlogs as logs;
+use anyhow::{Context, Error, Result, anyhow, bail};
+use aws_config::{Region, SdkConfig, retry::RetryConfig};
 use aws_sdk_sfn::{
     Client,
+    config::Builder,
+    error::ProvideErrorMetadata,
     operation::describe_execution::DescribeExecutionOutput,
-    types::{ExecutionStatus, HistoryEventType},
+    types::{ExecutionListItem, ExecutionStatus, StateMachineListItem},
 };
-use bill::{Cost, Invocation, JoinedInvocations, join};
+use pipeline::storage::printable;
+use serde::Serialize;
 use serde_json::Value;
 
-/// How long log lines may take to arrive once an execution has ended.
-const LOGS_TIMEOUT: Duration = Duration::from_secs(20);
+use crate::execution_arn::{ExecutionArn, region_of};
+
+/// How alike two names must be for one to be taken for a misspelling of the other (Jaro-Winkler, 1 is equality).
+const ALIKE: f64 = 0.9;
+
+/// Names of executions that a message lists.
+const LISTED: usize = 5;
 
 /// An execution and the services that know about it.
 pub(crate) struct Execution {
-    sfn: Client,
-    logs: logs::Client,
+    /// Configuration for the services of its region.
+    pub(crate) aws: SdkConfig,
+    pub(crate) sfn: Client,
     pub(crate) arn: String,
     pub(crate) name: String,
 }
 
 /// The ranks of an execution, by their state.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Ranks {
     pub(crate) total: u64,
+    pub(crate) running: u64,
     pub(crate) done: u64,
     pub(crate) failed: u64,
-}
-
-/// The invocations of an execution as its logs show them, and their cost.
-pub(crate) struct Statement {
-    pub(crate) invocations: Vec<Invocation>,
-    pub(crate) cost: Cost,
-    /// Invocations whose REPORT line did not come in time: the cost lacks them.
-    pub(crate) unreported: usize,
+    /// Stopped while they ran.
+    pub(crate) aborted: u64,
 }
 
 impl Execution {
     /// Starts an execution of a state machine, given by name or ARN.
     pub(crate) async fn start(aws: &SdkConfig, machine: &str, name: &str, input: &Value) -> Result<Self> {
-        let sfn = Client::new(aws);
+        let aws = in_region_of(aws, machine);
+        let sfn = client(&aws);
         let machine = machine_arn(&sfn, machine).await?;
         let started = sfn
             .start_execution()
@@ -53,22 +57,42 @@ impl Execution {
             .send()
             .await
             .with_context(|| format!("failed to start execution {name} of {machine}"))?;
-        Ok(Self { logs: logs::Client::new(aws), sfn, arn: started.execution_arn, name: name.to_owned() })
+        Ok(Self { aws, sfn, arn: started.execution_arn, name: name.to_owned() })
     }
 
-    /// Finds an execution by its ARN, or by its name and state machine.
-    pub(crate) async fn find(aws: &SdkConfig, execution: &str, machine: &str) -> Result<Self> {
-        let sfn = Client::new(aws);
-        let arn = if execution.starts_with("arn:") {
-            execution.to_owned()
+    /// Finds an execution by its ARN, in whatever region that names, or by its name and state machine; gives with it what
+    /// Step Functions says of it.
+    pub(crate) async fn find(
+        aws: &SdkConfig,
+        execution: &str,
+        machine: &str,
+    ) -> Result<(Self, DescribeExecutionOutput)> {
+        let (aws, arn) = if execution.starts_with("arn:") {
+            let arn = ExecutionArn::parse(execution)?;
+            (in_region_of(aws, execution), arn)
         } else {
-            let machine = machine_arn(&sfn, machine).await?;
-            format!("{}:{execution}", machine.replace(":stateMachine:", ":execution:"))
+            let aws = in_region_of(aws, machine);
+            let machine = machine_arn(&client(&aws), machine).await?;
+            if execution.is_empty() || execution.contains(|c: char| c.is_whitespace() || ":/".contains(c)) {
+                bail!("{:?} is not the name of an execution", printable(execution));
+            }
+            (aws, ExecutionArn::of(&machine, execution)?)
         };
-        let name = arn.rsplit(':').next().unwrap_or(&arn).to_owned();
-        let found = Self { logs: logs::Client::new(aws), sfn, arn, name };
-        found.describe().await?;
-        Ok(found)
+        let sfn = client(&aws);
+        match sfn.describe_execution().execution_arn(&arn.arn).send().await {
+            Ok(described) => Ok((Self { aws, sfn, arn: arn.arn, name: arn.name }, described)),
+            Err(error) => {
+                let absent = error.code() == Some("ExecutionDoesNotExist");
+                let refused = error.code() == Some("AccessDeniedException");
+                let error = Error::new(error).context(format!("failed to look at execution {}", arn.arn));
+                if !absent && !refused {
+                    return Err(error);
+                }
+                // Where nothing more can be found out, the service's own words must do.
+                let absence = absence(&sfn, &arn).await.ok().filter(|absence| absent || absence.of_account);
+                Err(absence.map_or(error, |absence| absence.error))
+            }
+        }
     }
 
     /// What Step Functions says of it.
@@ -86,7 +110,7 @@ impl Execution {
             if let Ok(ranks) = self.ranks().await {
                 progress(ranks);
             }
-            if described.status != ExecutionStatus::Running {
+            if has_ended(&described) {
                 return Ok(described);
             }
             tokio::time::sleep(pause).await;
@@ -94,7 +118,21 @@ impl Execution {
         }
     }
 
-    async fn ranks(&self) -> Result<Ranks> {
+    /// Asks Step Functions to stop it, and its ranks with it. Functions that run are not interrupted.
+    pub(crate) async fn stop(&self) -> Result<()> {
+        let stopped = self
+            .sfn
+            .stop_execution()
+            .execution_arn(&self.arn)
+            .error("Stopped")
+            .cause("stopped by `cosmic run --stop`")
+            .send()
+            .await;
+        stopped.map(drop).with_context(|| format!("failed to stop execution {}", self.arn))
+    }
+
+    /// Counts the ranks that it has started, by their state.
+    pub(crate) async fn ranks(&self) -> Result<Ranks> {
         let runs = self.sfn.list_map_runs().execution_arn(&self.arn).send().await?;
         let mut ranks = Ranks::default();
         for run in runs.map_runs {
@@ -102,15 +140,17 @@ impl Execution {
             if let Some(counts) = run.item_counts {
                 let count = |value: i64| u64::try_from(value).unwrap_or(0);
                 ranks.total += count(counts.total);
+                ranks.running += count(counts.running);
                 ranks.done += count(counts.succeeded);
-                ranks.failed += count(counts.failed) + count(counts.timed_out) + count(counts.aborted);
+                ranks.failed += count(counts.failed) + count(counts.timed_out);
+                ranks.aborted += count(counts.aborted);
             }
         }
         Ok(ranks)
     }
 
     /// The functions that the state machine calls, by name.
-    async fn functions(&self) -> Result<Vec<String>> {
+    pub(crate) async fn functions(&self) -> Result<Vec<String>> {
         let described = self.sfn.describe_state_machine_for_execution().execution_arn(&self.arn).send().await;
         let described = described.context("failed to read the state machine's definition")?;
         let definition: Value =
@@ -121,71 +161,74 @@ impl Execution {
         functions.dedup();
         Ok(functions)
     }
+}
 
-    /// The invocations of the functions with their ranks, and their cost. Waits a little for late log lines.
-    pub(crate) async fn statement(&self) -> Result<Statement> {
-        let described = self.describe().await?;
-        let functions = self.functions().await?;
-        let started = Instant::now();
-        loop {
-            let mut found = Vec::new();
-            let mut unreported = 0;
-            for function in &functions {
-                let joined = self.joined(function, &described).await?;
-                found.extend(joined.invocations);
-                unreported += joined.unreported;
-            }
-            let timed_out = started.elapsed() > LOGS_TIMEOUT;
-            if (unreported == 0 && !found.is_empty()) || timed_out {
-                let transitions = self.state_transitions(&found).await?;
-                return Ok(Statement { cost: Cost::of(&found, transitions), invocations: found, unreported });
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
+/// Whether an execution runs no more.
+pub(crate) fn has_ended(described: &DescribeExecutionOutput) -> bool {
+    !matches!(described.status, ExecutionStatus::Running | ExecutionStatus::PendingRedrive)
+}
 
-    async fn joined(&self, function: &str, described: &DescribeExecutionOutput) -> Result<JoinedInvocations> {
-        let group = format!("/aws/lambda/{function}");
-        let milliseconds = |time: &aws_sdk_sfn::primitives::DateTime| time.to_millis().unwrap_or(0);
-        let start = milliseconds(&described.start_date) - 1_000;
-        let stop = described.stop_date.as_ref().map(|stop| milliseconds(stop) + 60_000);
-        let mut pages = self
-            .logs
-            .filter_log_events()
-            .log_group_name(&group)
-            .start_time(start)
-            .set_end_time(stop)
-            .into_paginator()
-            .send();
-        let mut lines = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.with_context(|| format!("failed to read the log group {group}"))?;
-            lines.extend(page.events.unwrap_or_default().into_iter().filter_map(|event| event.message));
-        }
-        Ok(join(function, lines.iter().map(String::as_str), &self.name))
+/// The configuration for the region that an ARN names; the given one for a name.
+pub(crate) fn in_region_of(aws: &SdkConfig, arn_or_name: &str) -> SdkConfig {
+    match region_of(arn_or_name) {
+        Some(region) => aws.to_builder().region(Region::new(region.to_owned())).build(),
+        None => aws.clone(),
     }
+}
 
-    /// State transitions as AWS counts them: each state entered and each execution's end; retries enter again.
-    async fn state_transitions(&self, invocations: &[Invocation]) -> Result<u64> {
-        let mut pages = self
-            .sfn
-            .get_execution_history()
-            .execution_arn(&self.arn)
-            .include_execution_data(false)
-            .into_paginator()
-            .send();
-        let mut transitions = 1;
-        while let Some(page) = pages.next().await {
-            let page = page.context("failed to read the execution's history")?;
-            let entered = |kind: &HistoryEventType| kind.as_str().ends_with("StateEntered");
-            transitions += page.events.iter().filter(|event| entered(&event.r#type)).count() as u64;
-        }
-        // A map's child enters its one state once an attempt, and ends.
-        let attempts = invocations.iter().filter(|invocation| invocation.rank.is_some()).count() as u64;
-        let ranks: std::collections::BTreeSet<_> =
-            invocations.iter().filter_map(|invocation| invocation.rank).collect();
-        Ok(transitions + attempts + ranks.len() as u64)
+fn client(aws: &SdkConfig) -> Client {
+    // Following takes hours: a service that does not answer for some seconds must not end it.
+    Client::from_conf(Builder::from(aws).retry_config(RetryConfig::standard().with_max_attempts(8)).build())
+}
+
+/// Why an execution is not found.
+struct Absence {
+    error: Error,
+    /// Whether it is because the credentials are of another account.
+    of_account: bool,
+}
+
+/// Finds out why there is no such execution.
+async fn absence(sfn: &Client, arn: &ExecutionArn) -> Result<Absence> {
+    let ExecutionArn { region, account, machine, name, .. } = arn;
+    let there_is_none = format!("there is no execution {:?} of {machine} in {region}", printable(name));
+    let machines = machines(sfn).await?;
+    let account_of = |machine: &StateMachineListItem| machine.state_machine_arn.split(':').nth(4).map(str::to_owned);
+    if let Some(own) = machines.iter().find_map(account_of).filter(|own| own != account) {
+        let error = anyhow!("{there_is_none} here: its ARN is of account {account}, and your credentials are of {own}");
+        return Ok(Absence { error, of_account: true });
     }
+    let error = if machines.iter().any(|found| found.name == *machine) {
+        let listed = sfn.list_executions().state_machine_arn(arn.machine_arn()).max_results(1000).send().await?;
+        anyhow!("{there_is_none}: {}", others(name, &listed.executions))
+    } else {
+        anyhow!(
+            "{there_is_none}, where {}. Step Functions forgets a state machine's executions when it is deleted; what \
+             they have written is still under their result paths",
+            no_machine(machine, &machines)
+        )
+    };
+    Ok(Absence { error, of_account: false })
+}
+
+/// The executions that may have been meant instead.
+fn others(name: &str, listed: &[ExecutionListItem]) -> String {
+    if listed.is_empty() {
+        return "there is none at all".into();
+    }
+    let likeness = |found: &&ExecutionListItem| strsim::jaro_winkler(&found.name, name);
+    let mut near: Vec<&ExecutionListItem> = listed.iter().filter(|found| likeness(found) >= ALIKE).collect();
+    near.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+    let show = |found: &[&ExecutionListItem]| {
+        let shown = found.iter().take(LISTED).map(|found| format!("{} ({})", found.name, found.status.as_str()));
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    let latest: Vec<&ExecutionListItem> = listed.iter().collect();
+    let mut text = format!("the latest are {}", show(&latest));
+    if !near.is_empty() {
+        text = format!("did you mean {}? {text}", show(&near[..near.len().min(3)]));
+    }
+    text + ". Step Functions forgets executions 90 days after their end"
 }
 
 fn collect_functions(definition: &Value, functions: &mut Vec<String>) {
@@ -211,27 +254,34 @@ fn collect_functions(definition: &Value, functions: &mut Vec<String>) {
     }
 }
 
+async fn machines(sfn: &Client) -> Result<Vec<StateMachineListItem>> {
+    let listed = sfn.list_state_machines().into_paginator().items().send().collect::<Result<_, _>>().await;
+    listed.context("failed to list the state machines")
+}
+
 async fn machine_arn(sfn: &Client, machine: &str) -> Result<String> {
     if machine.starts_with("arn:") {
         return Ok(machine.to_owned());
     }
-    let mut pages = sfn.list_state_machines().into_paginator().items().send();
-    let mut names = Vec::new();
-    while let Some(found) = pages.next().await {
-        let found = found.context("failed to list the state machines")?;
-        if found.name == machine {
-            return Ok(found.state_machine_arn);
+    let machines = machines(sfn).await?;
+    let found = machines.iter().find(|found| found.name == machine);
+    found.map(|found| found.state_machine_arn.clone()).ok_or_else(|| anyhow!(no_machine(machine, &machines)))
+}
+
+fn no_machine(machine: &str, machines: &[StateMachineListItem]) -> String {
+    let names: Vec<&str> = machines.iter().map(|found| found.name.as_str()).collect();
+    match names[..] {
+        [] => {
+            format!("there is no state machine {machine:?}, nor any other: deploy the stack first (scripts/deploy.sh)")
         }
-        names.push(found.name);
+        [..] => format!("there is no state machine {machine:?}: there are {}", names.join(", ")),
     }
-    if names.is_empty() {
-        bail!("there is no state machine {machine:?}, nor any other: deploy the stack first (scripts/deploy.sh)");
-    }
-    bail!("there is no state machine {machine:?}: there are {}", names.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_sfn::primitives::DateTime;
+
     use super::*;
 
     #[test]
@@ -247,5 +297,27 @@ mod tests {
         let mut found = Vec::new();
         collect_functions(&definition, &mut found);
         assert_eq!(found, ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_is_answered_with_the_nearest_and_the_latest() {
+        let item = |name: &str| {
+            ExecutionListItem::builder()
+                .execution_arn(name)
+                .state_machine_arn("m")
+                .name(name)
+                .status(ExecutionStatus::Running)
+                .start_date(DateTime::from_secs(0))
+                .build()
+                .unwrap()
+        };
+        let listed = ["soak-3", "demo-1732406400123", "soak-2"].map(item);
+        let said = others("demo-1732406400132", &listed);
+        assert!(
+            said.starts_with("did you mean demo-1732406400123 (RUNNING)? the latest are soak-3 (RUNNING), "),
+            "{said}"
+        );
+        assert!(others("x", &listed).starts_with("the latest are soak-3"));
+        assert_eq!(others("x", &[]), "there is none at all");
     }
 }

@@ -1,19 +1,34 @@
-//! `cosmic logs`: an execution's invocations, joined with ranks.
+//! `cosmic logs`: an execution's invocations, joined with ranks, or its log lines.
+
+use std::{io, time::Duration};
 
 use anyhow::Result;
-use bill::{Cost, Invocation};
+use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
+use bill::{Cost, Invocation, InvocationLog};
 use clap::Args;
 use pipeline::storage::aws_config;
 use serde::Serialize;
+use tokio::time::sleep;
 
 use crate::{
-    execution::{Execution, Statement},
+    execution::{Execution, has_ended},
+    execution_history::ExecutionCounts,
     global::Global,
+    log_lines::{Level, LineFilter, LineSelection, LogLine},
+    log_pass::LogEvent,
     outcome::Outcome,
     output::{Printer, table},
+    statement::{CostOf, ExecutionLog, Statement, statement},
     summary::cost_text,
 };
 
+/// How often a running execution is looked at. Each time costs a call or more for each of the three functions, of the
+/// five that CloudWatch allows a second.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Without any of the last five flags, a table of the invocations and their cost; with one, the log lines of the
+/// execution's functions in the order of their times. Then `--json` prints one JSON object a line: `time`, `function`,
+/// `rank`, `level`, `message`, `fields` and `request_id`.
 #[derive(Args)]
 pub(crate) struct LogsArgs {
     /// The execution, by its ARN or its name.
@@ -22,35 +37,106 @@ pub(crate) struct LogsArgs {
     /// The state machine, by its name or ARN, where the execution is given by its name.
     #[arg(long, value_name = "NAME", default_value = "cosmic-redshift", env = "COSMIC_STATE_MACHINE")]
     state_machine: String,
+    /// Print log lines instead of the table.
+    #[arg(long)]
+    lines: bool,
+    /// Print log lines as they come, until the execution has ended.
+    #[arg(long)]
+    follow: bool,
+    /// Print log lines of this rank only (may be given several times).
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    rank: Vec<u64>,
+    /// Print log lines of this level and more important ones only.
+    #[arg(long, value_enum, ignore_case = true)]
+    level: Option<Level>,
+    /// Print log lines with this text in their message or fields only; upper and lower case are the same.
+    #[arg(long, value_name = "TEXT")]
+    grep: Option<String>,
 }
 
 #[derive(Serialize)]
 struct LogsOutput {
     execution: String,
+    status: String,
     invocations: Vec<Invocation>,
-    unreported: usize,
     cost: Cost,
+    cost_of: CostOf,
 }
 
 pub(crate) async fn logs(args: LogsArgs, global: &Global, printer: Printer) -> Result<Outcome> {
     let aws = aws_config(global.endpoint_url.as_deref()).await;
-    let execution = Execution::find(&aws, &args.execution, &args.state_machine).await?;
-    let Statement { invocations, cost, unreported } = execution.statement().await?;
-    let output = LogsOutput { execution: execution.name.clone(), invocations, unreported, cost };
+    let (execution, described) = Execution::find(&aws, &args.execution, &args.state_machine).await?;
+    let LogsArgs { lines, follow, rank, level, grep, .. } = args;
+    if lines || follow || !rank.is_empty() || level.is_some() || grep.is_some() {
+        let filter = LineFilter { ranks: rank, level, text: grep };
+        return match print_lines(&execution, described, filter, follow, printer).await {
+            // A reader that has gone away (`cosmic logs … | head`) wants no more lines.
+            Err(error) if error.downcast_ref().map(io::Error::kind) == Some(io::ErrorKind::BrokenPipe) => {
+                Ok(Outcome::Done)
+            }
+            outcome => outcome,
+        };
+    }
+    let Statement { invocations, cost, cost_of } = statement(&execution, &described).await?;
+    let status = described.status.as_str().to_owned();
+    let output = LogsOutput { execution: execution.name, status, invocations, cost, cost_of };
     printer.print(&output, text)?;
-    Ok(if output.unreported == 0 { Outcome::Done } else { Outcome::Incomplete })
+    Ok(if cost_of.is_whole() { Outcome::Done } else { Outcome::Incomplete })
+}
+
+/// Prints the wanted lines of an execution, and with `follow` those to come until it has ended.
+async fn print_lines(
+    execution: &Execution,
+    mut described: DescribeExecutionOutput,
+    filter: LineFilter,
+    follow: bool,
+    printer: Printer,
+) -> Result<Outcome> {
+    let mut log = ExecutionLog::open(execution, &described).await?;
+    let mut selection = LineSelection::new(&execution.name, filter);
+    let mut print = |invocations: &InvocationLog, events: Vec<LogEvent>| {
+        let mut lines = selection.take(invocations, events).into_iter();
+        lines.try_for_each(|line| printer.print_line(&line, LogLine::text))
+    };
+    while follow && !has_ended(&described) {
+        let events = log.read().await?;
+        print(&log.invocations, events)?;
+        sleep(PAUSE).await;
+        described = execution.describe().await?;
+    }
+    log.end(&described);
+    let counts = ExecutionCounts::read(&execution.sfn, &execution.arn).await?;
+    log.read_to_end(&counts, print).await?;
+    let of = log.statement(&counts).cost_of;
+    if of.so_far {
+        eprintln!("the execution still runs: --follow goes on with the lines to come");
+    } else if of.missing() > 0 {
+        eprintln!(
+            "warning: the last lines of {} of {} invocations have not come",
+            of.missing(),
+            of.expected_invocations
+        );
+        return Ok(Outcome::Incomplete);
+    }
+    Ok(Outcome::Done)
 }
 
 fn text(output: &LogsOutput) -> String {
     let rows: Vec<Vec<String>> = output.invocations.iter().map(row).collect();
     let header = ["function", "rank", "duration ms", "billed ms", "memory MB", "used MB", "cold start ms", "status"];
     let cold = output.invocations.iter().filter(|invocation| invocation.report.init_ms.is_some()).count();
+    let CostOf { invocations, expected_invocations, .. } = output.cost_of;
     format!(
-        "{}\n{} invocations of execution {}, {cold} of them cold starts\n{}",
+        "{}\n{} invocations of execution {} ({}), {cold} of them cold starts\n{}",
         table(&header, &rows),
-        output.invocations.len(),
+        if output.cost_of.is_whole() {
+            invocations.to_string()
+        } else {
+            format!("{invocations} of {expected_invocations}")
+        },
         output.execution,
-        cost_text(&output.cost, output.unreported)
+        output.status,
+        cost_text(&output.cost, &output.cost_of, &output.execution)
     )
 }
 

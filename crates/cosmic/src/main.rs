@@ -9,19 +9,30 @@ mod calibration_summary;
 mod convert;
 mod csv_catalogue;
 mod execution;
+mod execution_arn;
+mod execution_history;
 mod export;
 mod global;
 mod infer;
 mod inspect;
+mod interrupt;
 mod location;
+mod log_lines;
+mod log_pass;
 mod logs;
 mod outcome;
 mod output;
 mod partition_size;
+mod payload_input;
+mod plan;
+mod report;
+mod resume;
 mod run;
 mod simulate;
 mod split;
 mod split_destination;
+mod statement;
+mod stop;
 mod summary;
 mod whole_file;
 
@@ -68,10 +79,14 @@ enum Command {
     Infer(infer::InferArgs),
     /// Write a catalogue as a FITS table or as CSV.
     Export(export::ExportArgs),
-    /// Start an execution on AWS or the local stack, follow it, and show its results.
+    /// Estimate what a run would take and cost, before it runs.
+    Plan(plan::PlanArgs),
+    /// Start, follow or stop an execution on AWS or the local stack, and show its results.
     Run(run::RunArgs),
-    /// Show an execution's invocations: durations, memory, cold starts, ranks, cost.
+    /// Show an execution's invocations and their cost, or its log lines.
     Logs(logs::LogsArgs),
+    /// Make one HTML file of a run, of a sweep, or of two runs compared.
+    Report(report::ReportArgs),
 }
 
 #[tokio::main]
@@ -91,8 +106,10 @@ async fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::calibrate(args, &global, printer).await,
         Command::Infer(args) => infer::infer(args, &global, printer).await,
         Command::Export(args) => export::export(args, &global, printer).await,
+        Command::Plan(args) => plan::plan(args, &global, printer).await,
         Command::Run(args) => run::run(args, &global, printer).await,
         Command::Logs(args) => logs::logs(args, &global, printer).await,
+        Command::Report(args) => report::report(args, &global, printer).await,
     };
     match outcome {
         Ok(outcome) => outcome.into(),

@@ -22,6 +22,12 @@ impl Printer {
             _ => Ok(()),
         }
     }
+
+    /// Prints one of many values as JSON in a line of its own, or the line made of it.
+    pub(crate) fn print_line<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> Result<()> {
+        let printed = if self.json { serde_json::to_string(value)? } else { text(value) };
+        Ok(writeln!(std::io::stdout().lock(), "{printed}")?)
+    }
 }
 
 /// Makes a bar on standard error, which draws nothing where that is no terminal.

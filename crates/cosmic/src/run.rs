@@ -1,39 +1,47 @@
-//! `cosmic run`: start an execution, follow it, show its results.
+//! `cosmic run`: start an execution or find one that was started, follow it, show its results.
 
 use std::{
-    path::{Path, PathBuf},
+    cell::Cell,
+    path::PathBuf,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use aws_config::SdkConfig;
 use aws_sdk_sfn::{operation::describe_execution::DescribeExecutionOutput, types::ExecutionStatus};
 use bill::Cost;
 use bytes::Bytes;
 use clap::Args;
+use indicatif::ProgressBar;
 use pipeline::{
     events::plain_cause,
-    payload::{Payload, is_text},
+    payload::Payload,
     result_folder::ResultFolder,
     run_files::{RESULTS, RESULTS_JSON, Results, RunFiles, sha256},
     storage::{S3Store, aws_config, explain},
 };
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
-    execution::{Execution, Statement},
+    execution::{Execution, Ranks},
     global::Global,
+    interrupt::interrupted,
     outcome::Outcome,
     output::{Printer, progress_bar, seconds},
+    payload_input::PayloadSource,
+    plan,
+    resume::resume_command,
+    statement::{CostOf, statement},
+    stop::stop,
     summary::{cost_text, paths_text, say_warnings, summary_text},
 };
 
 #[derive(Args)]
 pub(crate) struct RunArgs {
-    /// The payload, a JSON file such as payloads/demo.json.
-    #[arg(long, value_name = "FILE", env = "COSMIC_PAYLOAD", required_unless_present = "attach")]
+    /// The payload, a JSON file such as payloads/demo.json, or the ARN of an execution to take that one's.
+    #[arg(long, value_name = "FILE|ARN", env = "COSMIC_PAYLOAD", required_unless_present_any = ["attach", "stop"])]
     payload: Option<PathBuf>,
     /// The state machine, by name or ARN.
     #[arg(long, value_name = "NAME", default_value = "cosmic-redshift", env = "COSMIC_STATE_MACHINE")]
@@ -51,9 +59,15 @@ pub(crate) struct RunArgs {
     /// Start it and return at once.
     #[arg(long, conflicts_with = "out")]
     no_wait: bool,
+    /// Start nothing that would cost more, by the estimate of `cosmic plan`.
+    #[arg(long, value_name = "USD", value_parser = max_usd, conflicts_with = "attach", env = "COSMIC_MAX_COST")]
+    max_cost: Option<f64>,
     /// Start nothing: follow this execution, given by name or ARN, and show its results.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["set", "name", "no_wait"])]
+    #[arg(long, value_name = "NAME|ARN", conflicts_with_all = ["set", "name", "no_wait"])]
     attach: Option<String>,
+    /// Start nothing: stop this execution, given by name or ARN, and say what of it is kept.
+    #[arg(long, value_name = "NAME|ARN", conflicts_with_all = ["set", "name", "no_wait", "attach"])]
+    stop: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -71,27 +85,66 @@ struct RunOutput {
     results: Option<Results>,
     /// What it cost; absent where the logs could not be read.
     cost: Option<Cost>,
-    unreported_invocations: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_of: Option<CostOf>,
     /// Where the files of `RESULTS` are.
     paths: Vec<String>,
 }
 
+/// An execution that is to be followed, and what it was asked to do.
+struct Followed {
+    execution: Execution,
+    input: Value,
+    /// What the input means; an error where it is no payload, which the execution then says by itself.
+    payload: Result<Payload>,
+}
+
 pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Result<Outcome> {
+    let aws = aws_config(global.endpoint_url.as_deref()).await;
+    if let Some(execution) = &args.stop {
+        return stop(&aws, execution, &args.state_machine, global, printer).await;
+    }
     // Tested before anything starts.
     let out = args.out.as_deref().map(ResultFolder::claim).transpose()?;
-    let aws = aws_config(global.endpoint_url.as_deref()).await;
-    let (execution, checked) = match (&args.attach, &args.payload) {
+    let followed = match (&args.attach, &args.payload) {
         (Some(execution), _) => attach(&aws, execution, &args.state_machine).await?,
-        (None, Some(file)) => start(&aws, &args, file).await?,
-        (None, None) => bail!("neither --payload nor --attach is given"),
+        (None, Some(payload)) => start(&aws, &args, &PayloadSource::of(payload), global).await?,
+        (None, None) => bail!("none of --payload, --attach and --stop is given"),
     };
+    let Execution { name, arn, .. } = &followed.execution;
     if args.no_wait {
-        let started = serde_json::json!({"execution": execution.name, "execution_arn": execution.arn});
-        printer.print(&started, |_| format!("follow it with: cosmic run --attach {}", execution.arn))?;
+        let started = serde_json::json!({"execution": name, "execution_arn": arn});
+        printer.print(&started, |_| format!("follow it with: cosmic run --attach {arn}"))?;
         return Ok(Outcome::Done);
     }
 
     let bar = progress_bar("{bar:40} {pos}/{len} ranks, {elapsed} {msg}");
+    let has_ended = Cell::new(false);
+    tokio::select! {
+        outcome = follow(&followed, &bar, &has_ended, out, global, printer) => outcome,
+        signal = interrupted() => {
+            bar.finish_and_clear();
+            if has_ended.get() {
+                bail!("{signal}: the execution has ended; `cosmic run --attach {arn}` shows its results");
+            }
+            bail!(
+                "{signal}: the execution goes on; follow it with `cosmic run --attach {arn}`, or stop it with \
+                 `cosmic run --stop {arn}`"
+            );
+        }
+    }
+}
+
+/// Follows an execution to its end, and shows its results and its cost.
+async fn follow(
+    followed: &Followed,
+    bar: &ProgressBar,
+    has_ended: &Cell<bool>,
+    out: Option<ResultFolder>,
+    global: &Global,
+    printer: Printer,
+) -> Result<Outcome> {
+    let Followed { execution, payload, .. } = followed;
     let following = execution.follow(|ranks| {
         bar.set_length(ranks.total);
         bar.set_position(ranks.done + ranks.failed);
@@ -99,39 +152,36 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
             bar.set_message(format!("({} failed)", ranks.failed));
         }
     });
-    let ended = tokio::select! {
-        ended = following => ended.with_context(|| format!(
+    let ended = following.await.with_context(|| {
+        format!(
             "the execution is not followed any more and goes on; `cosmic run --attach {}` follows it again",
             execution.arn
-        ))?,
-        _ = tokio::signal::ctrl_c() => {
-            bar.finish_and_clear();
-            bail!(
-                "interrupted: the execution goes on; follow it with `cosmic run --attach {0}`, or stop it with `aws stepfunctions stop-execution --execution-arn {0}`",
-                execution.arn
-            );
-        }
-    };
+        )
+    })?;
+    has_ended.set(true);
     bar.finish_and_clear();
 
-    let store = S3Store::new(S3Store::client(&aws), &checked.bucket);
-    let files = RunFiles::new(Arc::new(store), &checked.result_path);
     // Nothing of this run lies there where it was refused or planning failed.
-    let results = match summarized(&ended) {
-        true => Some(Fetched::of(&files, &execution).await?),
-        false => None,
-    };
-    let paths = match (&results, out) {
-        (None, _) => Vec::new(),
-        (Some(fetched), Some(folder)) => fetched.save(folder)?,
-        (Some(_), None) => RESULTS.map(|name| files.location(name)).to_vec(),
+    let (results, paths) = match (summarized(&ended), payload) {
+        (true, Err(error)) => bail!("the input of {} is no payload: {}", execution.arn, explain(error.as_ref())),
+        (true, Ok(payload)) => {
+            let store = S3Store::new(S3Store::client(&execution.aws), &payload.bucket);
+            let files = RunFiles::new(Arc::new(store), &payload.result_path);
+            let fetched = Fetched::of(&files, execution).await?;
+            let paths = match out {
+                Some(folder) => fetched.save(folder)?,
+                None => RESULTS.map(|name| files.location(name)).to_vec(),
+            };
+            (Some(fetched.results), paths)
+        }
+        (false, _) => (None, Vec::new()),
     };
     // Results are worth more than their price: that it cannot be told is no failure.
-    let (cost, unreported) = match execution.statement().await {
-        Ok(Statement { cost, unreported, .. }) => (Some(cost), unreported),
+    let (cost, cost_of) = match statement(execution, &ended).await {
+        Ok(statement) => (Some(statement.cost), Some(statement.cost_of)),
         Err(error) => {
             eprintln!("warning: the cost is not known: {}", explain(error.as_ref()));
-            (None, 0)
+            (None, None)
         }
     };
     let output = RunOutput {
@@ -141,9 +191,9 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
         seconds: duration(&ended),
         error: ended.error,
         cause: ended.cause.map(|cause| plain_cause(&cause)),
-        results: results.map(|fetched| fetched.results),
+        results,
         cost,
-        unreported_invocations: unreported,
+        cost_of,
         paths,
     };
     if let Some(results) = output.results.as_ref().filter(|_| printer.json) {
@@ -153,63 +203,65 @@ pub(crate) async fn run(args: RunArgs, global: &Global, printer: Printer) -> Res
     match (&ended.status, &output.results) {
         (ExecutionStatus::Succeeded, Some(results)) if results.complete => Ok(Outcome::Done),
         (_, Some(_)) => Ok(Outcome::Incomplete),
-        (status, None) => bail!(
-            "execution {} ended as {}: {}: {}",
-            output.execution,
-            status.as_str(),
-            output.error.as_deref().unwrap_or("no error was named"),
-            output.cause.as_deref().unwrap_or("nor a cause")
-        ),
+        (_, None) => Err(without_results(&output, followed, global).await),
     }
 }
 
-/// Starts an execution with the payload of a file.
-async fn start(aws: &SdkConfig, args: &RunArgs, file: &Path) -> Result<(Execution, Payload)> {
-    let name = args.name.clone().unwrap_or_else(|| execution_name(file));
-    let input = payload(file, &args.set)?;
-    let (checked, warnings) = Payload::parse(&input, &name).with_context(|| file.display().to_string())?;
+/// Reads an amount of money.
+fn max_usd(text: &str) -> Result<f64, String> {
+    match text.trim_start_matches('$').parse::<f64>() {
+        Ok(usd) if usd.is_finite() && usd >= 0.0 => Ok(usd),
+        _ => Err("expected US dollars, such as 0.50".to_owned()),
+    }
+}
+
+/// How an execution ended that has no results, and how to go on where some of its ranks have finished.
+async fn without_results(output: &RunOutput, followed: &Followed, global: &Global) -> Error {
+    let mut text = format!("execution {} ended as {}", output.execution, output.status);
+    for said in [&output.error, &output.cause].into_iter().flatten().filter(|said| !said.is_empty()) {
+        text += &format!(": {said}");
+    }
+    let Ranks { done, total, .. } = followed.execution.ranks().await.unwrap_or_default();
+    if let Ok(payload) = &followed.payload
+        && done > 0
+    {
+        let resume = resume_command(&followed.execution, payload, &followed.input, global);
+        text += &format!(
+            "\n{done} of the {total} ranks that it started have finished, and what they have written stays under \
+             s3://{}/{}/. To compute the rest:\n  {resume}",
+            payload.bucket, payload.result_path
+        );
+    }
+    Error::msg(text)
+}
+
+/// Starts an execution.
+async fn start(aws: &SdkConfig, args: &RunArgs, payload: &PayloadSource<'_>, global: &Global) -> Result<Followed> {
+    let name = args.name.clone().unwrap_or_else(|| execution_name(payload));
+    let input = payload.read(aws, &args.set).await?;
+    let (checked, warnings) = Payload::parse(&input, &name).with_context(|| payload.to_string())?;
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
+    if let Some(max_cost) = args.max_cost {
+        plan::refuse_above(max_cost, &checked, &args.state_machine, aws, global).await?;
+    }
     let execution = Execution::start(aws, &args.state_machine, &name, &input).await?;
     eprintln!("started {}", execution.arn);
-    Ok((execution, checked))
+    Ok(Followed { execution, input, payload: Ok(checked) })
 }
 
 /// Finds an execution, and the payload that it was started with.
-async fn attach(aws: &SdkConfig, execution: &str, machine: &str) -> Result<(Execution, Payload)> {
-    let execution = Execution::find(aws, execution, machine).await?;
-    let input = execution.describe().await?.input.unwrap_or_default();
-    let input = serde_json::from_str(&input).with_context(|| format!("the input of {} is not JSON", execution.arn))?;
-    let (checked, _) =
-        Payload::parse(&input, &execution.name).with_context(|| format!("the input of {}", execution.arn))?;
-    Ok((execution, checked))
-}
-
-/// The payload of a file with fields set over it. Values are JSON where they are that and no text is wanted, else text.
-fn payload(path: &Path, set: &[String]) -> Result<Value> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
-    // Editors on Windows put a byte order mark in front.
-    let mut input: Map<String, Value> = serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(&text))
-        .with_context(|| format!("{} is not a payload: expected one JSON object", path.display()))?;
-    for assignment in set {
-        let Some((key, value)) = assignment.split_once('=') else {
-            bail!("--set {assignment:?} is not of the form key=value");
-        };
-        let value = match serde_json::from_str(value) {
-            // A folder 2024.10 or 007 keeps its name.
-            Ok(Value::Number(_) | Value::Bool(_)) if is_text(key) => Value::String(value.to_owned()),
-            Ok(value) => value,
-            Err(_) => Value::String(value.to_owned()),
-        };
-        input.insert(key.to_owned(), value);
-    }
-    Ok(Value::Object(input))
+async fn attach(aws: &SdkConfig, execution: &str, machine: &str) -> Result<Followed> {
+    let (execution, described) = Execution::find(aws, execution, machine).await?;
+    let input = serde_json::from_str(&described.input.unwrap_or_default()).unwrap_or_default();
+    let payload = Payload::parse(&input, &execution.name).map(|(payload, _)| payload).map_err(Error::new);
+    Ok(Followed { execution, input, payload })
 }
 
 /// `demo-1732406400123`: letters, digits, `-` and `_`, unique enough to start twice a second.
-fn execution_name(payload: &Path) -> String {
-    let stem = payload.file_stem().and_then(|stem| stem.to_str()).unwrap_or("run");
+fn execution_name(payload: &PayloadSource<'_>) -> String {
+    let stem = payload.stem().unwrap_or_else(|| "run".into());
     let stem: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{stem}-{}", now.as_millis())
@@ -280,8 +332,8 @@ fn text(output: &RunOutput) -> String {
     if let Some(results) = &output.results {
         text += &format!("\n{}\n", summary_text(results));
     }
-    if let Some(cost) = &output.cost {
-        text += &cost_text(cost, output.unreported_invocations);
+    if let (Some(cost), Some(of)) = (&output.cost, &output.cost_of) {
+        text += &cost_text(cost, of, &output.execution);
     }
     if !output.paths.is_empty() {
         text += &format!("\n{}", paths_text(&output.paths));
@@ -291,25 +343,13 @@ fn text(output: &RunOutput) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
-    fn fields_set_on_the_command_line_win_and_keep_their_types() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("p.json");
-        std::fs::write(&path, "\u{feff}{\"bucket\": \"old\", \"batch_size\": 32}").unwrap();
-        let set = ["bucket=new", "batch_size=64", "overwrite=true", "result_path=a=b", "prefix=2024.10", "model=null"];
-        let input = payload(&path, &set.map(str::to_owned)).unwrap();
-        let expected = serde_json::json!({
-            "bucket": "new", "batch_size": 64, "overwrite": true, "result_path": "a=b", "prefix": "2024.10", "model": null
-        });
-        assert_eq!(input, expected);
-        assert!(payload(&path, &["nothing".into()]).is_err());
-    }
-
-    #[test]
     fn execution_names_hold_only_what_step_functions_allows() {
-        let name = execution_name(Path::new("payloads/25MB batch 512.json"));
+        let name = execution_name(&PayloadSource::of(Path::new("payloads/25MB batch 512.json")));
         assert!(name.starts_with("25MB-batch-512-") && name.len() < 80, "{name}");
     }
 }

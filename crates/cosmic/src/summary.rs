@@ -4,7 +4,10 @@ use bill::Cost;
 use catalogue::{Metrics, intervals::IntervalMetrics};
 use pipeline::{phases::Phases, run_files::Results, storage::printable};
 
-use crate::output::{bytes, seconds, table};
+use crate::{
+    output::{bytes, seconds, table},
+    statement::CostOf,
+};
 
 /// Metrics, counts and timings of a run, for a person.
 pub(crate) fn summary_text(results: &Results) -> String {
@@ -91,20 +94,41 @@ fn unavailable(metrics: &Metrics) -> Option<&'static str> {
     }
 }
 
-/// A line on the cost, and one on the invocations that it lacks.
-pub(crate) fn cost_text(cost: &Cost, unreported: usize) -> String {
+/// A line on the cost by part, and one for each thing that it lacks or that was estimated.
+pub(crate) fn cost_text(cost: &Cost, of: &CostOf, execution: &str) -> String {
+    let CostOf { invocations, expected_invocations, throttled_attempts, ranks, so_far } = of;
     let mut text = format!(
-        "cost on AWS ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} transitions)\n",
+        "cost in {}{} ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} \
+         transitions), S3 ${:.6} ({} reads, {} writes)\n",
+        cost.region,
+        if *so_far { " so far" } else { "" },
         cost.total_usd,
-        cost.lambda_usd,
+        cost.lambda_usd(),
         cost.gb_seconds,
         cost.invocations,
         cost.step_functions_usd,
-        cost.state_transitions
+        cost.state_transitions,
+        cost.s3_usd,
+        cost.requests.reads,
+        cost.requests.writes,
     );
-    if unreported > 0 {
+    if let Some(region) = &cost.prices_of_region {
+        text += &format!("the prices of {} are not known here: these are those of {region}\n", cost.region);
+    }
+    if *so_far {
+        text += &format!("the execution still runs: {invocations} of {expected_invocations} invocations have ended\n");
+    } else if of.missing() > 0 {
+        text += &format!(
+            "the cost is that of {invocations} of {expected_invocations} invocations: the others have no REPORT line yet. \
+             Ask again in a minute: cosmic logs --execution {execution}\n"
+        );
+    }
+    if *throttled_attempts > 0 {
+        text += &format!("{throttled_attempts} attempts were throttled, and cost a state transition each\n");
+    }
+    if !ranks.all() {
         text +=
-            &format!("{unreported} invocations have no REPORT line yet: the cost lacks them, ask again in a minute\n");
+            &format!("transitions and throttled attempts are estimated by {} of {} ranks\n", ranks.read, ranks.started);
     }
     text
 }

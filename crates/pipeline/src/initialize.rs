@@ -192,7 +192,7 @@ async fn write_plan(
 /// # Errors
 /// Those of storage that a retry may mend; the reason of the first file where none can be read; files whose columns do
 /// not fit each other, which the ranks would find out too late.
-async fn count_rows(store: &Arc<dyn ObjectStore>, files: Vec<PlannedFile>) -> Result<Vec<PlannedFile>> {
+pub async fn count_rows(store: &Arc<dyn ObjectStore>, files: Vec<PlannedFile>) -> Result<Vec<PlannedFile>> {
     let counted: Vec<_> = stream::iter(files)
         .map(async |file| match partitions::open(store, &file).await {
             Ok(dataset) => {

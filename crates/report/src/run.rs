@@ -27,8 +27,6 @@ use crate::{
 pub struct Logs {
     pub invocations: Vec<Invocation>,
     pub cost: Cost,
-    /// Invocations that must have been, and that no line was found of.
-    pub unreported: usize,
 }
 
 /// Pictures of galaxies as PNG, by their file and row.
@@ -43,6 +41,8 @@ pub struct Run<'a> {
     pub picture: Option<&'a [u8]>,
     pub logs: Option<&'a Logs>,
     pub stamps: &'a Stamps,
+    /// What whoever gathered these found wrong with them: a sentence each.
+    pub notes: &'a [String],
 }
 
 impl Run<'_> {
@@ -67,7 +67,7 @@ impl Run<'_> {
 pub fn page_of_results(input: &ReportInput<'_>) -> String {
     let ReportInput { results, ranks, comparison, picture } = *input;
     let ranks = RankRecord::all(ranks);
-    let run = Run { results, ranks: &ranks, comparison, picture: Some(picture), logs: None, stamps: &Stamps::new() };
+    let run = Run { results, ranks: &ranks, comparison, picture: Some(picture), logs: None, stamps: &Stamps::new(), notes: &[] };
     run_page(&run)
 }
 
@@ -77,7 +77,7 @@ pub fn run_page(run: &Run<'_>) -> String {
     let sections: [(&str, &str, Option<Markup>); 9] = [
         ("figures", "Figures", Some(figures::body(run))),
         ("origin", "What was asked, and what made it", Some(origin::body(run.results, run.ranks))),
-        ("warnings", "What to look at", warnings(run.results)),
+        ("warnings", "What to look at", warnings(run)),
         ("quality", "How good the redshifts are", quality::body(run)),
         ("time", "Where the time went", times::body(run)),
         ("resources", "Throughput, memory and cost", resources::body(run)),
@@ -104,8 +104,8 @@ fn subtitle(run: &Run<'_>) -> Markup {
     }
 }
 
-fn warnings(results: &Results) -> Option<Markup> {
-    let warnings = results.warnings();
+fn warnings(run: &Run<'_>) -> Option<Markup> {
+    let warnings = [run.notes, &run.results.warnings()].concat();
     (!warnings.is_empty()).then(|| html! { ul.warnings { @for warning in &warnings { li { (foreign(warning)) } } } })
 }
 

@@ -37,7 +37,7 @@ pub(super) fn body(run: &Run<'_>) -> Markup {
     ];
     if let Some(logs) = run.logs {
         let cost = logs.cost.total_usd;
-        work.push(("cost on AWS", number(cost, dollars(cost)), if logs.unreported == 0 { "" } else { "so far known" }));
+        work.push(("cost on AWS", number(cost, dollars(cost)), if logs.cost.expected_invocations > logs.cost.invocations { "of the invocations known" } else { "" }));
     }
     html! {
         (figures(&quality))

@@ -1,13 +1,14 @@
 //! Throughput, memory and cost.
 
+use bill::Cost;
 use catalogue::quantile;
 use maud::{Markup, html};
 
 use crate::{
     charts::{Histogram, histogram},
-    elements::{Cell, chart, number, table},
-    numbers::{bytes, digits, dollars, seconds, thousands},
-    run::{Logs, Run},
+    elements::{Cell, chart, foreign, number, table},
+    numbers::{bytes, digits, dollars, percent, seconds, thousands},
+    run::Run,
 };
 
 /// Nothing where there is no rank and no cost.
@@ -50,37 +51,43 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
             }
         }
         @match run.logs {
-            Some(logs) => (cost(logs)),
+            Some(logs) => (cost(&logs.cost)),
             None => p.note { "The cost is in the logs of an execution, which this page was made without: `cosmic report` adds it where it finds them." },
         }
     })
 }
 
-fn cost(logs: &Logs) -> Markup {
-    let cost = &logs.cost;
-    let of_total =
-        |usd: f64| Cell::maybe((cost.total_usd > 0.0).then(|| usd / cost.total_usd), crate::numbers::percent);
+fn cost(cost: &Cost) -> Markup {
+    let share = |usd: f64| Cell::maybe((cost.total_usd > 0.0).then(|| usd / cost.total_usd), percent);
     let row = |name: &str, amount: String, usd: f64| {
-        vec![Cell::Plain(name.to_owned()), Cell::Plain(amount), Cell::Number(usd, dollars(usd)), of_total(usd)]
+        vec![Cell::Plain(name.to_owned()), Cell::Plain(amount), Cell::Number(usd, dollars(usd)), share(usd)]
     };
-    let rows = [
-        row(
-            "Lambda",
-            format!("{} GB-seconds, {} requests", digits(cost.gb_seconds), thousands(cost.invocations)),
-            cost.lambda_usd,
-        ),
-        row(
-            "Step Functions",
-            format!("{} state transitions", thousands(cost.state_transitions)),
-            cost.step_functions_usd,
-        ),
-        row("together", String::new(), cost.total_usd),
+    let requests = cost.requests;
+    let mut rows = vec![
+        row("Lambda, time", format!("{} GB-seconds", digits(cost.gb_seconds)), cost.lambda_duration_usd),
+        row("Lambda, requests", thousands(cost.invocations), cost.lambda_requests_usd),
+        row("Step Functions", format!("{} state transitions", thousands(cost.state_transitions)), cost.step_functions_usd),
+        row("S3, requests", format!("{} reads, {} writes", thousands(requests.reads), thousands(requests.writes)), cost.s3_usd),
     ];
+    if cost.lambda_storage_usd > 0.0 {
+        rows.insert(1, row("Lambda, temporary storage", "above 512 MB".to_owned(), cost.lambda_storage_usd));
+    }
+    rows.push(row("together", String::new(), cost.total_usd));
+    let prices = cost.prices_of_region.as_ref().unwrap_or(&cost.region);
     html! {
         h3 { "Cost on AWS" }
         (table("Cost on AWS", &["part", "of", "#US dollars", "#share"], &rows))
-        @if logs.unreported > 0 {
-            p.note { (number(logs.unreported, logs.unreported.to_string())) " invocations have no report in the logs: their cost is not in these sums." }
+        p.note {
+            "At the list prices of " (foreign(prices)) " of " (foreign(&cost.prices_date))
+            @if cost.prices_of_region.is_some() { ", as those of " (foreign(&cost.region)) " are not known" }
+            ", without taxes, discounts and the free tier. The storage of data and logs is not in it."
+        }
+        @if cost.expected_invocations > cost.invocations {
+            p.note {
+                "It is of " (number(cost.invocations, thousands(cost.invocations))) " of "
+                (number(cost.expected_invocations, thousands(cost.expected_invocations)))
+                " invocations: the logs have no report of the others."
+            }
         }
     }
 }

@@ -1,0 +1,235 @@
+//! The figures that an estimate is made of: what ranks were measured to take, and what is assumed of Lambda.
+//!
+//! They come from the records of an earlier run or sweep ([`crate::fit`]), or are those of `data/figures.json`, which are
+//! shipped and say where, when and by which command they were measured. CPU seconds are the base, because they hardly
+//! depend on what else a machine does; wall seconds follow from the share of a processor that a rank has.
+
+use serde::{Deserialize, Serialize};
+
+use crate::records::Spent;
+
+const SHIPPED: &str = include_str!("../data/figures.json");
+
+/// Bytes that a rank reads at a time where its batches are smaller, as `pipeline::read_ahead` does.
+const CHUNK_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
+
+/// Measured and assumed figures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    pub origin: Origin,
+    pub rank: RankFigures,
+    /// What the summarizer and the initializer take together.
+    pub others: OtherFunctions,
+    /// One machine that ranks share.
+    pub machine: Surroundings,
+    pub lambda: Surroundings,
+    /// How much slower Lambda's vCPU is than a core of the machine of these figures.
+    pub lambda_slowdown: Slowdown,
+}
+
+/// Where figures were measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Such as `shipped with Cosmic 0.1.0`, or the path of the records.
+    pub of: String,
+    pub command: String,
+    pub machine: String,
+    /// Such as 2026-11-25.
+    pub date: String,
+    pub engine: String,
+    /// Whether they were measured on Lambda, whose processors then need no slowdown.
+    pub on_lambda: bool,
+}
+
+/// What a rank takes. Times are those of a core without other work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankFigures {
+    /// Bytes of a galaxy in the data files.
+    pub bytes_per_galaxy: f64,
+    /// Starting the function's process, up to its first event: Lambda's Init Duration.
+    pub init: Spent,
+    /// From the event to the plan.
+    pub start: Spent,
+    /// Loading model and engine, in the first rank of a process.
+    pub model: Spent,
+    /// What the first batch of a process takes longer.
+    pub warm_up: Spent,
+    /// Waiting for the first rows, apart from their transfer.
+    pub first_rows: Spent,
+    /// CPU seconds of the engine, by batch size.
+    pub inference: Vec<Inference>,
+    /// The share of its threads that the engine keeps busy where it runs alone.
+    pub parallel_efficiency: f64,
+    /// Everything after the engine.
+    pub post_processing: PerRank,
+    /// What is billed beyond the record: the function's runtime, and writing what the rank leaves.
+    pub after_record: Spent,
+    pub requests: RequestFigures,
+    /// The largest resident memory, by batch size.
+    pub memory: Vec<Memory>,
+}
+
+/// A cost that has a fixed part.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PerRank {
+    pub of_rank: Spent,
+    /// CPU seconds.
+    pub of_galaxy: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Inference {
+    pub batch_size: u64,
+    pub cpu_seconds_per_galaxy: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    pub batch_size: u64,
+    /// MB of 10⁶ bytes.
+    pub peak_mb: f64,
+}
+
+/// Requests of a rank to S3.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RequestFigures {
+    /// GET and HEAD for the plan.
+    pub reads_of_rank: f64,
+    /// For a file's head, tail and own columns.
+    pub reads_of_file: f64,
+    /// For the rows that are read at a time.
+    pub reads_of_chunk: f64,
+    pub writes_of_rank: f64,
+    /// Of them, one after another before the first rows are there: each waits for an answer.
+    pub before_first_rows: f64,
+}
+
+/// What the initializer and the summarizer take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct OtherFunctions {
+    /// CPU seconds of the initializer for a run, and for each file.
+    pub initialize: f64,
+    pub initialize_of_file: f64,
+    /// CPU seconds of the initializer for each header that it reads, where ranks share files.
+    pub initialize_of_header: f64,
+    /// CPU seconds of the summarizer for a run, for each rank and for each galaxy.
+    pub summarize: f64,
+    pub summarize_of_rank: f64,
+    pub summarize_of_galaxy: f64,
+    /// Requests of both together: reads and writes of a run, and reads of each rank.
+    pub reads: f64,
+    pub writes: f64,
+    pub reads_of_rank: f64,
+}
+
+/// What ranks run in.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Surroundings {
+    /// Making an environment before its process starts, in seconds. It is not billed.
+    pub environment_seconds: f64,
+    /// A small request to S3, until its answer has come.
+    pub request_seconds: f64,
+    pub download_bytes_per_second: f64,
+    /// From the start of an execution to the initializer, and of the map to its first rank.
+    pub begin_seconds: f64,
+    /// Ranks that the map starts in a second.
+    pub starts_per_second: f64,
+    /// From the end of the last rank to the summarizer, and from its end to that of the execution.
+    pub end_seconds: f64,
+    /// The share of the machine's cores that is left to ranks; what serves them takes the rest.
+    pub cores_left: f64,
+}
+
+/// CPU seconds on Lambda per CPU second measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Slowdown {
+    pub low: f64,
+    pub likely: f64,
+    pub high: f64,
+}
+
+/// The shipped figures cannot be read. A test reads them.
+#[derive(Debug, thiserror::Error)]
+#[error("the shipped figures cannot be read")]
+pub struct BadFigures(#[from] serde_json::Error);
+
+impl Figures {
+    /// The figures of `data/figures.json`.
+    ///
+    /// # Errors
+    /// Never, as long as its test passes.
+    pub fn shipped() -> Result<Self, BadFigures> {
+        Ok(serde_json::from_str(SHIPPED)?)
+    }
+
+    /// How much slower a vCPU of Lambda is.
+    pub fn slowdown(&self) -> Slowdown {
+        if self.origin.on_lambda { Slowdown { low: 1.0, likely: 1.0, high: 1.0 } } else { self.lambda_slowdown }
+    }
+}
+
+impl RankFigures {
+    /// CPU seconds of the engine for a galaxy. Between two batch sizes it is interpolated over the logarithm of the
+    /// size; beyond the smallest and the largest it is theirs.
+    pub fn inference_of_galaxy(&self, batch_size: u64) -> f64 {
+        let logarithm = |size: u64| (size.max(1) as f64).ln();
+        let mut known = self.inference.clone();
+        known.sort_by_key(|inference| inference.batch_size);
+        let after = known.partition_point(|inference| inference.batch_size < batch_size);
+        match (after.checked_sub(1).and_then(|before| known.get(before)), known.get(after)) {
+            (None, None) => 0.0,
+            (Some(only), None) | (None, Some(only)) => only.cpu_seconds_per_galaxy,
+            (Some(below), Some(above)) => {
+                let span = logarithm(above.batch_size) - logarithm(below.batch_size);
+                let part = (logarithm(batch_size) - logarithm(below.batch_size)) / span;
+                below.cpu_seconds_per_galaxy + part * (above.cpu_seconds_per_galaxy - below.cpu_seconds_per_galaxy)
+            }
+        }
+    }
+
+    /// The largest memory of a rank, in MB of 10⁶ bytes. From the nearest measured batch size it grows with the three
+    /// chunks that `pipeline::batch_loop` holds.
+    pub fn peak_mb(&self, batch_size: u64) -> f64 {
+        let chunks = |size: u64| 3.0 * self.chunk_rows(size) * self.bytes_per_galaxy / 1e6;
+        let nearest = self.memory.iter().min_by_key(|memory| memory.batch_size.abs_diff(batch_size));
+        nearest.map_or(0.0, |memory| memory.peak_mb + chunks(batch_size) - chunks(memory.batch_size))
+    }
+
+    /// Galaxies that are read at a time.
+    pub fn chunk_rows(&self, batch_size: u64) -> f64 {
+        let size = batch_size.max(1) as f64;
+        size * (CHUNK_BYTES / (size * self.bytes_per_galaxy).max(1.0)).floor().max(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_figures_say_where_they_are_from() {
+        let figures = Figures::shipped().unwrap();
+        let Origin { command, machine, date, engine, .. } = &figures.origin;
+        for text in [command, machine, date, engine] {
+            assert!(!text.is_empty());
+        }
+        let Slowdown { low, likely, high } = figures.lambda_slowdown;
+        assert!(1.0 <= low && low <= likely && likely <= high);
+        for Inference { batch_size, cpu_seconds_per_galaxy } in &figures.rank.inference {
+            assert!((1e-4..0.1).contains(cpu_seconds_per_galaxy), "batch {batch_size}");
+        }
+        // What infra/template.yaml says a rank needs.
+        assert!(figures.rank.peak_mb(512) < 300.0 && figures.rank.peak_mb(4096) < 500.0);
+    }
+
+    #[test]
+    fn between_measured_batch_sizes_the_time_of_a_galaxy_is_interpolated() {
+        let mut figures = Figures::shipped().unwrap().rank;
+        figures.inference = [(512, 0.002), (32, 0.004)]
+            .map(|(batch_size, cpu_seconds_per_galaxy)| Inference { batch_size, cpu_seconds_per_galaxy })
+            .to_vec();
+        for (batch_size, expected) in [(1, 0.004), (32, 0.004), (128, 0.003), (512, 0.002), (4096, 0.002)] {
+            assert!((figures.inference_of_galaxy(batch_size) - expected).abs() < 1e-12, "{batch_size}");
+        }
+    }
+}

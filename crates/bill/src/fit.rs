@@ -1,0 +1,290 @@
+//! Figures from the records of earlier runs.
+//!
+//! What the records do not tell stays as in the figures that are given. Where ranks shared a machine, their phases were
+//! stretched by each other. What is kept is the CPU time, and of the wall time what the share of the cores that a rank had
+//! does not explain.
+
+use crate::{
+    estimate::Place,
+    figures::{Figures, Inference, Memory, Origin},
+    records::{RankRecord, Spent},
+};
+
+/// What is known of an earlier run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunRecord {
+    pub ranks: Vec<RankRecord>,
+    /// Wall seconds of the execution.
+    pub seconds: Option<f64>,
+    /// Billed seconds of all its invocations, where all are known.
+    pub billed_seconds: Option<f64>,
+}
+
+/// A rank with how many ran at once with it.
+struct Observed<'a> {
+    record: &'a RankRecord,
+    at_once: f64,
+    /// The share of a core that a single thread of it had.
+    share: f64,
+}
+
+/// Ranks that are alone for at least so much of their time count as such.
+const ALONE: f64 = 1.05;
+/// Ranks that share the machine with at least so many others' time count as contended.
+const CONTENDED: f64 = 1.8;
+
+/// The given figures with all that the records of runs tell. `None` where there is no record of a rank with rows.
+pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> Option<Figures> {
+    let cores_left = match place {
+        Place::Lambda => base.machine.cores_left,
+        Place::Machine { cores } => cores_left(runs, cores).unwrap_or(base.machine.cores_left),
+    };
+    let observed: Vec<Observed<'_>> = runs.iter().flat_map(|run| observe(run, place, cores_left)).collect();
+    if observed.is_empty() {
+        return None;
+    }
+    let mut figures = base.clone();
+    figures.origin = origin;
+    figures.machine.cores_left = cores_left;
+    let (cold, warm): (Vec<&Observed<'_>>, Vec<&Observed<'_>>) =
+        observed.iter().partition(|rank| rank.record.first_of_process);
+    let all: Vec<&Observed<'_>> = observed.iter().collect();
+    // What a process does once is in the first rank's phases, and not in those of the others.
+    let usual = if warm.is_empty() { &all } else { &warm };
+
+    let rank = &mut figures.rank;
+    let (rows, bytes) = totals(&all);
+    rank.bytes_per_galaxy = bytes / rows;
+    rank.start = median(usual, |rank| rank.unstretched(rank.record.phases.start))?;
+    if let Some(model) = median(&cold, |rank| rank.unstretched(rank.record.phases.model)) {
+        rank.model = model;
+    }
+    let several_batches: Vec<_> = cold.iter().copied().filter(|rank| rank.record.num_batches > 1).collect();
+    if let Some(warm_up) = median(&several_batches, |rank| rank.record.phases.warm_up) {
+        rank.warm_up = Spent { wall_seconds: warm_up.cpu_seconds, ..warm_up };
+    }
+    rank.inference = inference(usual);
+    let alone: Vec<_> = usual.iter().copied().filter(|rank| rank.at_once < ALONE && rank.record.cores > 1).collect();
+    if let (Place::Machine { .. }, Some(efficiency)) = (place, busy(&alone)) {
+        rank.parallel_efficiency = efficiency.clamp(0.1, 1.0);
+    }
+    rank.memory = memory(&all);
+    post_processing(figures_post(rank), usual)?;
+
+    let waiting = median(usual, |rank| rank.unstretched(rank.record.phases.waiting))?;
+    let around = match place {
+        Place::Lambda => &mut figures.lambda,
+        Place::Machine { .. } => &mut figures.machine,
+    };
+    // Waiting is for the first rows: their transfer explains it all.
+    rank.first_rows = Spent { wall_seconds: waiting.cpu_seconds, ..waiting };
+    let speeds: Vec<f64> = usual
+        .iter()
+        .filter_map(|observed| {
+            let record = observed.record;
+            let first = rank.chunk_rows(record.batch_size).min(record.rows as f64) * rank.bytes_per_galaxy;
+            let waited = observed.unstretched(record.phases.waiting);
+            let seconds = waited.wall_seconds - waited.cpu_seconds;
+            (seconds > 0.0).then_some(first / seconds)
+        })
+        .collect();
+    if let Some(speed) = middle(speeds) {
+        around.download_bytes_per_second = speed;
+    }
+    // The measured start has the requests in it already.
+    around.request_seconds = 0.0;
+    rank.requests.before_first_rows = 0.0;
+    billed_beyond_records(&mut figures, runs);
+    orchestration(&mut figures, runs, place);
+    Some(figures)
+}
+
+fn figures_post(rank: &mut crate::figures::RankFigures) -> &mut crate::figures::PerRank {
+    &mut rank.post_processing
+}
+
+impl Observed<'_> {
+    /// A phase of one thread as if it had a core for itself.
+    fn unstretched(&self, spent: Spent) -> Spent {
+        let stretched = spent.cpu_seconds / self.share;
+        let latency = (spent.wall_seconds - stretched).max(0.0);
+        Spent { wall_seconds: latency + spent.cpu_seconds, cpu_seconds: spent.cpu_seconds }
+    }
+}
+
+fn observe(run: &RunRecord, place: Place, cores_left: f64) -> impl Iterator<Item = Observed<'_>> {
+    run.ranks.iter().filter(|record| record.rows > 0 && record.wall_seconds > 0.0).map(move |record| {
+        let at_once = record.at_once(&run.ranks);
+        let share = match place {
+            Place::Lambda => record.memory_mb.map_or(1.0, |mb| (mb as f64 / crate::estimate::MB_OF_A_VCPU).min(1.0)),
+            Place::Machine { cores } => {
+                // Its one thread beside all threads of the others.
+                let threads = 1.0 + (at_once - 1.0) * record.cores.max(1) as f64;
+                (cores as f64 * cores_left / threads).min(1.0)
+            }
+        };
+        Observed { record, at_once, share: share.max(0.05) }
+    })
+}
+
+/// The share of the cores that ranks kept busy while several ran.
+fn cores_left(runs: &[RunRecord], cores: u64) -> Option<f64> {
+    let (mut busy, mut could) = (0.0, 0.0);
+    for run in runs {
+        for record in &run.ranks {
+            let at_once = record.at_once(&run.ranks);
+            if at_once >= CONTENDED {
+                busy += record.phases.inference.cpu_seconds;
+                could += record.phases.inference.wall_seconds * cores as f64 / at_once;
+            }
+        }
+    }
+    (could > 0.0).then(|| (busy / could).clamp(0.1, 1.0))
+}
+
+fn totals(ranks: &[&Observed<'_>]) -> (f64, f64) {
+    let sum = |of: fn(&RankRecord) -> u64| ranks.iter().map(|rank| of(rank.record) as f64).sum::<f64>();
+    (sum(|record| record.rows), sum(|record| record.bytes))
+}
+
+/// CPU seconds of the engine for a galaxy, by batch size, without what the first batch of a process takes longer.
+fn inference(ranks: &[&Observed<'_>]) -> Vec<Inference> {
+    let mut sizes: Vec<u64> = ranks.iter().map(|rank| rank.record.batch_size).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+        .into_iter()
+        .map(|batch_size| {
+            let (mut cpu, mut rows) = (0.0, 0.0);
+            for record in ranks.iter().map(|rank| rank.record).filter(|record| record.batch_size == batch_size) {
+                let warm_up = if record.first_of_process { record.phases.warm_up } else { Spent::default() };
+                cpu += (record.phases.inference - warm_up).cpu_seconds;
+                rows += record.rows as f64;
+            }
+            Inference { batch_size, cpu_seconds_per_galaxy: cpu / rows }
+        })
+        .collect()
+}
+
+/// The share of its threads that the engine keeps busy.
+fn busy(ranks: &[&Observed<'_>]) -> Option<f64> {
+    let cpu: f64 = ranks.iter().map(|rank| rank.record.phases.inference.cpu_seconds).sum();
+    let could = |record: &RankRecord| record.phases.inference.wall_seconds * record.cores.max(1) as f64;
+    let could: f64 = ranks.iter().map(|rank| could(rank.record)).sum();
+    (could > 0.0).then(|| cpu / could)
+}
+
+fn memory(ranks: &[&Observed<'_>]) -> Vec<Memory> {
+    let mut found: Vec<Memory> = Vec::new();
+    for record in ranks.iter().map(|rank| rank.record) {
+        match found.iter_mut().find(|memory| memory.batch_size == record.batch_size) {
+            Some(memory) => memory.peak_mb = memory.peak_mb.max(record.peak_memory_mb),
+            None => found.push(Memory { batch_size: record.batch_size, peak_mb: record.peak_memory_mb }),
+        }
+    }
+    found.sort_by_key(|memory| memory.batch_size);
+    found
+}
+
+fn post_processing(post: &mut crate::figures::PerRank, ranks: &[&Observed<'_>]) -> Option<()> {
+    let points: Vec<(f64, f64)> =
+        ranks.iter().map(|rank| (rank.record.rows as f64, rank.record.phases.post_processing.cpu_seconds)).collect();
+    let line = Line::through(&points);
+    let latency = median(ranks, |rank| {
+        let spent = rank.unstretched(rank.record.phases.post_processing);
+        Spent { wall_seconds: spent.wall_seconds - spent.cpu_seconds, cpu_seconds: 0.0 }
+    })?;
+    post.of_galaxy = line.slope;
+    post.of_rank = Spent { wall_seconds: latency.wall_seconds + line.at_zero, cpu_seconds: line.at_zero };
+    Some(())
+}
+
+/// What is billed beyond the ranks' records is the other functions' time, and for each rank what comes after its record.
+fn billed_beyond_records(figures: &mut Figures, runs: &[RunRecord]) {
+    let init = figures.rank.init.wall_seconds;
+    let points: Vec<(f64, f64)> = runs
+        .iter()
+        .filter_map(|run| {
+            let walls: f64 = run.ranks.iter().map(|rank| rank.wall_seconds).sum();
+            let cold = run.ranks.iter().filter(|rank| rank.first_of_process).count();
+            Some((run.ranks.len() as f64, (run.billed_seconds? - walls - cold as f64 * init).max(0.0)))
+        })
+        .collect();
+    if points.is_empty() {
+        return;
+    }
+    let line = Line::through(&points);
+    let others = &mut figures.others;
+    if line.slope > 0.0 {
+        figures.rank.after_record = Spent { wall_seconds: line.slope, cpu_seconds: 0.0 };
+    }
+    let fixed = others.initialize + others.summarize;
+    let scale = if fixed > 0.0 { line.at_zero / fixed } else { 1.0 };
+    others.initialize *= scale;
+    others.summarize *= scale;
+    // They are in what was just found.
+    (others.initialize_of_file, others.summarize_of_rank, others.summarize_of_galaxy) = (0.0, 0.0, 0.0);
+}
+
+/// What an execution takes beyond its functions.
+fn orchestration(figures: &mut Figures, runs: &[RunRecord], place: Place) {
+    let others = figures.others.initialize + figures.others.summarize;
+    let gaps: Vec<f64> = runs
+        .iter()
+        .filter_map(|run| {
+            let (first, last) = span(&run.ranks)?;
+            Some((run.seconds? - (last - first) - others).max(0.0))
+        })
+        .collect();
+    let around = match place {
+        Place::Lambda => &mut figures.lambda,
+        Place::Machine { .. } => &mut figures.machine,
+    };
+    if let Some(gap) = middle(gaps) {
+        (around.begin_seconds, around.end_seconds) = (gap / 2.0, gap / 2.0);
+    }
+}
+
+/// From the first start to the last end.
+fn span(ranks: &[RankRecord]) -> Option<(f64, f64)> {
+    let first = ranks.iter().map(|rank| rank.started_at).reduce(f64::min)?;
+    let last = ranks.iter().map(|rank| rank.started_at + rank.wall_seconds).reduce(f64::max)?;
+    Some((first, last))
+}
+
+/// A line through points, by least squares; neither its slope nor its value at zero is negative.
+struct Line {
+    at_zero: f64,
+    slope: f64,
+}
+
+impl Line {
+    fn through(points: &[(f64, f64)]) -> Self {
+        let n = points.len().max(1) as f64;
+        let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
+        let (x, y) = (mean(|(x, _)| *x), mean(|(_, y)| *y));
+        let spread: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+        let together: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
+        let steepest = if x > 0.0 { y / x } else { 0.0 };
+        let slope = if spread > 0.0 { (together / spread).clamp(0.0, steepest) } else { 0.0 };
+        Self { at_zero: (y - slope * x).max(0.0), slope }
+    }
+}
+
+fn middle(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match values.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(values[half]),
+        _ => Some((values[half - 1] + values[half]) / 2.0),
+    }
+}
+
+fn median<'a>(ranks: &[&Observed<'a>], of: impl Fn(&Observed<'a>) -> Spent) -> Option<Spent> {
+    let spent: Vec<Spent> = ranks.iter().map(|rank| of(rank)).collect();
+    Some(Spent {
+        wall_seconds: middle(spent.iter().map(|spent| spent.wall_seconds).collect())?,
+        cpu_seconds: middle(spent.iter().map(|spent| spent.cpu_seconds).collect())?,
+    })
+}

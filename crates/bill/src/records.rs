@@ -1,0 +1,77 @@
+//! What ranks say of their work, as combined_data.json and sweep.json have it.
+
+use std::ops::Sub;
+
+use serde::{Deserialize, Serialize};
+
+use crate::invocations::Requests;
+
+/// What something took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spent {
+    pub wall_seconds: f64,
+    /// CPU seconds of all threads of the process meanwhile.
+    pub cpu_seconds: f64,
+}
+
+/// Never below zero.
+impl Sub for Spent {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            wall_seconds: (self.wall_seconds - other.wall_seconds).max(0.0),
+            cpu_seconds: (self.cpu_seconds - other.cpu_seconds).max(0.0),
+        }
+    }
+}
+
+/// What the phases of a rank took. They do not overlap, but for `warm_up`, which is part of `inference`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Phases {
+    pub start: Spent,
+    pub model: Spent,
+    pub waiting: Spent,
+    pub inference: Spent,
+    pub warm_up: Spent,
+    pub post_processing: Spent,
+}
+
+/// What a rank says of its work, as far as estimates need it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct RankRecord {
+    pub rank: u64,
+    pub rows: u64,
+    pub bytes: u64,
+    pub batch_size: u64,
+    pub num_batches: u64,
+    /// Seconds since 1970, by the clock of its machine.
+    pub started_at: f64,
+    pub wall_seconds: f64,
+    pub phases: Phases,
+    /// Whether the process had computed no other rank before.
+    pub first_of_process: bool,
+    /// Processors that the process saw.
+    pub cores: u64,
+    /// Memory that the function is configured with, in MB.
+    pub memory_mb: Option<u64>,
+    pub requests: Requests,
+    /// The most resident memory of the process so far, in MB of 10⁶ bytes.
+    #[serde(rename = "total_cpu_memory (MB)")]
+    pub peak_memory_mb: f64,
+    pub engine: String,
+}
+
+impl RankRecord {
+    /// Its own and other ranks' mean number at once while it ran, itself included. 1 is alone.
+    pub fn at_once(&self, ranks: &[Self]) -> f64 {
+        let end = self.started_at + self.wall_seconds;
+        let overlap = |other: &Self| {
+            let (from, to) = (self.started_at.max(other.started_at), end.min(other.started_at + other.wall_seconds));
+            (to - from).max(0.0)
+        };
+        let together: f64 = ranks.iter().map(overlap).sum();
+        if self.wall_seconds > 0.0 { (together / self.wall_seconds).max(1.0) } else { 1.0 }
+    }
+}

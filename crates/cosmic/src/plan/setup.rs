@@ -1,0 +1,182 @@
+//! What a run would be done with: the functions' configuration and the account's concurrency, from the command line, from
+//! AWS, or else as infra/template.yaml has it.
+
+use aws_config::SdkConfig;
+use aws_sdk_lambda::{Client, types::Architecture as LambdaArchitecture};
+use bill::{
+    Architecture,
+    estimate::{Place, Setup},
+};
+use clap::Args;
+use pipeline::{payload::Payload, storage::explain};
+use serde::Serialize;
+
+use crate::global::Global;
+
+/// What infra/template.yaml gives the inference function, in MB and seconds.
+const MEMORY_MB: u64 = 3008;
+const TIMEOUT_SECONDS: u64 = 900;
+const TEMPORARY_MB: u64 = 512;
+/// What it gives the summarizer, in MB.
+const SUMMARIZER_MB: u64 = 2048;
+/// What most accounts have; many new ones have 10.
+const ACCOUNT_CONCURRENCY: u64 = 1000;
+/// The local stack's least.
+const LEAST_LOCAL_CONCURRENCY: u64 = 2;
+
+#[derive(Args, Clone, Default)]
+pub(crate) struct SetupArgs {
+    /// The state machine by its name, which the inference function's configuration is found by.
+    #[arg(long, value_name = "NAME", default_value = "cosmic-redshift", env = "COSMIC_STATE_MACHINE")]
+    state_machine: String,
+    /// Memory of the inference function in MB, instead of what it is deployed with.
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(128..=10_240))]
+    memory: Option<u64>,
+    /// Seconds that the inference function may take, instead of what it is deployed with.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=900))]
+    timeout: Option<u64>,
+    /// The functions' processor, instead of what they are deployed for.
+    #[arg(long, value_name = "NAME", value_parser = ["x86_64", "arm64"])]
+    architecture: Option<String>,
+    /// The region whose prices count, instead of that of the AWS environment.
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
+    /// Functions that the account runs at once, instead of what AWS says.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    account_concurrency: Option<u64>,
+    /// The functions' environments are there from a run some minutes ago.
+    #[arg(long)]
+    warm: bool,
+}
+
+impl SetupArgs {
+    /// Everything as it is deployed with a state machine.
+    pub(crate) fn as_deployed(state_machine: &str) -> Self {
+        Self { state_machine: state_machine.to_owned(), ..Self::default() }
+    }
+}
+
+/// A setup, and where it is from.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct FoundSetup {
+    #[serde(flatten)]
+    pub(crate) setup: Setup,
+    #[serde(skip)]
+    pub(crate) region: String,
+    /// Whether the function's configuration was read from AWS, where the command line does not say otherwise.
+    pub(crate) configuration_found: bool,
+    /// Whether the concurrency was read from AWS or given.
+    pub(crate) concurrency_found: bool,
+    /// Why something was not found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
+}
+
+/// On this machine where an endpoint is given that is not AWS's.
+pub(crate) fn place(global: &Global) -> Place {
+    match &global.endpoint_url {
+        Some(endpoint) if !endpoint.contains(".amazonaws.com") => {
+            Place::Machine { cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64) }
+        }
+        _ => Place::Lambda,
+    }
+}
+
+/// The setup that a payload would run with. Without AWS nothing is asked.
+pub(crate) async fn find(
+    args: &SetupArgs,
+    payload: &Payload,
+    place: Place,
+    offline: bool,
+    aws: &SdkConfig,
+) -> FoundSetup {
+    let mut notes = Vec::new();
+    let mut found = Configuration::default();
+    let mut concurrency = args.account_concurrency;
+    if !offline {
+        let client = Client::new(aws);
+        let stack = args.state_machine.rsplit(':').next().unwrap_or_default();
+        let stack = stack.strip_suffix("-redshift").unwrap_or(stack);
+        match Configuration::of(&client, stack).await {
+            Ok(configuration) => found = configuration,
+            Err(reason) => notes.push(format!("the functions' configuration is not known: {reason}")),
+        }
+        if concurrency.is_none() && place == Place::Lambda {
+            match account_concurrency(&client, stack).await {
+                Ok(limit) => concurrency = Some(limit),
+                Err(reason) => notes.push(format!("the account's concurrency is not known: {reason}")),
+            }
+        }
+    }
+    let assumed = match place {
+        Place::Lambda => ACCOUNT_CONCURRENCY,
+        Place::Machine { cores } => cores.max(LEAST_LOCAL_CONCURRENCY),
+    };
+    let architecture = match args.architecture.as_deref() {
+        Some("arm64") => Architecture::Arm64,
+        Some(_) => Architecture::X86_64,
+        None => found.architecture.unwrap_or_default(),
+    };
+    let region = args.region.clone().or_else(|| aws.region().map(ToString::to_string));
+    FoundSetup {
+        setup: Setup {
+            place,
+            architecture,
+            memory_mb: args.memory.or(found.memory_mb).unwrap_or(MEMORY_MB),
+            timeout_seconds: args.timeout.or(found.timeout_seconds).unwrap_or(TIMEOUT_SECONDS),
+            temporary_mb: found.temporary_mb.unwrap_or(TEMPORARY_MB),
+            summarizer_memory_mb: found.summarizer_memory_mb.unwrap_or(SUMMARIZER_MB),
+            concurrency_limit: concurrency.unwrap_or(assumed),
+            max_concurrency: payload.max_concurrency,
+            warm: args.warm,
+        },
+        region: region.unwrap_or_else(|| "us-east-1".to_owned()),
+        configuration_found: found.memory_mb.is_some(),
+        concurrency_found: concurrency.is_some(),
+        notes,
+    }
+}
+
+/// How the functions of a stack are configured.
+#[derive(Debug, Default)]
+struct Configuration {
+    memory_mb: Option<u64>,
+    timeout_seconds: Option<u64>,
+    temporary_mb: Option<u64>,
+    architecture: Option<Architecture>,
+    summarizer_memory_mb: Option<u64>,
+}
+
+impl Configuration {
+    async fn of(client: &Client, stack: &str) -> Result<Self, String> {
+        let positive = |value: Option<i32>| value.and_then(|value| u64::try_from(value).ok());
+        let described = |function: &str| {
+            let request = client.get_function_configuration().function_name(format!("{stack}-{function}"));
+            async move { request.send().await.map_err(|error| explain(&error)) }
+        };
+        let inference = described("inference").await?;
+        let architecture = inference.architectures().first().map(|found| match found {
+            LambdaArchitecture::Arm64 => Architecture::Arm64,
+            _ => Architecture::X86_64,
+        });
+        let summarizer = described("summarizer").await.ok();
+        Ok(Self {
+            memory_mb: positive(inference.memory_size),
+            timeout_seconds: positive(inference.timeout),
+            temporary_mb: positive(inference.ephemeral_storage.map(|storage| storage.size)),
+            architecture,
+            summarizer_memory_mb: summarizer.and_then(|summarizer| positive(summarizer.memory_size)),
+        })
+    }
+}
+
+/// Functions that may run at once: what is reserved for the inference function, else what the account has unreserved.
+async fn account_concurrency(client: &Client, stack: &str) -> Result<u64, String> {
+    let reserved = client.get_function_concurrency().function_name(format!("{stack}-inference")).send().await;
+    if let Ok(Some(reserved)) = reserved.map(|reserved| reserved.reserved_concurrent_executions) {
+        return u64::try_from(reserved).map_err(|error| error.to_string());
+    }
+    let settings = client.get_account_settings().send().await.map_err(|error| explain(&error))?;
+    let limit = settings.account_limit.and_then(|limit| limit.unreserved_concurrent_executions);
+    limit.and_then(|limit| u64::try_from(limit).ok()).ok_or_else(|| "AWS did not say".to_owned())
+}

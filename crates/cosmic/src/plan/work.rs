@@ -1,0 +1,161 @@
+//! The work of a payload: its files, ranks and galaxies, as the initializer would divide them.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use bill::{
+    estimate::{RankShare, RunWork},
+    figures::Figures,
+};
+use pipeline::{
+    initialize::count_rows,
+    partitions::list_partitions,
+    payload::Payload,
+    plan::{Owner, Plan, PlannedFile, PlannedModel, shares_files},
+    storage::{ObjectInfo, ObjectStore, S3Store, Unreadable, aws_config},
+};
+
+use crate::{global::Global, location::Location};
+
+/// Where the data are.
+pub(crate) struct DataArgs<'a> {
+    /// In place of the payload's bucket.
+    pub(crate) path: Option<&'a str>,
+    /// So many bytes in partitions of this size, which nobody has seen.
+    pub(crate) size: Option<(u64, u64)>,
+    pub(crate) headers: bool,
+}
+
+impl DataArgs<'_> {
+    /// Those of a payload as it is.
+    pub(crate) const OF_PAYLOAD: Self = Self { path: None, size: None, headers: false };
+
+    /// Whether planning needs no AWS.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.size.is_some() || self.path.is_some_and(|path| !path.starts_with("s3://"))
+    }
+}
+
+/// What a payload asks for.
+pub(crate) struct PlannedWork {
+    pub(crate) run: RunWork,
+    /// In natural order. Each has its number of galaxies, read or estimated.
+    pub(crate) files: Vec<PlannedFile>,
+    pub(crate) payload: Payload,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    /// Whether the galaxies were counted by headers, or estimated from sizes.
+    pub(crate) counted: bool,
+    /// What a run would leave out or refuse.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Finds the files of a payload and divides them.
+pub(crate) async fn find(
+    payload: &Payload,
+    data: &DataArgs<'_>,
+    figures: &Figures,
+    global: &Global,
+) -> Result<PlannedWork> {
+    let mut warnings = Vec::new();
+    let (files, store) = match (data.size, data.path) {
+        (Some((size, partition_size)), _) => (imagined(size, partition_size, payload), None),
+        (None, Some(path)) => {
+            let location = Location::parse(path, global).await?;
+            let mut found = location.partitions().await?;
+            refuse_unreadable(found.unreadable.first(), &mut warnings)?;
+            found.files.truncate(payload.file_limit.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX)));
+            (found.files, Some(location.store))
+        }
+        (None, None) => {
+            let client = S3Store::client(&aws_config(global.endpoint_url.as_deref()).await);
+            let store: Arc<dyn ObjectStore> = Arc::new(S3Store::new(client, &payload.data_bucket));
+            let found = list_partitions(&store, &payload.data_prefix, payload.file_limit)
+                .await
+                .context("failed to list the payload's data (--data PATH or --size SIZE plan without them)")?;
+            refuse_unreadable(found.unreadable.first(), &mut warnings)?;
+            (found.files, Some(store))
+        }
+    };
+    let files = match (data.headers, &store) {
+        (true, Some(store)) => count_rows(store, files).await?,
+        _ => estimated(files, figures.rank.bytes_per_galaxy),
+    };
+    for file in files.iter().filter(|file| file.unreadable.is_some()).take(5) {
+        warnings.push(format!(
+            "{} cannot be read: {}",
+            file.object.key,
+            file.unreadable.as_deref().unwrap_or_default()
+        ));
+    }
+    let run = divide(payload, &files)?;
+    let rows = run.ranks.iter().map(|rank| rank.rows).sum();
+    let bytes = files.iter().map(|file| file.object.size).sum();
+    Ok(PlannedWork { run, files, payload: payload.clone(), rows, bytes, counted: data.headers, warnings })
+}
+
+/// The initializer refuses what local inference leaves out.
+fn refuse_unreadable(first: Option<&Unreadable>, warnings: &mut Vec<String>) -> Result<()> {
+    if let Some(Unreadable { name, reason }) = first {
+        warnings.push(format!("{name} cannot be read, which a run would refuse: {reason}"));
+    }
+    Ok(())
+}
+
+/// Partitions that nobody has seen.
+fn imagined(size: u64, partition_size: u64, payload: &Payload) -> Vec<PlannedFile> {
+    let limit = payload.file_limit.unwrap_or(u64::MAX);
+    let count = size.div_ceil(partition_size).min(limit);
+    (0..count)
+        .map(|index| {
+            let size = partition_size.min(size - index * partition_size);
+            let key = format!("{}/{}.pt", payload.data_prefix, index + 1);
+            PlannedFile::listed(ObjectInfo { key, size, etag: String::new() })
+        })
+        .collect()
+}
+
+fn estimated(files: Vec<PlannedFile>, bytes_per_galaxy: f64) -> Vec<PlannedFile> {
+    let rows = |file: &PlannedFile| (file.object.size as f64 / bytes_per_galaxy.max(1.0)).round() as u64;
+    files.into_iter().map(|file| PlannedFile { rows: file.rows.or(Some(rows(&file))), ..file }).collect()
+}
+
+/// Divides files among the ranks of a payload.
+fn divide(payload: &Payload, files: &[PlannedFile]) -> Result<RunWork> {
+    if files.is_empty() {
+        bail!("there are no files to divide");
+    }
+    // Neither is in what ranks read.
+    let owner = Owner { execution: "plan".to_owned(), execution_arn: "plan".to_owned() };
+    let model = PlannedModel { name: String::new(), sha256: String::new(), object: None };
+    let plan = Plan::new(payload.clone(), owner, "plan".to_owned(), files, model)?;
+    let ranks = plan
+        .shares(files)
+        .into_iter()
+        .map(|share| {
+            let slices = share.slices(&files[share.files.clone()]);
+            let mut read = RankShare { files: slices.len() as u64, ..RankShare::default() };
+            for slice in &slices {
+                let all = slice.file.rows.unwrap_or_default();
+                let rows = slice.row_count().unwrap_or_default();
+                read.rows += rows;
+                read.bytes += (slice.file.object.size as f64 * rows as f64 / all.max(1) as f64) as u64;
+            }
+            read
+        })
+        .collect();
+    let headers = if shares_files(plan.world_size, files.len()) { files.len() as u64 } else { 0 };
+    Ok(RunWork { ranks, files: files.len() as u64, headers, batch_size: payload.batch_size })
+}
+
+impl PlannedWork {
+    /// The same files divided among another number of ranks.
+    pub(crate) fn divided(&self, world_size: u64) -> Result<RunWork> {
+        divide(&Payload { world_size: Some(world_size), ..self.payload.clone() }, &self.files)
+    }
+
+    /// What there is to do, for a person.
+    pub(crate) fn title(&self) -> String {
+        format!("{} galaxies in {} files, batch {}", self.rows, self.files.len(), self.payload.batch_size)
+    }
+}
