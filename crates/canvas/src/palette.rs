@@ -36,15 +36,15 @@ pub fn of_density(density: f32, densest: f32) -> RGBColor {
 }
 
 /// The name of a colour of this palette, for a style sheet.
-pub(crate) fn name((red, green, blue): (u8, u8, u8)) -> Option<&'static str> {
-    match RGBColor(red, green, blue) {
+pub fn name(colour: RGBColor) -> Option<&'static str> {
+    match colour {
         INK => Some("ink"),
         PAPER => Some("paper"),
         MUTED => Some("muted"),
         FAINT => Some("faint"),
         ACCENT => Some("accent"),
         REFERENCE => Some("reference"),
-        colour => {
+        _ => {
             const NAMES: [&str; SERIES.len()] = ["series-0", "series-1", "series-2", "series-3", "series-4"];
             SERIES.iter().position(|series| *series == colour).map(|index| NAMES[index])
         }

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use plotters::style::FontTransform;
+use plotters::style::{FontTransform, RGBColor};
 use plotters_backend::{
     BackendColor, BackendCoord, BackendTextStyle,
     text_anchor::{HPos, VPos},
@@ -113,15 +113,13 @@ impl<'a> Svg<'a> {
 
     /// Writes a colour: by its name where the palette has it, so that it is the scheme's.
     fn paint(&mut self, attribute: &str, BackendColor { alpha, rgb }: BackendColor) {
-        match palette::name(rgb) {
+        let (red, green, blue) = rgb;
+        match palette::name(RGBColor(red, green, blue)) {
             Some(name) => {
                 let kind = if attribute == "stroke" { "line" } else { attribute };
                 self.write(format_args!(" class=\"{kind}-{name}\""));
             }
-            None => {
-                let (red, green, blue) = rgb;
-                self.write(format_args!(" {attribute}=\"#{red:02x}{green:02x}{blue:02x}\""));
-            }
+            None => self.write(format_args!(" {attribute}=\"#{red:02x}{green:02x}{blue:02x}\"")),
         }
         if alpha < 1.0 {
             let rounded = format!("{alpha:.2}");

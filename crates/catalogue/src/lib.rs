@@ -32,4 +32,4 @@ pub use parquet::errors::ParquetError;
 pub use parquet_file::{CatalogueWriter, GrowingCatalogue, WriteError, read, read_metadata, row_count};
 pub use provenance::Provenance;
 pub use rows::{CatalogueRows, OwnColumn};
-pub use worst::WorstGalaxy;
+pub use worst::{WorstGalaxy, value_text};

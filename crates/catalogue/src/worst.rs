@@ -115,12 +115,13 @@ impl WorstGalaxies {
 
 fn columns_of(rows: &CatalogueRows, row: usize) -> Vec<(String, String)> {
     let cut = |text: &str| text.chars().take(CHARACTERS).collect::<String>();
-    let shown = rows.columns.iter().filter_map(|column| Some((cut(&column.name), cut(&shown(&*column.values, row)?))));
+    let shown =
+        rows.columns.iter().filter_map(|column| Some((cut(&column.name), cut(&value_text(&*column.values, row)?))));
     shown.take(COLUMNS).collect()
 }
 
-/// A value as text, empty where there is none; nothing of a vector.
-fn shown(values: &dyn Array, row: usize) -> Option<String> {
+/// A value of a data set's own column as text, empty where there is none; nothing of a vector.
+pub fn value_text(values: &dyn Array, row: usize) -> Option<String> {
     if matches!(values.data_type(), DataType::FixedSizeList(..)) {
         return None;
     }

@@ -57,10 +57,13 @@ struct ReportOutput {
 }
 
 pub(crate) async fn report(args: ReportArgs, global: &Global, printer: Printer) -> Result<Outcome> {
-    let logs = if args.no_logs { LogsOf::Nobody } else { LogsOf::Execution(args.execution.as_deref(), &args.state_machine) };
+    let logs =
+        if args.no_logs { LogsOf::Nobody } else { LogsOf::Execution(args.execution.as_deref(), &args.state_machine) };
     let (page, figures) = match &args.other {
         None => match sweep(&args.path, global).await? {
-            Some(sweep) => (report::sweep_page(&sweep), serde_json::json!({"sweep": sweep.name, "cells": sweep.cells.len()})),
+            Some(sweep) => {
+                (report::sweep_page(&sweep), serde_json::json!({"sweep": sweep.name, "cells": sweep.cells.len()}))
+            }
             None => {
                 let run = Gathered::read(&args.path, global, &logs).await?;
                 let stamps = stamps::find(&run, args.data.as_deref(), global).await;
@@ -70,7 +73,7 @@ pub(crate) async fn report(args: ReportArgs, global: &Global, printer: Printer) 
         Some(other) => {
             let first = Gathered::read(&args.path, global, &logs).await?;
             let second = Gathered::read(other, global, &logs).await?;
-            let compared = report::Compared::of(first.rows()?, second.rows()?)?;
+            let compared = report::Compared::of(&first.rows()?, &second.rows()?);
             let stamps = report::Stamps::new();
             let names = [shortest_name(&args.path), shortest_name(other)];
             let page = report::comparison_page(&names, &first.as_run(&stamps), &second.as_run(&stamps), &compared);

@@ -3,16 +3,20 @@
 //! shown. Nothing here runs anything, nor does any I/O but reading and writing these files.
 
 mod cells;
+mod csv_rows;
 mod error;
 mod fields;
-mod phases;
+pub mod pictures;
+mod published;
 mod record;
 mod size;
+mod statistics;
 mod sweep_file;
 
 pub use cells::{Cell, PlannedCell};
 pub use error::Error;
-pub use phases::{Phases, Spent};
+pub use published::published_files;
 pub use record::{CellRuns, FORMAT, Machine, MemoryToRestore, Repeat, Status, Sweep};
 pub use size::Size;
-pub use sweep_file::{DataSet, Grid, Place, SweepFile};
+pub use statistics::{CellSummary, Spread};
+pub use sweep_file::{DataSet, Grid, Place, Simulated, SweepFile};

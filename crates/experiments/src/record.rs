@@ -8,13 +8,13 @@ use std::{
 };
 
 use catalogue::Metrics;
+use pipeline::phases::Phases;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     cells::Cell,
     error::{Error, Result},
-    phases::Phases,
     sweep_file::SweepFile,
 };
 
@@ -137,6 +137,10 @@ pub struct Repeat {
     /// SHA-256 of the redshifts and flags alone, in the catalogue's order: the same over all batch and partition sizes
     /// where the redshifts are the same to the last bit.
     pub redshifts_sha256: Option<String>,
+    /// The engine in its own words.
+    pub engine: Option<String>,
+    /// SHA-256 of the model's file, in hexadecimal.
+    pub model_sha256: Option<String>,
     /// The version of Cosmic, and the SHA-256 of the executable or of the function's code.
     pub made_by: Option<String>,
 }

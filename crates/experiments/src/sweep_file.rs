@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, path::Path};
 
+use pipeline::payload::{MAX_BATCH_SIZE, MAX_WORLD_SIZE};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,8 +35,8 @@ const COUNTS: RangeInclusive<u64> = 1..=1_000_000_000;
 const SEEDS: RangeInclusive<u64> = 0..=u64::MAX;
 const THREADS: RangeInclusive<u64> = 1..=1024;
 const CONCURRENCIES: RangeInclusive<u64> = 0..=10_000;
-const BATCH_SIZES: RangeInclusive<u64> = 1..=4096;
-const WORLD_SIZES: RangeInclusive<u64> = 1..=100_000;
+const BATCH_SIZES: RangeInclusive<u64> = 1..=MAX_BATCH_SIZE;
+const WORLD_SIZES: RangeInclusive<u64> = 1..=MAX_WORLD_SIZE;
 /// What Lambda can be configured with, in MB.
 const MEMORY_SIZES: RangeInclusive<u64> = 128..=10_240;
 const REPEATS: RangeInclusive<u64> = 1..=1000;

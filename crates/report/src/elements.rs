@@ -1,8 +1,9 @@
 //! The parts that pages are made of: texts of others, numbers that can be copied, tables that can be sorted, charts.
 
-use canvas::DrawError;
+use canvas::{DrawError, palette};
 use maud::{Markup, PreEscaped, html};
 use pipeline::storage::printable;
+use plotters::style::RGBColor;
 
 /// The most characters of a text of others that are shown.
 const LONGEST_TEXT: usize = 300;
@@ -61,6 +62,11 @@ fn figure(class: &str, title: &str, explanation: &str, svg: Result<String, DrawE
             }
         }
     }
+}
+
+/// The colour of a legend's entry.
+pub(crate) fn key(colour: RGBColor) -> Markup {
+    html! { span class=(format!("key {}", palette::name(colour).unwrap_or("ink"))) {} }
 }
 
 /// A cell of a table.

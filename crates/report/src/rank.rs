@@ -70,10 +70,15 @@ pub(crate) const PARTS: [(&str, RGBColor); 7] = [
 
 /// Where a rank's time went, in the order of [`PARTS`]. What no phase accounts for is `other`.
 pub(crate) fn parts(rank: &RankRecord, cold_start: f64) -> [Part; PARTS.len()] {
-    let Phases { start, model, waiting, inference, post_processing, .. } = rank.phases;
+    parts_of(&rank.phases, rank.wall_seconds, cold_start)
+}
+
+/// The same of phases in so many seconds of wall time, which may be sums over ranks.
+pub(crate) fn parts_of(phases: &Phases, wall_seconds: f64, cold_start: f64) -> [Part; PARTS.len()] {
+    let Phases { start, model, waiting, inference, post_processing, .. } = *phases;
     let phases = [start, model, waiting, inference, post_processing].map(|phase| phase.wall_seconds.max(0.0));
     let [start, model, waiting, inference, post_processing] = phases;
-    let other = (rank.wall_seconds - phases.iter().sum::<f64>()).max(0.0);
+    let other = (wall_seconds - phases.iter().sum::<f64>()).max(0.0);
     let seconds = [cold_start, start, model, waiting, inference, post_processing, other];
     std::array::from_fn(|index| {
         let (name, colour) = PARTS[index];

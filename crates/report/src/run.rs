@@ -67,7 +67,15 @@ impl Run<'_> {
 pub fn page_of_results(input: &ReportInput<'_>) -> String {
     let ReportInput { results, ranks, comparison, picture } = *input;
     let ranks = RankRecord::all(ranks);
-    let run = Run { results, ranks: &ranks, comparison, picture: Some(picture), logs: None, stamps: &Stamps::new(), notes: &[] };
+    let run = Run {
+        results,
+        ranks: &ranks,
+        comparison,
+        picture: Some(picture),
+        logs: None,
+        stamps: &Stamps::new(),
+        notes: &[],
+    };
     run_page(&run)
 }
 

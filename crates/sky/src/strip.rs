@@ -52,7 +52,8 @@ impl Stretch {
     const SOFTENING: f64 = 8.0;
 
     fn of(band: &[f32]) -> Self {
-        let mut values: Vec<f64> = band.iter().map(|value| f64::from(*value)).filter(|value| value.is_finite()).collect();
+        let mut values: Vec<f64> =
+            band.iter().map(|value| f64::from(*value)).filter(|value| value.is_finite()).collect();
         values.sort_by(f64::total_cmp);
         let at = |fraction: f64| values.get((fraction * values.len() as f64) as usize).copied().unwrap_or(0.0);
         let (sky, brightest) = (at(DARKEST), at(BRIGHTEST));
@@ -72,7 +73,8 @@ mod tests {
 
     #[test]
     fn any_pixels_give_a_picture_and_too_few_give_none() {
-        let odd: Vec<f32> = (0..BANDS * SIDE * SIDE).map(|at| [f32::NAN, 1e30, f32::NEG_INFINITY, 0.0][at % 4]).collect();
+        let odd: Vec<f32> =
+            (0..BANDS * SIDE * SIDE).map(|at| [f32::NAN, 1e30, f32::NEG_INFINITY, 0.0][at % 4]).collect();
         for images in [odd, vec![0.0; BANDS * SIDE * SIDE], vec![f32::NAN; BANDS * SIDE * SIDE]] {
             assert!(draw(&images).unwrap().starts_with(b"\x89PNG"));
         }

@@ -57,10 +57,11 @@ impl Gathered {
         }
         let picture = read_optional(&files, &results, PICTURE, &mut notes).await;
         let combined = read_optional(&files, &results, COMBINED_DATA, &mut notes).await;
-        let combined: Vec<Value> = combined.map_or(Ok(Vec::new()), |combined| serde_json::from_slice(&combined)).unwrap_or_else(|error| {
-            notes.push(format!("{COMBINED_DATA} is not a list of ranks: {error}"));
-            Vec::new()
-        });
+        let combined: Vec<Value> =
+            combined.map_or(Ok(Vec::new()), |combined| serde_json::from_slice(&combined)).unwrap_or_else(|error| {
+                notes.push(format!("{COMBINED_DATA} is not a list of ranks: {error}"));
+                Vec::new()
+            });
         let logs = read_logs(&results, global, logs).await.unwrap_or_else(|error| {
             eprintln!("warning: the report has neither cold starts nor cost: {}", explain(error.as_ref()));
             None
@@ -84,8 +85,8 @@ impl Gathered {
     }
 
     /// The rows of the catalogue, once more.
-    pub(crate) fn rows(&self) -> Result<impl Iterator<Item = Result<CatalogueRows>>> {
-        Ok(catalogue::read(self.catalogue.clone())?.map(|rows| Ok(rows?)))
+    pub(crate) fn rows(&self) -> Result<Vec<CatalogueRows>> {
+        Ok(catalogue::read(self.catalogue.clone())?.collect::<Result<_, _>>()?)
     }
 
     /// The figures as JSON, by their names in Results.json.
@@ -134,8 +135,7 @@ async fn read_logs(results: &Results, global: &Global, of: &LogsOf<'_>) -> Resul
         None => results.execution.as_str(),
     };
     let aws = aws_config(global.endpoint_url.as_deref()).await;
-    let execution = Execution::find(&aws, name, machine).await?;
-    let described = execution.describe().await?;
+    let (execution, described) = Execution::find(&aws, name, machine).await?;
     let Statement { invocations, cost, .. } = statement(&execution, &described).await?;
     Ok(Some(Logs { invocations, cost }))
 }

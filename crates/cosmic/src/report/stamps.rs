@@ -106,8 +106,7 @@ mod tests {
 
     #[test]
     fn a_file_is_found_where_its_data_lie_now() {
-        let file =
-            |key: &str| PlannedFile::listed(ObjectInfo { key: key.to_owned(), size: 1, etag: String::new() });
+        let file = |key: &str| PlannedFile::listed(ObjectInfo { key: key.to_owned(), size: 1, etag: String::new() });
         let files = [file("1.pt"), file("10.pt"), file("north/2.pt"), file("south/2.pt")];
         let found = |source: &str| file_of(source, &files).map(|file| file.object.key.as_str());
         assert_eq!(found("sky/25MB/1.pt"), Some("1.pt"));

@@ -1,4 +1,4 @@
-//! What ranks did when, one row for each.
+//! What ranks did when, or what runs spent their time on: one row for each.
 
 use canvas::{
     Anchor, DrawError, Result, Titled,
@@ -19,7 +19,6 @@ use crate::{
 };
 
 const WIDTH: u32 = 900;
-const LEFT: i32 = 62;
 const RIGHT: i32 = 14;
 const TOP: i32 = 6;
 const BELOW: i32 = 40;
@@ -33,9 +32,9 @@ pub(crate) struct Segment {
     pub(crate) to: f64,
 }
 
-/// A rank with its parts in order.
+/// A rank or run with its parts in order.
 pub(crate) struct TimelineRow {
-    pub(crate) rank: u64,
+    pub(crate) label: String,
     pub(crate) segments: Vec<Segment>,
 }
 
@@ -46,11 +45,13 @@ pub(crate) fn timeline(rows: &[TimelineRow], label: &str) -> Result<String> {
         13..=40 => 14,
         _ => 8,
     };
+    let longest = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
+    let left = 24 + (TEXT * 6 / 10) * (longest as i32).clamp(4, 48);
     let bottom = TOP + row_height * rows.len() as i32;
     let end = end_of(rows.iter().flat_map(|row| row.segments.iter().map(|segment| segment.to)));
     render_svg((WIDTH, (bottom + BELOW) as u32), label, |root| {
         let right = WIDTH as i32 - RIGHT;
-        let x = |at: f64| LEFT + ((at / end) * f64::from(right - LEFT)).round() as i32;
+        let x = |at: f64| left + ((at / end) * f64::from(right - left)).round() as i32;
         let step = tick_step(end);
         for at in (0..).map(|index| f64::from(index) * step).take_while(|at| *at <= end) {
             let line = PathElement::new(vec![(x(at), TOP), (x(at), bottom + 4)], ShapeStyle::from(FAINT));
@@ -59,22 +60,22 @@ pub(crate) fn timeline(rows: &[TimelineRow], label: &str) -> Result<String> {
             text(root, &tick(&at), TEXT, anchor, &MUTED)?;
         }
         let middle =
-            Anchor { at: (i32::midpoint(LEFT, right), bottom + 24), horizontal: HPos::Center, vertical: VPos::Top };
+            Anchor { at: (i32::midpoint(left, right), bottom + 24), horizontal: HPos::Center, vertical: VPos::Top };
         text(root, "seconds", TEXT, middle, &MUTED)?;
         let labelled = if row_height >= 14 { 1 } else { 2 };
         for (index, row) in rows.iter().enumerate() {
             let top = TOP + row_height * index as i32;
             if index % labelled == 0 {
-                let at = (LEFT - 8, top + row_height / 2);
+                let at = (left - 8, top + row_height / 2);
                 let anchor = Anchor { at, horizontal: HPos::Right, vertical: VPos::Center };
-                text(root, &row.rank.to_string(), TEXT.min(row_height * labelled as i32), anchor, &MUTED)?;
+                text(root, &row.label, TEXT.min(row_height * labelled as i32), anchor, &MUTED)?;
             }
             let gap = if row_height >= 14 { 2 } else { 1 };
             for segment in row.segments.iter().filter(|segment| segment.to > segment.from) {
                 let (left, right) = (x(segment.from), x(segment.to).max(x(segment.from) + 1));
                 let mark =
                     Rectangle::new([(left, top + gap), (right, top + row_height - gap)], segment.colour.filled());
-                let title = format!("rank {}: {}, {}", row.rank, segment.name, seconds(segment.to - segment.from));
+                let title = format!("{}: {}, {}", row.label, segment.name, seconds(segment.to - segment.from));
                 root.draw(&Titled::new(mark, title)).map_err(DrawError::of)?;
             }
         }

@@ -37,7 +37,11 @@ pub(super) fn body(run: &Run<'_>) -> Markup {
     ];
     if let Some(logs) = run.logs {
         let cost = logs.cost.total_usd;
-        work.push(("cost on AWS", number(cost, dollars(cost)), if logs.cost.expected_invocations > logs.cost.invocations { "of the invocations known" } else { "" }));
+        work.push((
+            "cost on AWS",
+            number(cost, dollars(cost)),
+            if logs.cost.expected_invocations > logs.cost.invocations { "of the invocations known" } else { "" },
+        ));
     }
     html! {
         (figures(&quality))

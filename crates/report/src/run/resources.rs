@@ -66,8 +66,16 @@ fn cost(cost: &Cost) -> Markup {
     let mut rows = vec![
         row("Lambda, time", format!("{} GB-seconds", digits(cost.gb_seconds)), cost.lambda_duration_usd),
         row("Lambda, requests", thousands(cost.invocations), cost.lambda_requests_usd),
-        row("Step Functions", format!("{} state transitions", thousands(cost.state_transitions)), cost.step_functions_usd),
-        row("S3, requests", format!("{} reads, {} writes", thousands(requests.reads), thousands(requests.writes)), cost.s3_usd),
+        row(
+            "Step Functions",
+            format!("{} state transitions", thousands(cost.state_transitions)),
+            cost.step_functions_usd,
+        ),
+        row(
+            "S3, requests",
+            format!("{} reads, {} writes", thousands(requests.reads), thousands(requests.writes)),
+            cost.s3_usd,
+        ),
     ];
     if cost.lambda_storage_usd > 0.0 {
         rows.insert(1, row("Lambda, temporary storage", "above 512 MB".to_owned(), cost.lambda_storage_usd));

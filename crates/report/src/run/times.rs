@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use crate::{
     charts::{Histogram, Segment, TimelineRow, histogram, timeline},
-    elements::{chart, number, wide_chart},
+    elements::{chart, key, number, wide_chart},
     numbers::{decimals, percent, seconds, thousands},
     rank::{PARTS, RankRecord, parts},
     run::Run,
@@ -73,9 +73,9 @@ fn legend(ranks: &[&RankRecord], cold_starts: &BTreeMap<u64, f64>) -> Markup {
     let all: f64 = sums.iter().sum();
     html! {
         ul.legend aria-label="Parts of the ranks' time" {
-            @for (index, ((name, _), sum)) in PARTS.iter().zip(sums).enumerate() {
+            @for ((name, colour), sum) in PARTS.iter().zip(sums) {
                 @if sum > 0.0 {
-                    li { span class=(format!("key part-{index}")) {} (name) " " (number(sum, seconds(sum))) span.share { (percent(sum / all)) } }
+                    li { (key(*colour)) (name) " " (number(sum, seconds(sum))) span.share { (percent(sum / all)) } }
                 }
             }
         }
@@ -106,7 +106,7 @@ fn rows(ranks: &[&RankRecord], cold_starts: &BTreeMap<u64, f64>) -> Vec<Timeline
             at += part.seconds;
             Segment { name: part.name, colour: part.colour, from, to: at }
         });
-        TimelineRow { rank: rank.rank, segments: segments.into() }
+        TimelineRow { label: format!("rank {}", rank.rank), segments: segments.into() }
     };
     shown.into_iter().map(row).collect()
 }
@@ -202,6 +202,6 @@ mod tests {
         let ranks: Vec<RankRecord> =
             (0..10_000_u32).map(|index| rank(index.into(), f64::from(index % 997), 1.0, 10)).collect();
         let shown = rows(&ranks.iter().collect::<Vec<_>>(), &BTreeMap::new());
-        assert_eq!((shown.len(), shown[0].rank), (MOST_ROWS, 996));
+        assert_eq!((shown.len(), shown[0].label.as_str()), (MOST_ROWS, "rank 996"));
     }
 }
