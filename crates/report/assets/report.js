@@ -92,7 +92,7 @@
     button.type = "button";
     button.className = "copy";
     button.textContent = "Copy this table";
-    button.setAttribute("aria-label", `Copy the table: ${table.caption.textContent}`);
+    button.setAttribute("aria-label", `Copy this table: ${table.caption.textContent}`);
     button.addEventListener("click", () => {
       const line = (row) => Array.from(row.cells, (cell) => exact(cell).replace(/\s+/g, " ")).join("\t");
       copy(Array.from(table.rows, line).join("\n"), "the table");

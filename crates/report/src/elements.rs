@@ -57,7 +57,7 @@ fn figure(class: &str, title: &str, explanation: &str, svg: Result<String, DrawE
             figcaption { strong { (title) } " " (explanation) }
             @match svg {
                 Ok(svg) if class.is_empty() => (PreEscaped(svg)),
-                Ok(svg) => div.scroll role="region" aria-label=(title) tabindex="0" { (PreEscaped(svg)) },
+                Ok(svg) => div.scroll role="region" aria-label=(format!("Chart: {title}")) tabindex="0" { (PreEscaped(svg)) },
                 Err(error) => p.note { "This chart could not be drawn: " (error) },
             }
         }
@@ -96,7 +96,7 @@ impl Cell {
 /// begins with `#` hold numbers.
 pub(crate) fn table(caption: &str, columns: &[&str], rows: &[Vec<Cell>]) -> Markup {
     html! {
-        div.scroll role="region" aria-label=(caption) tabindex="0" {
+        div.scroll role="region" aria-label=(format!("Table: {caption}")) tabindex="0" {
             table.sortable {
                 caption { (caption) }
                 thead { tr { @for column in columns {
@@ -105,12 +105,12 @@ pub(crate) fn table(caption: &str, columns: &[&str], rows: &[Vec<Cell>]) -> Mark
                         None => th scope="col" { (column) },
                     }
                 } } }
-                tbody { @for row in rows { tr { @for cell in row {
+                tbody { @for row in rows { tr { @for (cell, column) in row.iter().zip(columns) {
                     @match cell {
                         Cell::Plain(text) => td { (text) },
                         Cell::Foreign(text) => td.foreign { (foreign(text)) },
                         Cell::Number(exact, shown) => td.n data-v=(exact) { (shown) },
-                        Cell::Nothing => td.none { "–" },
+                        Cell::Nothing => td.none.num[column.starts_with('#')] { "–" },
                     }
                 } } } }
             }

@@ -85,7 +85,7 @@ pub fn run_page(run: &Run<'_>) -> String {
     let sections: [(&str, &str, Option<Markup>); 9] = [
         ("figures", "Figures", Some(figures::body(run))),
         ("origin", "What was asked, and what made it", Some(origin::body(run.results, run.ranks))),
-        ("warnings", "What to look at", warnings(run)),
+        ("warnings", "Warnings", warnings(run)),
         ("quality", "How good the redshifts are", quality::body(run)),
         ("time", "Where the time went", times::body(run)),
         ("resources", "Throughput, memory and cost", resources::body(run)),

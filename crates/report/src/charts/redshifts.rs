@@ -20,6 +20,8 @@ use crate::{
 
 /// Up to so many galaxies are drawn each by itself; more are counted in cells.
 const MOST_POINTS: usize = 1200;
+/// Width and height of both charts, which stand beside each other.
+const TALL: (u32, u32) = (SIZE.0, 400);
 /// Pixels along the side of a cell.
 const CELL: i32 = 5;
 /// The most bins of the residuals along the redshift, and the fewest galaxies in one.
@@ -31,8 +33,7 @@ pub(crate) fn scatter(comparison: &Comparison) -> Result<String> {
     let range = comparison.redshift_range();
     let on_axis = |z: f64| z.clamp(range.start, range.end);
     let label = format!("predicted against spectroscopic redshift of {} galaxies", thousands(comparison.compared()));
-    let size = (SIZE.0, 400);
-    render_svg(size, &label, |root| {
+    render_svg(TALL, &label, |root| {
         let mut chart = axes(root, range.clone(), range.clone(), "spectroscopic redshift", "predicted redshift")?;
         let pairs = comparison.pairs();
         if pairs.len() <= MOST_POINTS {
@@ -109,7 +110,7 @@ pub(crate) fn residual_bins(comparison: &Comparison) -> Vec<Bin> {
 
 /// Draws the median residual along the spectroscopic redshift, in the band that has the middle 68 %.
 pub(crate) fn residuals(bins: &[Bin]) -> Result<String> {
-    render_svg(SIZE, "median residual along the spectroscopic redshift, with the middle 68 %", |root| {
+    render_svg(TALL, "median residual along the spectroscopic redshift, with the middle 68 %", |root| {
         let (first, last) = (bins.first().map_or(0.0, |bin| bin.z), bins.last().map_or(1.0, |bin| bin.z));
         let reach = bins.iter().flat_map(|bin| [bin.low.abs(), bin.high.abs()]).fold(0.02, f64::max) * 1.15;
         let room = ((last - first) * 0.03).max(0.005);

@@ -8,7 +8,7 @@ use crate::{
     charts::{Histogram, histogram},
     elements::{Cell, chart, foreign, number, table},
     numbers::{bytes, digits, dollars, percent, seconds, thousands},
-    run::Run,
+    run::{Run, times::FEWEST_COUNTED},
 };
 
 /// Nothing where there is no rank and no cost.
@@ -41,8 +41,8 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
             (number(throughput.galaxies_per_second_per_rank, digits(throughput.galaxies_per_second_per_rank)))
             " galaxies a second in a rank's inference."
         }
-        @if !ranks.is_empty() { (table("Ranks", &["of a rank", "#least", "#median", "#95 %", "#most"], &spreads)) }
-        @if ranks.len() > 1 {
+        @if !ranks.is_empty() { (table("Spread over the ranks", &["of a rank", "#least", "#median", "#95 %", "#most"], &spreads)) }
+        @if ranks.len() >= FEWEST_COUNTED {
             div.charts {
                 (chart("Speed of ranks.", "Galaxies per second of inference.",
                     histogram("distribution of the speed of ranks", &Histogram::over(&rates, 40), None, "galaxies per second", "ranks")))

@@ -14,9 +14,11 @@ use crate::{
 };
 
 /// The most ranks that the timeline shows; of more it shows the slowest.
-pub(super) const MOST_ROWS: usize = 100;
+const MOST_ROWS: usize = 100;
 /// Ranks whose slowness is explained.
 const EXPLAINED: usize = 5;
+/// Fewer ranks have no distribution that is worth a chart.
+pub(super) const FEWEST_COUNTED: usize = 20;
 /// A rank that took so much longer than the median rank is slow, and a part of its time that is so much of the
 /// difference is a cause.
 const SLOW: f64 = 1.1;
@@ -54,7 +56,7 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
         }
         (legend(&ranks, &cold_starts))
         (wide_chart("Timeline.", &shown, timeline(&rows(&ranks, &cold_starts), "what each rank did when")))
-        @if ranks.len() > 1 {
+        @if ranks.len() >= FEWEST_COUNTED {
             div.charts {
                 (chart("Wall time of ranks.", "", histogram("distribution of the wall time of ranks", &Histogram::over(&wall, 40), None, "seconds", "ranks")))
             }
