@@ -47,7 +47,7 @@ fn verdict(first: &Run<'_>, second: &Run<'_>, compared: &Compared) -> Markup {
         (false, _) => "The redshifts differ",
     };
     html! {
-        section.verdict.complete[both_complete].incomplete[!both_complete] aria-label="Outcome" {
+        section.verdict.complete[both_complete && all_same].incomplete[!both_complete] aria-label="Outcome" {
             p.headline { (headline) }
             @if !both_complete {
                 p { @match (first.results.complete, second.results.complete) {
@@ -79,7 +79,10 @@ fn figures(first: &Run<'_>, second: &Run<'_>) -> Markup {
                 Cell::Plain(name.to_owned()),
                 Cell::maybe(values[0], shown),
                 Cell::maybe(values[1], shown),
-                Cell::maybe(both.map(|(first, second)| second - first), difference),
+                Cell::maybe(both.map(|(first, second)| second - first), |more| match more {
+                    0.0 => "0".to_owned(),
+                    more => difference(more),
+                }),
             ]);
         };
     let metrics =

@@ -54,7 +54,7 @@ fn verdict(sweep: &Sweep) -> Markup {
             p.headline { (if whole { "Complete" } else { "Not complete" }) }
             p {
                 (number(done, thousands(done))) " of " (number(planned, thousands(planned))) " runs are done"
-                @if all > done { ", " (number(all - done, thousands(all - done))) " failed or are incomplete" }
+                @if all > done { ", and " (number(all - done, thousands(all - done))) (if all - done == 1 { " is not" } else { " are not" }) }
                 @if planned > all { ", " (number(planned - all, thousands(planned - all))) " are still to be made" } "."
             }
             @match sweep.redshifts_agree() {

@@ -40,7 +40,7 @@ pub(crate) fn axes<'a, 'b>(
         .margin_top(10)
         .margin_right(14)
         .x_label_area_size(42)
-        .y_label_area_size(62)
+        .y_label_area_size(70)
         .build_cartesian_2d(x, y)
         .map_err(DrawError::of)?;
     let style = (FONT, TEXT).into_font().color(&MUTED);

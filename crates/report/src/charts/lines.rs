@@ -48,7 +48,7 @@ pub(crate) fn lines(label: &str, lines: &[Line], steps: &[String], x_label: &str
             .margin_top(10)
             .margin_right(14)
             .x_label_area_size(42)
-            .y_label_area_size(62)
+            .y_label_area_size(70)
             .build_cartesian_2d(x, 0.0..height)
             .map_err(DrawError::of)?;
         let style = (canvas::FONT, TEXT).into_font().color(&MUTED);

@@ -41,7 +41,7 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
             (number(throughput.galaxies_per_second_per_rank, digits(throughput.galaxies_per_second_per_rank)))
             " galaxies a second in a rank's inference."
         }
-        @if !ranks.is_empty() { (table("Spread over the ranks", &["of a rank", "#least", "#median", "#95 %", "#most"], &spreads)) }
+        @if ranks.len() > 1 { (table("Spread over the ranks", &["of a rank", "#least", "#median", "#95 %", "#most"], &spreads)) }
         @if ranks.len() >= FEWEST_COUNTED {
             div.charts {
                 (chart("Speed of ranks.", "Galaxies per second of inference.",
@@ -52,7 +52,11 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
         }
         @match run.logs {
             Some(logs) => (cost(&logs.cost)),
-            None => p.note { "The cost is in the logs of an execution, which this page was made without: `cosmic report` adds it where it finds them." },
+            None if run.results.payload.is_some() => p.note {
+                "The cost is in the logs of the execution, which this page was made without: "
+                code { "cosmic report" } " adds it where it finds them."
+            },
+            None => {},
         }
     })
 }
