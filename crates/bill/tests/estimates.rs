@@ -1,5 +1,7 @@
 //! The model as a whole: what it says of a run, and what it finds in the records of one.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use bill::{
     Architecture, Prices, Requests,
     estimate::{Estimate, Place, RankShare, RunWork, Setup, estimate},
