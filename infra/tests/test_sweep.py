@@ -157,6 +157,19 @@ def test_a_sweep_that_grows_runs_what_is_new_and_another_sweep_is_refused(cosmic
         assert refused.code == 1 and said in refused.said, refused.said
 
 
+def test_two_sweeps_do_not_change_the_memory_of_one_function(cosmic, sweep, tmp_path):
+    sweep.write(grids=[LARGER | {"repeats": 3}])
+    process = sweep.start()
+    wait_for(lambda: sweep.record().get("running"), "a run")
+    (tmp_path / "second").mkdir()
+    second = Sweep(cosmic, tmp_path / "second", name="second", grids=[TOO_LITTLE]).run(check=False)
+    assert second.code == 1 and "is being changed by another sweep" in second.said and "small-" in second.said
+    assert process.wait(120) == 0
+    functions = cosmic.stack.client("lambda")
+    function = functions.get_function(FunctionName=cosmic.deployed["outputs"]["InferenceFunctionName"])
+    assert not any("cosmic:" in tag for tag in function.get("Tags", {})), function
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_stops_its_execution_and_goes_on_where_it_was(cosmic, sweep, how):
     sweep.write(grids=[LARGER | {"repeats": 3}])

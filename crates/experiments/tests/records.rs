@@ -149,7 +149,7 @@ fn trees_with_memory_sizes_stand_beside_the_published_one() {
         ["results/state_machine_logs.csv", "memory-2048/results/state_machine_logs.csv", "cpu/total.json"]
     );
     assert_eq!(reader_column(&files[0].1, "batch_varying"), ["True"; 4]);
-    assert_eq!(reader_column(&files[0].1, "partition (MB)"), ["25MB", "25MB", "50MB", "50MB"]);
+    assert_eq!(reader_column(&files[0].1, "partition (MB)"), ["25", "25", "50", "50"]);
     assert_eq!(reader_column(&files[0].1, "inference_duration (s)"), ["1"; 4]);
     let folders =
         planned.iter().flat_map(|planned| planned.published_folders(1)).map(|folder| folder.display().to_string());

@@ -1,4 +1,7 @@
 //! The memory that the inference function is configured with, which a sweep changes and puts back.
+//!
+//! A second sweep that came meanwhile would take the changed memory for the deployed one, and put that back at its end. So
+//! the function has a tag that names the sweep for as long as its memory is another one.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +14,9 @@ use serde_json::Value;
 
 /// How long Lambda may take to apply a configuration. It takes seconds, and minutes for functions in a VPC.
 const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The tag of a function whose memory a sweep has changed. Its value is the sweep, and what is to be put back.
+const TAG: &str = "cosmic:sweep-memory";
 
 /// A function whose memory can be set.
 pub(super) struct Function {
@@ -30,6 +36,48 @@ impl Function {
         let memory = settled.memory_size.and_then(|mb| u64::try_from(mb).ok());
         let memory = memory.with_context(|| format!("Lambda does not say what memory {} has", self.name))?;
         Ok((memory, settled.code_sha256))
+    }
+
+    /// Takes the function for a sweep, which has a name that no other sweep has. Gives the memory that is to be put back.
+    ///
+    /// # Errors
+    /// Where another sweep has it, or where the state machine calls a version of it, whose memory is fixed.
+    pub(super) async fn claim(&self, sweep: &str) -> Result<u64> {
+        if is_qualified(&self.name) {
+            bail!(
+                "the state machine calls {}, a version or alias, whose memory cannot be changed: let it call the function \
+                 itself",
+                self.name
+            );
+        }
+        let arn = self.arn().await?;
+        let tags = self.client.list_tags().resource(&arn).send().await;
+        let tags = tags.with_context(|| format!("failed to read the tags of {}", self.name))?.tags.unwrap_or_default();
+        let (memory, _) = self.look().await?;
+        match tags.get(TAG) {
+            None => {}
+            Some(value) if value.starts_with(&format!("{sweep} ")) => return Ok(memory),
+            Some(value) => bail!(
+                "the memory of {} is being changed by another sweep, or was not put back by one that was killed ({value} \
+                 MB): start that sweep again, or put the memory back and remove the function's tag {TAG}",
+                self.name
+            ),
+        }
+        let tag = self.client.tag_resource().resource(&arn).tags(TAG, format!("{sweep} {memory}"));
+        tag.send().await.with_context(|| format!("failed to tag {}", self.name))?;
+        Ok(memory)
+    }
+
+    /// Puts the memory back and lets other sweeps have the function.
+    pub(super) async fn release(&self, mb: u64) -> Result<()> {
+        self.set(mb).await?;
+        let untag = self.client.untag_resource().resource(self.arn().await?).tag_keys(TAG).send().await;
+        untag.map(drop).with_context(|| format!("failed to remove the tag {TAG} of {}", self.name))
+    }
+
+    async fn arn(&self) -> Result<String> {
+        let arn = self.settled().await?.function_arn;
+        arn.with_context(|| format!("Lambda does not say what the ARN of {} is", self.name))
     }
 
     /// Configures the memory, and waits until it is in force. Every later invocation is in an environment of this size.
@@ -79,16 +127,15 @@ pub(super) fn inference_function(definition: &Value) -> Result<String> {
     found.sort();
     found.dedup();
     match found.as_slice() {
-        [one] => match one.split_once(":function:") {
-            Some((_, name)) if name.contains(':') && !name.ends_with(":$LATEST") => bail!(
-                "the state machine calls {one}, a version or alias whose memory cannot be changed: name the function \
-                 itself in the state machine"
-            ),
-            _ => Ok(one.trim_end_matches(":$LATEST").to_owned()),
-        },
+        [one] => Ok(one.trim_end_matches(":$LATEST").to_owned()),
         [] => bail!("the state machine has no map that calls a function"),
         several => bail!("the state machine's map calls {} functions: {}", several.len(), several.join(", ")),
     }
+}
+
+/// Whether a function's ARN names a version or alias of it.
+fn is_qualified(arn: &str) -> bool {
+    arn.split_once(":function:").is_some_and(|(_, name)| name.contains(':'))
 }
 
 fn collect(definition: &Value, in_map: bool, found: &mut Vec<String>) {
@@ -129,8 +176,8 @@ mod tests {
         assert_eq!(inference_function(&machine(arn)).unwrap(), arn);
         assert_eq!(inference_function(&machine(&format!("{arn}:$LATEST"))).unwrap(), arn);
         assert_eq!(inference_function(&machine("inference")).unwrap(), "inference");
-        let error = inference_function(&machine(&format!("{arn}:live"))).unwrap_err().to_string();
-        assert!(error.contains("version or alias"), "{error}");
+        let live = inference_function(&machine(&format!("{arn}:live"))).unwrap();
+        assert!(is_qualified(&live) && !is_qualified(arn) && !is_qualified("inference"));
         assert!(inference_function(&json!({"States": {}})).is_err());
     }
 }

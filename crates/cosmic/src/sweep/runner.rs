@@ -207,7 +207,7 @@ impl<'a> Runner<'a> {
                     executions.function.name
                 );
             }
-            executions.function.set(memory_mb).await.with_context(|| {
+            executions.function.release(memory_mb).await.with_context(|| {
                 format!(
                     "the memory of {function} could not be put back to {memory_mb} MB: do so with `aws lambda \
                      update-function-configuration --function-name {function} --memory-size {memory_mb}`"
@@ -226,7 +226,8 @@ async fn set_memory(state: &mut State, executions: &Executions, memory_mb: Optio
     let deployed = state.record.memory_to_restore.as_ref().map(|restore| restore.memory_mb);
     let Some(wanted) = memory_mb.or(deployed) else { return Ok(()) };
     if state.record.memory_to_restore.is_none() {
-        let (memory_mb, _) = executions.function.look().await?;
+        let sweep = format!("{}-{:.0}", state.record.name, state.record.started_at * 1e3);
+        let memory_mb = executions.function.claim(&sweep).await?;
         let function = executions.function.name.clone();
         state.record.memory_to_restore = Some(MemoryToRestore { function, memory_mb });
         state.save()?;
