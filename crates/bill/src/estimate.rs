@@ -2,7 +2,7 @@
 //!
 //! A rank starts cold or warm, asks for its plan (requests), waits for its first rows (download), computes, and ends with
 //! what follows (post-processing). CPU seconds become wall seconds by the rank's share of a processor: on Lambda by the
-//! function's memory, on one machine by what else runs there ([`shared_machine`](crate::shared_machine)). Later rows are
+//! function's memory, on one machine by what else runs there ([`shared_machine`]). Later rows are
 //! read while earlier ones are computed, so that their download shows only where it is the slower of the two. Around the
 //! ranks are the orchestration (Step Functions, the map that starts ranks one after the other, ranks that Lambda turns
 //! away) and the merge. Nothing here does any I/O.
