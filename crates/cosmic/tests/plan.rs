@@ -70,7 +70,7 @@ fn warnings_say_what_would_go_wrong() {
     let held = ["--account-concurrency", "10", "--set", "max_concurrency=10"];
     assert_eq!(warnings(&held), "");
     assert!(warnings(&["--account-concurrency", "10", "--set", "max_concurrency=50"]).contains("only 10 functions"));
-    let huge = json(&["plan", "--json", "--payload", &payload, "--size", "2TB", "--partition-size", "1GB"]);
+    let huge = json(&["plan", "--json", "--payload", &payload, "--size", "5TB", "--partition-size", "1GB"]);
     let huge = huge["warnings"].to_string();
     assert!(huge.contains("SummarizerMemory") && huge.contains("the summarizer would take"), "{huge}");
     assert!(warnings(&["--region", "mars-north-1"]).contains("those of us-east-1"));
