@@ -157,7 +157,7 @@ def test_permissions_name_their_actions_and_resources(expanded):
             assert text != "*" and not text.endswith(":::*"), (name, statement)
         if set(actions) & {"s3:PutObject", "s3:DeleteObject"}:
             for resource in resources:
-                assert re.search(r"/\*/[\w/*.]*\.(jsonl?|parquet|png)$|/\*/map/\*$", resource["Fn::Sub"]), (
+                assert re.search(r"/\*/[\w/*.]*\.(jsonl?|parquet|png|html)$|/\*/map/\*$", resource["Fn::Sub"]), (
                     name,
                     resource,
                 )
@@ -176,7 +176,8 @@ RUN = "results/survey"
 PLAN = (f"{RUN}/plan.json", f"{RUN}/files.jsonl", f"{RUN}/tasks.json")
 RANK = f"{RUN}/ranks/{'0123456789abcdef' * 4}.parquet"
 RESULTS = tuple(
-    f"{RUN}/{name}" for name in ("predictions.parquet", "combined_data.json", "inference.png", "Results.json")
+    f"{RUN}/{name}"
+    for name in ("predictions.parquet", "combined_data.json", "inference.png", "report.html", "Results.json")
 )
 MAP = f"{RUN}/map/0b1c/FAILED_0.json"
 EVERYTHING = (*PLAN, RANK, *RESULTS, MAP)

@@ -1,7 +1,16 @@
-//! What the project's pictures share: a background, one font, text, and encoding as PNG.
+//! What the project's pictures share: a background, one font, text, and the two forms that a drawing can take, a PNG or
+//! an SVG.
 //!
 //! Pictures are drawn by plotters without any of the system's fonts, so that they look the same on every machine and in
-//! a Lambda function, which has none.
+//! a Lambda function, which has none. A drawing does not know its form: [`Area`] draws on either through [`Backend`].
+//! A PNG has the colours that it was drawn with. An SVG is part of a page, which has a light and a dark scheme and a
+//! font of its own: the colours of [`palette`] become names there, and marks that are [`Titled`] show their values when
+//! they are pointed at.
+
+mod backend;
+pub mod palette;
+mod svg;
+mod titled;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,6 +27,9 @@ use plotters::{
         text_anchor::{HPos, Pos, VPos},
     },
 };
+
+use crate::svg::Svg;
+pub use crate::{backend::Backend, svg::escaped, titled::Titled};
 
 /// The family under which the font is registered.
 pub const FONT: &str = "sans-serif";
@@ -40,7 +52,7 @@ impl DrawError {
 pub type Result<T> = std::result::Result<T, DrawError>;
 
 /// A part of a picture that is drawn on, in pixels from its upper left corner.
-pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+pub type Area<'a> = DrawingArea<Backend<'a>, Shift>;
 
 /// Draws on a background of this size in pixels and of this colour, and encodes the picture as PNG. The same drawing
 /// gives the same bytes.
@@ -53,18 +65,11 @@ pub fn render(
     background: &RGBColor,
     drawing: impl FnOnce(&Area<'_>) -> Result<()>,
 ) -> Result<Vec<u8>> {
-    static REGISTERED: OnceLock<bool> = OnceLock::new();
-    if !REGISTERED.get_or_init(|| register_font(FONT, FontStyle::Normal, FONT_BYTES).is_ok()) {
-        return Err(DrawError("the font cannot be read".into()));
-    }
     let mut pixels = vec![255; size.0 as usize * size.1 as usize * 3];
-    catch_unwind(AssertUnwindSafe(|| {
-        let root = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
+    on_backend(Backend::Bitmap(BitMapBackend::with_buffer(&mut pixels, size)), |root| {
         root.fill(background).map_err(DrawError::of)?;
-        drawing(&root)?;
-        root.present().map_err(DrawError::of)
-    }))
-    .unwrap_or_else(|_| Err(DrawError("the drawing library panicked".into())))?;
+        drawing(root)
+    })?;
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, size.0, size.1);
     encoder.set_color(png::ColorType::Rgb);
@@ -73,6 +78,35 @@ pub fn render(
     writer.write_image_data(&pixels).map_err(DrawError::of)?;
     writer.finish().map_err(DrawError::of)?;
     Ok(bytes)
+}
+
+/// Draws on a transparent background of this size, and gives an SVG element to stand in a page. It scales with the page,
+/// `label` is what a screen reader says of it, and the same drawing gives the same text.
+///
+/// # Errors
+/// Those of [`render`].
+pub fn render_svg(size: (u32, u32), label: &str, drawing: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {
+    let mut marks = String::new();
+    on_backend(Backend::Svg(Svg::new(&mut marks, size)), drawing)?;
+    let (width, height) = size;
+    Ok(format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">{marks}</svg>",
+        escaped(label)
+    ))
+}
+
+/// Draws, and makes an error of a panic.
+fn on_backend(backend: Backend<'_>, drawing: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
+    static REGISTERED: OnceLock<bool> = OnceLock::new();
+    if !REGISTERED.get_or_init(|| register_font(FONT, FontStyle::Normal, FONT_BYTES).is_ok()) {
+        return Err(DrawError("the font cannot be read".into()));
+    }
+    catch_unwind(AssertUnwindSafe(|| {
+        let root = backend.into_drawing_area();
+        drawing(&root)?;
+        root.present().map_err(DrawError::of)
+    }))
+    .unwrap_or_else(|_| Err(DrawError("the drawing library panicked".into())))
 }
 
 /// Where a text stands: which of its corners or sides is at a point of the area.
@@ -137,17 +171,47 @@ pub fn rotated_text(
 
 #[cfg(test)]
 mod tests {
-    use plotters::style::WHITE;
+    use plotters::{element::Circle, style::Color};
 
     use super::*;
+    use crate::palette::{ACCENT, INK, MUTED, PAPER};
 
     #[test]
     fn a_drawing_that_panics_is_an_error() {
         let size = (20, 10);
-        assert!(render(size, &WHITE, |area| text(area, "z", 9, Anchor::left((2, 5)), &GREY)).is_ok());
-        let error = render(size, &WHITE, |_| panic!("attempt to add with overflow")).unwrap_err();
-        assert!(error.to_string().contains("panicked"), "{error}");
+        assert!(render(size, &PAPER, |area| text(area, "z", 9, Anchor::left((2, 5)), &MUTED)).is_ok());
+        let errors = [
+            render(size, &PAPER, |_| panic!("attempt to add with overflow")).unwrap_err(),
+            render_svg(size, "a test", |_| panic!("attempt to add with overflow")).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.to_string().contains("panicked"), "{error}");
+        }
     }
 
-    const GREY: RGBColor = RGBColor(110, 110, 110);
+    /// A text and a mark of which one shows its value.
+    fn drawing(area: &Area<'_>) -> Result<()> {
+        text(area, "<z> & \"z\"", 9, Anchor::left((2, 5)), &INK)?;
+        rotated_text(area, "up", 9, (4, 4), FontTransform::Rotate270, &MUTED)?;
+        let mark = Titled::new(Circle::new((3, 4), 2, ACCENT.mix(0.5).filled()), "z < 0.1 </title>");
+        area.draw(&mark).map_err(DrawError::of)?;
+        area.draw(&Circle::new((9, 9), 1, RGBColor(1, 2, 3).filled())).map_err(DrawError::of)
+    }
+
+    #[test]
+    fn the_same_drawing_is_a_png_and_an_svg() {
+        assert!(render((20, 10), &PAPER, drawing).unwrap().starts_with(b"\x89PNG"));
+        let svg = render_svg((20, 10), "what \"it\" shows", drawing).unwrap();
+        let expected = concat!(
+            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 10" role="img" "#,
+            r#"aria-label="what &quot;it&quot; shows">"#,
+            r#"<text x="2" y="5" dy=".35em" font-size="9" class="fill-ink">&lt;z&gt; &amp; &quot;z&quot;</text>"#,
+            r#"<text x="4" y="4" dy=".35em" font-size="9" text-anchor="middle" transform="rotate(270 4 4)" "#,
+            r#"class="fill-muted">up</text>"#,
+            r#"<g><title>z &lt; 0.1 &lt;/title&gt;</title>"#,
+            r#"<circle cx="3" cy="4" r="2" class="fill-accent" opacity=".5"/></g>"#,
+            r##"<circle cx="9" cy="9" r="1" fill="#010203"/></svg>"##,
+        );
+        assert_eq!(svg, expected);
+    }
 }

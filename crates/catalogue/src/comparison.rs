@@ -2,7 +2,13 @@
 
 use canvas::DrawError;
 
-use crate::{metrics::Metrics, picture, plausible::is_redshift, rows::CatalogueRows};
+use crate::{
+    metrics::Metrics,
+    picture,
+    plausible::is_redshift,
+    rows::CatalogueRows,
+    worst::{WorstGalaxies, WorstGalaxy},
+};
 
 /// The redshifts of galaxies that have both, and the predictions of those that have no spectroscopic one.
 ///
@@ -13,11 +19,13 @@ pub struct Comparison {
     z_spec: Vec<f64>,
     z_phot: Vec<f32>,
     z_phot_alone: Vec<f32>,
+    worst: WorstGalaxies,
 }
 
 impl Comparison {
     /// Takes the redshifts of some rows.
     pub fn add(&mut self, rows: &CatalogueRows) {
+        self.worst.add(rows);
         for (z_spec, z_phot) in rows.z_spec.iter().zip(&rows.z_phot) {
             let z_spec = z_spec.filter(|z| is_redshift(*z));
             let z_phot = z_phot.filter(|z| is_redshift((*z).into()));
@@ -40,6 +48,29 @@ impl Comparison {
     /// Number of galaxies that have both redshifts.
     pub fn compared(&self) -> u64 {
         self.z_spec.len() as u64
+    }
+
+    /// Spectroscopic and predicted redshift of the galaxies that have both.
+    pub fn pairs(&self) -> impl ExactSizeIterator<Item = (f64, f32)> + Clone {
+        self.z_spec.iter().copied().zip(self.z_phot.iter().copied())
+    }
+
+    /// All predictions: of the galaxies that have both redshifts, then of the others.
+    pub fn predictions(&self) -> impl Iterator<Item = f32> + Clone {
+        self.z_phot.iter().chain(&self.z_phot_alone).copied()
+    }
+
+    /// The redshifts that axes show: the bulk of those of galaxies that have both, or of all predictions where none has.
+    pub fn redshift_range(&self) -> std::ops::Range<f64> {
+        match self.z_spec.is_empty() {
+            true => picture::redshift_range(self.z_phot_alone.iter().map(|z| (f64::from(*z), f64::from(*z)))),
+            false => picture::redshift_range(self.pairs().map(|(spec, phot)| (spec, f64::from(phot)))),
+        }
+    }
+
+    /// Some galaxies of those that have both redshifts, by the size of δ, the largest first.
+    pub fn worst(&self) -> Vec<WorstGalaxy> {
+        self.worst.ranked()
     }
 
     /// Draws inference.png, of the galaxies with both redshifts, or of the predictions where no other redshift is

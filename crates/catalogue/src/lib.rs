@@ -21,13 +21,15 @@ mod picture;
 pub mod plausible;
 mod provenance;
 mod rows;
+mod worst;
 
 pub use canvas::DrawError;
 pub use columns::{ColumnConflict, ColumnCounts, ColumnSummary, OwnColumns};
 pub use comparison::Comparison;
 pub use flags::{Flag, FlagCounts};
-pub use metrics::{Metrics, Rail};
+pub use metrics::{Metrics, Rail, quantile};
 pub use parquet::errors::ParquetError;
 pub use parquet_file::{CatalogueWriter, GrowingCatalogue, WriteError, read, read_metadata, row_count};
 pub use provenance::Provenance;
 pub use rows::{CatalogueRows, OwnColumn};
+pub use worst::{WorstGalaxy, value_text};

@@ -104,7 +104,7 @@ fn are_equal(values: impl Iterator<Item = f64>) -> bool {
 
 /// The q-quantile, between neighbours by linear interpolation, as NumPy's default is; `None` of no values, and where it
 /// is not finite. Reorders the values.
-pub(crate) fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
+pub fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
     let position = q * values.len().checked_sub(1)? as f64;
     let below = position.floor() as usize;
     let (_, low, above) = values.select_nth_unstable_by(below, f64::total_cmp);

@@ -6,25 +6,27 @@
 //! i32 and looks for ticks up to an axis's end, so that a point at 10¹⁰ overflows and an infinite axis never ends.
 
 mod axes;
-mod colours;
 mod density;
 mod numbers;
 mod scale;
 
 use std::ops::Range;
 
-use canvas::{Anchor, Area, DrawError, Result, render, text};
+use canvas::{
+    Anchor, Area, DrawError, Result,
+    palette::{FAINT, INK, MUTED, PAPER, REFERENCE},
+    render, text,
+};
 use plotters::{
     element::Rectangle,
     series::LineSeries,
-    style::{BLACK, Color, ShapeStyle, WHITE},
+    style::{Color, RGBColor, ShapeStyle},
 };
 
 use crate::{
     metrics::{Metrics, quantile},
     picture::{
         axes::{Chart, dashed, frame, pixel_ranges},
-        colours::{BLUE, GREY, LIGHT, RED},
         density::scatter,
         numbers::thousands,
     },
@@ -34,6 +36,9 @@ use crate::{
 /// Width and height of both figures in pixels.
 const SIZE: (u32, u32) = (1100, 1320);
 
+/// The bars of a distribution.
+const BLUE: RGBColor = RGBColor(59, 82, 139);
+
 /// Redshift pairs or residuals, in the units of the axes.
 type Point = (f64, f64);
 
@@ -42,9 +47,9 @@ type Point = (f64, f64);
 /// # Errors
 /// [`DrawError`], where plotters or the encoder fails.
 pub(crate) fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &str) -> Result<Vec<u8>> {
-    render(SIZE, &WHITE, |root| {
+    render(SIZE, &PAPER, |root| {
         let pairs: Vec<Point> = z_spec.iter().zip(z_phot).map(|(spec, phot)| (*spec, f64::from(*phot))).collect();
-        let range = redshift_range(&pairs);
+        let range = redshift_range(pairs.iter().copied());
         heading(root, title, &format!("{} galaxies with spectroscopic redshift", thousands(metrics.n)))?;
         let (upper, lower) = root.margin(70, 10, 0, 0).split_vertically(860);
 
@@ -59,7 +64,7 @@ pub(crate) fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &st
             dashed(&mut chart, line(1.0 + sign * 0.05, sign * 0.05))?;
         }
         chart
-            .draw_series(LineSeries::new(line(1.0, 0.0), ShapeStyle::from(RED).stroke_width(2)))
+            .draw_series(LineSeries::new(line(1.0, 0.0), ShapeStyle::from(REFERENCE).stroke_width(2)))
             .map_err(DrawError::of)?;
         metrics_box(root, &chart, metrics)?;
         scale::draw(root, &chart, densest)?;
@@ -75,16 +80,16 @@ pub(crate) fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &st
             dashed(&mut chart, [(range.start, level), (range.end, level)])?;
         }
         let zero = [(range.start, 0.0), (range.end, 0.0)];
-        chart.draw_series(LineSeries::new(zero, ShapeStyle::from(RED).stroke_width(2))).map_err(DrawError::of)?;
+        chart.draw_series(LineSeries::new(zero, ShapeStyle::from(REFERENCE).stroke_width(2))).map_err(DrawError::of)?;
         let median = running_median(drawn);
         let has_median = !median.is_empty();
         chart
-            .draw_series(LineSeries::new(median.iter().copied(), ShapeStyle::from(WHITE).stroke_width(6)))
+            .draw_series(LineSeries::new(median.iter().copied(), ShapeStyle::from(PAPER).stroke_width(6)))
             .map_err(DrawError::of)?;
-        chart.draw_series(LineSeries::new(median, ShapeStyle::from(BLACK).stroke_width(3))).map_err(DrawError::of)?;
+        chart.draw_series(LineSeries::new(median, ShapeStyle::from(INK).stroke_width(3))).map_err(DrawError::of)?;
         if has_median {
             let (x, y) = pixel_ranges(&chart);
-            text(root, "black: running median", 19, Anchor::lower_left((x.start + 12, y.end - 12)), &BLACK)?;
+            text(root, "black: running median", 19, Anchor::lower_left((x.start + 12, y.end - 12)), &INK)?;
         }
         note_outside(root, &chart, &residuals, &range, &heights)
     })
@@ -95,9 +100,9 @@ pub(crate) fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &st
 /// # Errors
 /// [`DrawError`], where not even that can be drawn.
 pub(crate) fn draw_apology(reason: &DrawError) -> Result<Vec<u8>> {
-    render(SIZE, &WHITE, |root| {
+    render(SIZE, &PAPER, |root| {
         let at = Anchor::upper_left((30, 30));
-        text(root, &format!("The picture could not be drawn: {reason}."), 18, at, &BLACK)
+        text(root, &format!("The picture could not be drawn: {reason}."), 18, at, &INK)
     })
 }
 
@@ -107,14 +112,14 @@ pub(crate) fn draw_apology(reason: &DrawError) -> Result<Vec<u8>> {
 /// Those of [`draw`].
 pub(crate) fn draw_distribution(z_phot: &[f32], title: &str) -> Result<Vec<u8>> {
     const BINS: usize = 60;
-    render(SIZE, &WHITE, |root| {
+    render(SIZE, &PAPER, |root| {
         heading(
             root,
             title,
             &format!("{} galaxies, none to be compared with a spectroscopic redshift", thousands(z_phot.len() as u64)),
         )?;
         let pairs: Vec<Point> = z_phot.iter().map(|z| (f64::from(*z), f64::from(*z))).collect();
-        let range = redshift_range(&pairs);
+        let range = redshift_range(pairs.iter().copied());
         let mut counts = [0_u32; BINS];
         for (z, _) in clamped(&pairs, &range, &range) {
             let bin = (z - range.start) / (range.end - range.start) * BINS as f64;
@@ -136,16 +141,16 @@ pub(crate) fn draw_distribution(z_phot: &[f32], title: &str) -> Result<Vec<u8>> 
 fn heading(root: &Area<'_>, title: &str, subtitle: &str) -> Result<()> {
     let title: String =
         if title.chars().count() > 70 { title.chars().take(69).chain(['…']).collect() } else { title.to_owned() };
-    text(root, &title, 27, Anchor::upper_left((110, 16)), &BLACK)?;
-    text(root, subtitle, 20, Anchor::upper_left((110, 48)), &GREY)
+    text(root, &title, 27, Anchor::upper_left((110, 16)), &INK)?;
+    text(root, subtitle, 20, Anchor::upper_left((110, 48)), &MUTED)
 }
 
 /// The redshifts that both axes show: all but the outermost thousandth of either, with a little room, as far as that
 /// lies near the bulk of the data; and no more than can be. With no data it is 0 to 1.
-fn redshift_range(pairs: &[Point]) -> Range<f64> {
+pub(crate) fn redshift_range(pairs: impl Iterator<Item = Point> + Clone) -> Range<f64> {
     let (lowest, highest) = (f64::from(*REDSHIFTS.start()), f64::from(*REDSHIFTS.end()));
     let [spec, phot] = [|pair: &Point| pair.0, |pair: &Point| pair.1].map(|side| {
-        let values = pairs.iter().map(side).filter(|z| !z.is_nan()).map(|z| z.clamp(lowest, highest));
+        let values = pairs.clone().map(|pair| side(&pair)).filter(|z| !z.is_nan()).map(|z| z.clamp(lowest, highest));
         bulk(&mut values.collect::<Vec<f64>>())
     });
     let (low, high) = match (spec, phot) {
@@ -196,12 +201,12 @@ fn metrics_box(root: &Area<'_>, chart: &Chart<'_, '_>, metrics: &Metrics) -> Res
     let (x, y) = (xs.start + 18, ys.start + 18);
     let height = 28 * lines.len() as i32 + 16;
     let area = [(x, y), (x + 262, y + height)];
-    root.draw(&Rectangle::new(area, WHITE.mix(0.88).filled())).map_err(DrawError::of)?;
-    root.draw(&Rectangle::new(area, ShapeStyle::from(LIGHT).stroke_width(1))).map_err(DrawError::of)?;
+    root.draw(&Rectangle::new(area, PAPER.mix(0.88).filled())).map_err(DrawError::of)?;
+    root.draw(&Rectangle::new(area, ShapeStyle::from(FAINT).stroke_width(1))).map_err(DrawError::of)?;
     for (index, (name, value)) in lines.iter().enumerate() {
         let y = y + 8 + 28 * index as i32;
-        text(root, name, 21, Anchor::upper_left((x + 12, y)), &GREY)?;
-        text(root, value, 21, Anchor::upper_right((x + 250, y)), &BLACK)?;
+        text(root, name, 21, Anchor::upper_left((x + 12, y)), &MUTED)?;
+        text(root, value, 21, Anchor::upper_right((x + 250, y)), &INK)?;
     }
     Ok(())
 }
@@ -221,7 +226,7 @@ fn note_outside(
     }
     let (xs, ys) = pixel_ranges(chart);
     let note = format!("{} outside, drawn on the frame", thousands(outside as u64));
-    text(root, &note, 18, Anchor::lower_right((xs.end - 12, ys.end - 10)), &GREY)
+    text(root, &note, 18, Anchor::lower_right((xs.end - 12, ys.end - 10)), &MUTED)
 }
 
 /// Medians of (x, y) in bins of equal numbers along x; none where there are too few galaxies for them to mean
@@ -292,14 +297,14 @@ mod tests {
     fn axes_follow_the_bulk_and_stay_within_redshifts() {
         let pairs = |z: &[f64]| -> Vec<Point> { z.iter().map(|z| (*z, *z)).collect() };
         let mut fifty: Vec<f64> = (0..50).map(|index| f64::from(index) / 100.0).collect();
-        let range = redshift_range(&pairs(&fifty));
+        let range = redshift_range(pairs(&fifty).into_iter());
         assert!(range.start < 0.0 && range.end > 0.49, "{range:?}");
         fifty[7] = 19.0;
-        let range = redshift_range(&pairs(&fifty));
+        let range = redshift_range(pairs(&fifty).into_iter());
         assert!((0.49..2.0).contains(&range.end), "one outlier of fifty is outside: {range:?}");
-        let range = redshift_range(&pairs(&[-1e30, 0.1, 1e30]));
+        let range = redshift_range(pairs(&[-1e30, 0.1, 1e30]).into_iter());
         assert!(range.start > -2.0 && range.end < 22.0, "{range:?}");
-        assert_eq!(redshift_range(&[]), 0.0..1.0);
+        assert_eq!(redshift_range(std::iter::empty()), 0.0..1.0);
     }
 
     /// Redshifts, and among them numbers of any size and none.

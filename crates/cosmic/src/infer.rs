@@ -41,7 +41,7 @@ pub(crate) struct InferArgs {
     /// Quantiles at all 23 levels instead of five, of a model that is calibrated.
     #[arg(long, env = "COSMIC_LEVELS")]
     levels: bool,
-    /// Folder for predictions.parquet, inference.png, combined_data.json and Results.json.
+    /// Folder for predictions.parquet, inference.png, combined_data.json, report.html and Results.json.
     #[arg(long, value_name = "DIR", default_value = "out", env = "COSMIC_OUT")]
     out: PathBuf,
     /// What computes: one of the engines that this binary was built with.
@@ -89,6 +89,7 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
         start,
         loading: loading.spent(),
         batch_size: args.batch_size,
+        report: &report::page_of_results,
     }
     .run(files, out, |Progress { rows, of }| {
         bar.set_length(of);

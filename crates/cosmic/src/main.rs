@@ -25,6 +25,7 @@ mod output;
 mod partition_size;
 mod payload_input;
 mod plan;
+mod report;
 mod resume;
 mod run;
 mod simulate;
@@ -87,6 +88,8 @@ enum Command {
     Sweep(sweep::SweepArgs),
     /// Show an execution's invocations and their cost, or its log lines.
     Logs(logs::LogsArgs),
+    /// Make one HTML file of a run, of a sweep, or of two runs compared.
+    Report(report::ReportArgs),
 }
 
 #[tokio::main]
@@ -110,6 +113,7 @@ async fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &global, printer).await,
         Command::Sweep(args) => sweep::sweep(args, &global, printer).await,
         Command::Logs(args) => logs::logs(args, &global, printer).await,
+        Command::Report(args) => report::report(args, &global, printer).await,
     };
     match outcome {
         Ok(outcome) => outcome.into(),

@@ -136,6 +136,6 @@ pub(crate) fn cost_text(cost: &Cost, of: &CostOf, execution: &str) -> String {
 
 /// Where the results are, each under what it is.
 pub(crate) fn paths_text(paths: &[String]) -> String {
-    let labels = ["catalogue", "picture", "ranks", "results"];
+    let labels = ["catalogue", "picture", "ranks", "report", "results"];
     paths.iter().zip(labels).map(|(path, label)| format!("{label:<9}  {path}\n")).collect()
 }

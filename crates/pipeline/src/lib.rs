@@ -30,6 +30,7 @@ mod picture;
 pub mod plan;
 pub mod rank;
 pub mod read_ahead;
+pub mod report;
 pub mod resource_usage;
 pub mod result_folder;
 pub mod run_files;

@@ -18,11 +18,12 @@ use crate::{
     picture::draw,
     plan::PlannedFile,
     read_ahead::{Input, OnStorageFailure},
+    report::{self, ReportInput, WriteReport},
     resource_usage,
     result_folder::ResultFolder,
     run_files::{
-        CATALOGUE, COMBINED_DATA, Counts, Missing, PICTURE, RESULTS_JSON, RankRun, Results, Throughput, Timings,
-        combined_entry, to_json,
+        CATALOGUE, COMBINED_DATA, Counts, Missing, PICTURE, REPORT, RESULTS_JSON, RankRun, Results, Throughput,
+        Timings, combined_entry, to_json,
     },
     storage::{ObjectStore, Requests, StorageError, Unreadable, explain},
 };
@@ -52,6 +53,8 @@ pub struct LocalRun<'a> {
     pub loading: Spent,
     /// Galaxies per prediction.
     pub batch_size: u64,
+    /// Makes report.html.
+    pub report: &'a WriteReport,
 }
 
 /// How far a run is.
@@ -181,14 +184,15 @@ impl LocalRun<'_> {
             peak_memory_mb: resource_usage::peak_memory_mb(),
         };
         let entry = combined_entry(&run, &out.path("").display().to_string());
-        out.write(COMBINED_DATA, &to_json(&[entry])?)?;
+        let ranks = [entry];
+        out.write(COMBINED_DATA, &to_json(&ranks)?)?;
         let mut timings = Timings { wall_seconds, ..Timings::default() };
         timings.add(&run);
         let mut sha256 = BTreeMap::new();
         for name in [CATALOGUE, PICTURE, COMBINED_DATA] {
             sha256.insert(name.to_owned(), out.sha256(name)?);
         }
-        let results = Results {
+        let mut results = Results {
             metrics: comparison.metrics(),
             intervals: run.work.intervals.as_ref().map(IntervalMetrics::of),
             counts,
@@ -202,6 +206,9 @@ impl LocalRun<'_> {
             sha256,
             payload: None,
         };
+        let input = ReportInput { results: &results, ranks: &ranks, comparison: &comparison, picture: &picture };
+        out.write(REPORT, &report::write(self.report, &input))?;
+        results.sha256.insert(REPORT.to_owned(), out.sha256(REPORT)?);
         out.write(RESULTS_JSON, &to_json(&results)?)?;
         out.publish()?;
         Ok(results)

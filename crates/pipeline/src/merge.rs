@@ -16,8 +16,9 @@ use crate::{
     error::{Error, Result},
     picture::draw,
     plan::{Plan, Slice},
+    report::{self, ReportInput, WriteReport},
     run_files::{
-        CATALOGUE, COMBINED_DATA, Counts, Missing, PICTURE, RankObject, RankRun, Results, Throughput, Timings,
+        CATALOGUE, COMBINED_DATA, Counts, Missing, PICTURE, REPORT, RankObject, RankRun, Results, Throughput, Timings,
         combined_entry, sha256, to_json,
     },
 };
@@ -114,7 +115,7 @@ impl Merge {
     }
 
     /// Closes the catalogue, and draws up the results of the execution.
-    pub(crate) fn finish(mut self, plan: &Plan, wall_seconds: f64) -> Result<Merged> {
+    pub(crate) fn finish(mut self, plan: &Plan, wall_seconds: f64, report: &WriteReport) -> Result<Merged> {
         let execution = &plan.owner.execution;
         self.counts.compared = self.comparison.compared();
         let mut timings = Timings { wall_seconds, ..Timings::default() };
@@ -142,9 +143,9 @@ impl Merge {
         let catalogue = self.catalogue.finish(&[note], &made_by).map_err(encode)?;
         let picture = draw(&self.comparison, execution)?;
         let combined: Vec<_> = self.ranks.iter().map(|run| combined_entry(run, &plan.payload.result_path)).collect();
-        let files = vec![(CATALOGUE, catalogue), (PICTURE, picture), (COMBINED_DATA, to_json(&combined)?)];
-        let sha256: BTreeMap<_, _> = files.iter().map(|(name, bytes)| ((*name).to_owned(), sha256(bytes))).collect();
-        let results = Results {
+        let mut files = vec![(CATALOGUE, catalogue), (PICTURE, picture.clone()), (COMBINED_DATA, to_json(&combined)?)];
+        let hashes: BTreeMap<_, _> = files.iter().map(|(name, bytes)| ((*name).to_owned(), sha256(bytes))).collect();
+        let mut results = Results {
             metrics: self.comparison.metrics(),
             intervals: self.intervals.as_ref().map(IntervalMetrics::of),
             complete: self.missing.is_empty(),
@@ -155,9 +156,14 @@ impl Merge {
             counts: self.counts,
             columns: self.columns.summaries(),
             execution: execution.clone(),
-            sha256,
+            sha256: hashes,
             payload: Some(plan.payload.clone()),
         };
+        let input =
+            ReportInput { results: &results, ranks: &combined, comparison: &self.comparison, picture: &picture };
+        let page = report::write(report, &input);
+        results.sha256.insert(REPORT.to_owned(), sha256(&page));
+        files.push((REPORT, page));
         Ok(Merged { results, missing_files: self.missing_files, files })
     }
 }

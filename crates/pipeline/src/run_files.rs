@@ -8,7 +8,7 @@
 //! | `ranks/<hash>.parquet` | what a rank left, written once: its rows, and in the metadata its record |
 //! | `ranks/<hash>.incomplete.parquet` | the same of a rank that could not read some of its files: it runs again when the run is resumed |
 //! | `map/…` | Step Functions' own records of the map run |
-//! | `predictions.parquet`, `inference.png`, `combined_data.json`, `Results.json` | the results, written in this order; the last has the SHA-256 of the others |
+//! | `predictions.parquet`, `inference.png`, `combined_data.json`, `report.html`, `Results.json` | the results, written in this order; the last has the SHA-256 of the others |
 //!
 //! Local inference writes the results under the same names.
 //!
@@ -54,10 +54,12 @@ pub const CATALOGUE: &str = "predictions.parquet";
 pub const PICTURE: &str = "inference.png";
 /// An object per rank with the published system's keys.
 pub const COMBINED_DATA: &str = "combined_data.json";
+/// The page that shows how the run went.
+pub const REPORT: &str = "report.html";
 /// Metrics, counts, timings, and what made them.
 pub const RESULTS_JSON: &str = "Results.json";
 /// The results, in the order in which they are written. Results.json comes last: it speaks of the others.
-pub const RESULTS: [&str; 4] = [CATALOGUE, PICTURE, COMBINED_DATA, RESULTS_JSON];
+pub const RESULTS: [&str; 5] = [CATALOGUE, PICTURE, COMBINED_DATA, REPORT, RESULTS_JSON];
 
 const PLAN: &str = "plan.json";
 const FILES: &str = "files.jsonl";

@@ -12,6 +12,7 @@ use crate::{
     map_run::{failure_reasons, not_run_reason},
     merge::{Merge, Merged, prove},
     plan::{Plan, PlannedFile, Share, Slice},
+    report::WriteReport,
     run_files::{
         ATTEMPTS, Claim, Claimant, FoundRanks, RESULTS_JSON, RankError, RankObject, Results, RunFiles, Step, to_json,
     },
@@ -24,12 +25,17 @@ const CONCURRENT_RANKS: usize = 16;
 /// Reasons that are given in full before the rest is counted.
 const REASONS_SHOWN: usize = 5;
 
-/// Merges what the ranks of an execution left, and reports.
+/// Merges what the ranks of an execution left, and reports: `report` makes report.html.
 ///
 /// # Errors
 /// Storage failures, and a result path that another run has taken: then nothing of the other's is touched. Missing
 /// ranks are no error: the answer and Results.json say so.
-pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::time::SystemTime) -> Result<Summary> {
+pub async fn summarize(
+    stores: &dyn Stores,
+    event: &SummarizeEvent,
+    now: std::time::SystemTime,
+    report: &WriteReport,
+) -> Result<Summary> {
     let started = Instant::now();
     let run_files = RunFiles::new(stores.bucket(&event.bucket), &event.result_path);
     let (plan, claim) = claim(&run_files, event).await?;
@@ -63,7 +69,7 @@ pub async fn summarize(stores: &dyn Stores, event: &SummarizeEvent, now: std::ti
     tracing::info!(rows = merge.rows(), milliseconds = started.elapsed().as_millis() as u64, "merged");
 
     let wall_seconds = seconds_since(&event.start_time, now);
-    let Merged { results, missing_files, files } = merge.finish(&plan, wall_seconds)?;
+    let Merged { results, missing_files, files } = merge.finish(&plan, wall_seconds, report)?;
     for warning in results.warnings() {
         tracing::warn!("{warning}");
     }

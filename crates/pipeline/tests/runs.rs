@@ -291,7 +291,7 @@ async fn results_say_whose_they_are_and_hash_what_they_speak_of() {
     assert_eq!(results.execution, "first");
     assert_eq!(
         results.sha256.keys().collect::<Vec<_>>(),
-        ["combined_data.json", "inference.png", "predictions.parquet"]
+        ["combined_data.json", "inference.png", "predictions.parquet", "report.html"]
     );
     for (name, expected) in &results.sha256 {
         let bytes = std::fs::read(sky.path(&format!("results/{name}"))).unwrap();

@@ -67,7 +67,7 @@ pub fn draw(galaxies: &[(&[f32], f64)], title: &str, subtitle: &str) -> Result<V
 }
 
 /// The colour of a pixel, by its index in a band.
-fn colour(images: &[f32], pixel: usize) -> RGBColor {
+pub(crate) fn colour(images: &[f32], pixel: usize) -> RGBColor {
     let channels = CHANNELS.map(|(band, scale)| f64::from(images[band * SIDE * SIDE + pixel]) * scale + SKY);
     let brightness = (channels.iter().sum::<f64>() / 3.0).max(1e-9);
     let stretched = (SOFTENING * brightness).asinh() / (SOFTENING * BRIGHTEST).asinh() / brightness;

@@ -19,7 +19,7 @@
 //! - `render` makes images without noise, and `instrument` observes them.
 //! - `photometry` completes a galaxy of which magnitudes and redshift are given.
 //! - `survey` gives galaxies identifiers and positions.
-//! - `sky` puts these together, `dataset` writes its galaxies to files, and [`contact_sheet`] draws them.
+//! - `sky` puts these together, `dataset` writes its galaxies to files, and [`contact_sheet`] and [`strip`] draw them.
 
 mod conditions;
 pub mod contact_sheet;
@@ -37,6 +37,7 @@ mod render;
 mod sky;
 mod spectra;
 mod stamp;
+pub mod strip;
 mod survey;
 mod tables;
 

@@ -7,6 +7,7 @@ use pipeline::{
     storage::{S3Store, aws_config},
     summarize::summarize,
 };
+use report::page_of_results;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -16,7 +17,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         |event: &SummarizeEvent, id| {
             tracing::info_span!("summarizer", requestId = id, execution = event.owner.execution, architecture = ARCH)
         },
-        move |event, _| async move { summarize(stores, &event, SystemTime::now()).await },
+        move |event, _| async move { summarize(stores, &event, SystemTime::now(), &page_of_results).await },
     )
     .await
 }

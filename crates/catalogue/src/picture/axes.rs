@@ -2,19 +2,20 @@
 
 use std::ops::Range;
 
-use canvas::{Area, DrawError, FONT, Result, rotated_text};
+use canvas::{
+    Area, Backend, DrawError, FONT, Result,
+    palette::{FAINT, INK, MUTED, PAPER},
+    rotated_text,
+};
 use plotters::{
-    backend::BitMapBackend,
     chart::{ChartBuilder, ChartContext},
     coord::types::RangedCoordf64,
     prelude::Cartesian2d,
     series::LineSeries,
-    style::{BLACK, FontTransform, IntoFont, WHITE},
+    style::{FontTransform, IntoFont},
 };
 
-use crate::picture::colours::{GREY, LIGHT};
-
-pub(super) type Chart<'a, 'b> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+pub(super) type Chart<'a, 'b> = ChartContext<'a, Backend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// Draws axes with their labels and a light grid. `below` is the room for the labels under the x axis, in pixels.
 pub(super) fn frame<'a, 'b>(
@@ -34,9 +35,9 @@ pub(super) fn frame<'a, 'b>(
         .map_err(DrawError::of)?;
     chart
         .configure_mesh()
-        .light_line_style(WHITE)
-        .bold_line_style(LIGHT)
-        .axis_style(GREY)
+        .light_line_style(PAPER)
+        .bold_line_style(FAINT)
+        .axis_style(MUTED)
         .x_labels(8)
         .y_labels(8)
         .x_desc(x_label)
@@ -47,7 +48,7 @@ pub(super) fn frame<'a, 'b>(
     let (_, inside) = pixel_ranges(&chart);
     let (_, outside) = area.get_pixel_range();
     let middle = i32::midpoint(inside.start, inside.end) - outside.start;
-    rotated_text(area, y_label, 23, (24, middle), FontTransform::Rotate270, &BLACK)?;
+    rotated_text(area, y_label, 23, (24, middle), FontTransform::Rotate270, &INK)?;
     Ok(chart)
 }
 
@@ -63,7 +64,7 @@ pub(super) fn dashed(chart: &mut Chart<'_, '_>, [from, to]: [(f64, f64); 2]) -> 
     let at = |position: f64| (from.0 + position * (to.0 - from.0), from.1 + position * (to.1 - from.1));
     for dash in 0..DASHES {
         let [start, end] = [0.0, 0.55].map(|offset| at((f64::from(dash) + offset) / f64::from(DASHES)));
-        chart.draw_series(LineSeries::new([start, end], GREY)).map_err(DrawError::of)?;
+        chart.draw_series(LineSeries::new([start, end], MUTED)).map_err(DrawError::of)?;
     }
     Ok(())
 }

@@ -2,16 +2,13 @@
 
 use std::ops::Range;
 
-use canvas::{Area, DrawError, Result};
+use canvas::{Area, DrawError, Result, palette::of_density};
 use plotters::{
     element::{Circle, Pixel},
     style::Color,
 };
 
-use crate::picture::{
-    axes::{Chart, pixel_ranges},
-    colours::of_density,
-};
+use crate::picture::axes::{Chart, pixel_ranges};
 
 /// Draws points coloured by density, the densest last, and returns the highest density in galaxies per pixel.
 pub(super) fn scatter(root: &Area<'_>, chart: &Chart<'_, '_>, points: &[(f64, f64)]) -> Result<f32> {

@@ -1,14 +1,17 @@
 //! The scale that explains the colours of the points.
 
-use canvas::{Anchor, Area, DrawError, Result, rotated_text, text};
+use canvas::{
+    Anchor, Area, DrawError, Result,
+    palette::{DARKEST, INK, MUTED, of_density},
+    rotated_text, text,
+};
 use plotters::{
     element::Rectangle,
-    style::{BLACK, Color, FontTransform},
+    style::{Color, FontTransform},
 };
 
 use crate::picture::{
     axes::{Chart, pixel_ranges},
-    colours::{DARKEST, GREY, of_density},
     numbers::thousands,
 };
 
@@ -35,10 +38,10 @@ pub(super) fn draw(root: &Area<'_>, chart: &Chart<'_, '_>, densest: f32) -> Resu
         let value = 10_f64.powi(exponent);
         let position = (value / lowest).ln() / (highest / lowest).ln();
         let y = bottom - (position * f64::from(bottom - top)) as i32;
-        root.draw(&Rectangle::new([(right, y), (right + 6, y + 1)], BLACK.filled())).map_err(DrawError::of)?;
+        root.draw(&Rectangle::new([(right, y), (right + 6, y + 1)], INK.filled())).map_err(DrawError::of)?;
         let label = if exponent < 0 { format!("{value}") } else { thousands(value as u64) };
-        text(root, &label, 18, Anchor::left((right + 10, y)), &BLACK)?;
+        text(root, &label, 18, Anchor::left((right + 10, y)), &INK)?;
     }
     let middle = i32::midpoint(top, bottom);
-    rotated_text(root, "galaxies in 0.01 × 0.01", 18, (xs.end + 108, middle), FontTransform::Rotate90, &GREY)
+    rotated_text(root, "galaxies in 0.01 × 0.01", 18, (xs.end + 108, middle), FontTransform::Rotate90, &MUTED)
 }

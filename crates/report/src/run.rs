@@ -1,0 +1,145 @@
+//! The page of a run: how it ended first, then how good it is, then where its time and money went.
+
+mod completeness;
+mod figures;
+mod origin;
+mod quality;
+mod ranks;
+mod resources;
+mod times;
+mod worst;
+
+use std::collections::BTreeMap;
+
+use bill::{Cost, Invocation};
+use catalogue::{Comparison, WorstGalaxy};
+use maud::{Markup, html};
+use pipeline::{report::ReportInput, run_files::Results};
+
+use crate::{
+    elements::{foreign, number},
+    numbers::{moment, thousands},
+    page::{Heading, page},
+    rank::RankRecord,
+};
+
+/// What the logs of an execution say of it.
+pub struct Logs {
+    pub invocations: Vec<Invocation>,
+    pub cost: Cost,
+}
+
+/// Pictures of galaxies as PNG, by their file and row.
+pub type Stamps = BTreeMap<(String, u64), Vec<u8>>;
+
+/// What the page of a run is made of.
+pub struct Run<'a> {
+    pub results: &'a Results,
+    pub ranks: &'a [RankRecord],
+    pub comparison: &'a Comparison,
+    /// inference.png.
+    pub picture: Option<&'a [u8]>,
+    pub logs: Option<&'a Logs>,
+    pub stamps: &'a Stamps,
+    /// What whoever gathered these found wrong with them: a sentence each.
+    pub notes: &'a [String],
+}
+
+impl Run<'_> {
+    /// The ranks that this execution computed, not an earlier one that it resumed.
+    fn own_ranks(&self) -> Vec<&RankRecord> {
+        self.ranks.iter().filter(|rank| rank.execution == self.results.execution).collect()
+    }
+
+    /// Seconds of the cold start of each rank that had one.
+    fn cold_starts(&self) -> BTreeMap<u64, f64> {
+        let invocations = self.logs.iter().flat_map(|logs| &logs.invocations);
+        invocations.filter_map(|invocation| Some((invocation.rank?, invocation.report.init_ms? / 1e3))).collect()
+    }
+
+    /// When the first rank began, in seconds since 1970.
+    fn began(&self) -> Option<f64> {
+        self.own_ranks().iter().filter_map(|rank| rank.started_at).min_by(f64::total_cmp)
+    }
+}
+
+/// The page that a run writes beside its results, without what only its logs and its data say.
+pub fn page_of_results(input: &ReportInput<'_>) -> String {
+    let ReportInput { results, ranks, comparison, picture } = *input;
+    let ranks = RankRecord::all(ranks);
+    let run = Run {
+        results,
+        ranks: &ranks,
+        comparison,
+        picture: Some(picture),
+        logs: None,
+        stamps: &Stamps::new(),
+        notes: &[],
+    };
+    run_page(&run)
+}
+
+/// The page of a run.
+pub fn run_page(run: &Run<'_>) -> String {
+    let worst: Vec<WorstGalaxy> = run.comparison.worst();
+    let sections: [(&str, &str, Option<Markup>); 9] = [
+        ("figures", "Figures", Some(figures::body(run))),
+        ("origin", "What was asked, and what made it", Some(origin::body(run.results, run.ranks))),
+        ("warnings", "Warnings", warnings(run)),
+        ("quality", "How good the redshifts are", quality::body(run)),
+        ("time", "Where the time went", times::body(run)),
+        ("resources", "Throughput, memory and cost", resources::body(run)),
+        ("worst", "The galaxies that are farthest off", worst::body(&worst, run.stamps)),
+        ("columns", "Own columns", columns(run.results)),
+        ("ranks", "Ranks", ranks::body(run)),
+    ];
+    let present: Vec<_> = sections.into_iter().filter_map(|(id, title, body)| Some((id, title, body?))).collect();
+    let contents: Vec<_> = present.iter().map(|(id, title, _)| (*id, *title)).collect();
+    let title = if run.results.execution == "local" { "A run on one machine" } else { &run.results.execution };
+    let heading = Heading { kind: "Photometric redshifts: a run", title, subtitle: subtitle(run) };
+    let body = html! {
+        (completeness::body(run.results))
+        @for (id, title, body) in &present { (crate::elements::section(id, title, body.clone())) }
+    };
+    page(&heading, &contents, body)
+}
+
+fn subtitle(run: &Run<'_>) -> Markup {
+    let counts = &run.results.counts;
+    html! {
+        (number(counts.rows, thousands(counts.rows))) " galaxies, redshifts by " (foreign(&run.results.made_by.model))
+        @if let Some(began) = run.began().and_then(moment) { ", " (began) }
+    }
+}
+
+fn warnings(run: &Run<'_>) -> Option<Markup> {
+    let warnings = [run.notes, &run.results.warnings()].concat();
+    (!warnings.is_empty()).then(|| html! { ul.warnings { @for warning in &warnings { li { (foreign(warning)) } } } })
+}
+
+/// The most own columns that are listed.
+const COLUMNS_SHOWN: usize = 200;
+
+fn columns(results: &Results) -> Option<Markup> {
+    use crate::elements::{Cell, table};
+    let rows: Vec<Vec<Cell>> = results
+        .columns
+        .iter()
+        .take(COLUMNS_SHOWN)
+        .map(|column| {
+            vec![
+                Cell::Foreign(column.name.clone()),
+                Cell::Foreign(column.kind.clone()),
+                Cell::count(column.files_without),
+                column.first_without.clone().map_or(Cell::Nothing, Cell::Foreign),
+            ]
+        })
+        .collect();
+    (!rows.is_empty()).then(|| {
+        html! {
+            p { "The data set brought these along, and the catalogue has them under their names." }
+            (table("Own columns", &["column", "type", "#files without it", "the first of them"], &rows))
+            @if results.columns.len() > COLUMNS_SHOWN { p.note { "Results.json names all " (results.columns.len()) "." } }
+        }
+    })
+}

@@ -1,0 +1,78 @@
+//! The table of ranks.
+
+use maud::{Markup, html};
+
+use crate::{
+    elements::{Cell, number, table},
+    numbers::{bytes, decimals, digits, thousands},
+    rank::{RankRecord, parts},
+    run::Run,
+};
+
+/// The most ranks in the table; of more it has the slowest.
+const MOST_ROWS: usize = 100;
+
+/// Nothing where there is no rank.
+pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
+    if run.ranks.is_empty() {
+        return None;
+    }
+    let cold_starts = run.cold_starts();
+    let mut ranks: Vec<&RankRecord> = run.ranks.iter().collect();
+    if ranks.len() > MOST_ROWS {
+        ranks.sort_by(|a, b| b.wall_seconds.total_cmp(&a.wall_seconds).then(a.rank.cmp(&b.rank)));
+        ranks.truncate(MOST_ROWS);
+    } else {
+        ranks.sort_by_key(|rank| rank.rank);
+    }
+    let resumed = ranks.iter().any(|rank| rank.execution != run.results.execution);
+    let mut columns = vec!["#rank", "#galaxies", "#flagged", "#data", "#wall s"];
+    columns.extend([
+        "#cold start",
+        "#start",
+        "#model",
+        "#waiting",
+        "#inference",
+        "#post-processing",
+        "#galaxies/s",
+        "#peak MB",
+    ]);
+    if resumed {
+        columns.push("computed by");
+    }
+    let two = |value: f64| Cell::Number(value, decimals(value, 2));
+    let rows: Vec<Vec<Cell>> = ranks
+        .into_iter()
+        .map(|rank| {
+            let cold_start = cold_starts.get(&rank.rank).copied();
+            let [_, start, model, waiting, inference, post_processing, _] =
+                parts(rank, 0.0).map(|part| two(part.seconds));
+            let mut cells = vec![
+                Cell::Number(rank.rank as f64, rank.rank.to_string()),
+                Cell::count(rank.rows),
+                Cell::count(rank.flagged),
+                Cell::Number(rank.bytes as f64, bytes(rank.bytes as f64)),
+                two(rank.wall_seconds),
+                cold_start.map_or(Cell::Nothing, two),
+                start,
+                model,
+                waiting,
+                inference,
+                post_processing,
+                Cell::maybe(rank.rate(), digits),
+                Cell::Number(rank.peak_memory_mb, digits(rank.peak_memory_mb)),
+            ];
+            if resumed {
+                cells.push(Cell::Foreign(rank.execution.clone()));
+            }
+            cells
+        })
+        .collect();
+    let all = run.ranks.len();
+    Some(html! {
+        @if all > MOST_ROWS {
+            p { "The " (MOST_ROWS) " slowest of " (number(all, thousands(all as u64))) " ranks. combined_data.json has all." }
+        }
+        (table("Ranks, times in seconds", &columns, &rows))
+    })
+}
