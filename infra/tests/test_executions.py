@@ -123,7 +123,9 @@ def test_logs_join_ranks_with_their_invocations_and_the_cost_adds_up(cosmic, dem
     )
     # Initialize, AnythingToRun, Ranks, Summarize, Accepted, Done and the end; each child's one state and end.
     transitions = 7 + 2 * 6
-    expected = duration + 8 * 0.20e-6 + transitions * 25e-6
+    reads, writes = (sum(i["requests"][kind] for i in logs["invocations"]) for kind in ("reads", "writes"))
+    assert reads > 8 and writes >= 8
+    expected = duration + 8 * 0.20e-6 + transitions * 25e-6 + reads * 0.4e-6 + writes * 5e-6
     assert logs["cost"] == demo.report["cost"]
     assert math.isclose(logs["cost"]["total_usd"], expected, rel_tol=1e-9)
 
@@ -139,9 +141,11 @@ def test_function_logs_tell_each_stage_with_rank_rows_bytes_and_time(cosmic, dem
     mine = [event for event in events if event.get("span", {}).get("execution") == demo.report["execution"]]
     by_rank = {rank: [event for event in mine if event["span"]["rank"] == rank] for rank in range(6)}
     for rank, count in enumerate(DEMO_ROWS.values()):
-        totals = by_rank[rank][-1]
+        *stages, requests = by_rank[rank]
+        totals = stages[-1]
         assert totals["rows"] == count and totals["bytes"] > 20_000 * count and totals["milliseconds"] > 0, totals
-        assert [event for event in by_rank[rank] if "milliseconds" not in event] == []
+        assert [event for event in stages if "milliseconds" not in event] == []
+        assert requests["reads"] > 0 and requests["writes"] > 0
 
 
 def test_any_world_size_and_this_machine_alone_give_the_same_catalogue(cosmic, demo, tmp_path):

@@ -167,7 +167,10 @@ def test_a_stopped_execution_keeps_its_finished_ranks_and_the_command_it_names_c
 
     attached = sky.stack.cosmic("run", "--attach", execution.arn, check=False)
     assert attached.returncode == 1 and "ended as ABORTED: Stopped" in attached.stderr
-    assert f"{ranks['done']} of the {RANKS} ranks" in attached.stderr and stopped["resume"] in attached.stderr
+    assert (
+        f"{ranks['done']} of the {RANKS} ranks that it had to compute" in attached.stderr
+        and stopped["resume"] in attached.stderr
+    )
     again = sky.stack.cosmic("run", "--stop", execution.arn)
     assert "had ended before, as ABORTED" in again.stdout and stopped["resume"] in again.stdout
 
@@ -248,6 +251,17 @@ def test_throttled_attempts_are_in_the_cost(sky):
     assert math.isclose(report["cost"]["step_functions_usd"], 25e-6 * report["cost"]["state_transitions"])
 
 
+def test_of_more_ranks_than_are_looked_at_the_transitions_are_estimated(sky):
+    execution = named(sky, "many", world_size=small_sky.GALAXIES)
+    sky.cosmic.wait(execution.arn)
+    found = json.loads(sky.stack.cosmic("logs", "--json", "--execution", execution.name).stdout)
+    assert found["cost_of"]["ranks"] == {"started": small_sky.GALAXIES, "read": 200}
+    assert found["cost_of"]["invocations"] == found["cost_of"]["expected_invocations"] == small_sky.GALAXIES + 2
+    assert found["cost"]["state_transitions"] == OWN_TRANSITIONS + 2 * small_sky.GALAXIES
+    text = sky.stack.cosmic("logs", "--execution", execution.name).stdout
+    assert f"estimated by 200 of {small_sky.GALAXIES} ranks" in text
+
+
 def test_a_cost_that_lacks_invocations_says_how_many(sky):
     execution = named(sky, "lines-lost")
     sky.cosmic.wait(execution.arn)
@@ -262,7 +276,7 @@ def test_a_cost_that_lacks_invocations_says_how_many(sky):
     assert f"{RANKS + 1} of {RANKS + 2} invocations" in done.stdout, done.stdout
     less = json.loads(sky.stack.cosmic("run", "--json", "--attach", execution.name).stdout)
     assert (less["cost_of"]["invocations"], less["cost_of"]["expected_invocations"]) == (RANKS + 1, RANKS + 2)
-    assert less["cost"]["lambda_usd"] < found["cost"]["lambda_usd"]
+    assert less["cost"]["lambda_duration_usd"] < found["cost"]["lambda_duration_usd"]
 
 
 def test_of_an_execution_that_runs_the_cost_is_told_so_far_and_at_once(sky):
@@ -277,7 +291,7 @@ def test_of_an_execution_that_runs_the_cost_is_told_so_far_and_at_once(sky):
     assert (done.returncode, found["status"], found["cost_of"]["so_far"]) == (3, "RUNNING", True)
     assert found["cost_of"]["expected_invocations"] >= 2
     text = sky.stack.cosmic("logs", "--execution", execution.name, check=False).stdout
-    assert "cost on AWS so far" in text and "the execution still runs" in text
+    assert "cost in us-east-1 so far" in text and "the execution still runs" in text
     lines = sky.stack.cosmic("logs", "--lines", "--execution", execution.name)
     assert "the execution still runs" in lines.stderr
     sky.stack.cosmic("run", "--stop", execution.name)

@@ -31,6 +31,11 @@ const TRANSITIONS_OF_RUN: u64 = 7;
 const TRANSITIONS_OF_RANK: u64 = 2;
 /// Objects of a page of a list.
 const PAGE: f64 = 1000.0;
+/// Requests of the initializer and of the summarizer that wait for each other's answers.
+const WAITS_OF_INITIALIZER: f64 = 6.0;
+const WAITS_OF_SUMMARIZER: f64 = 12.0;
+/// Headers, and what ranks have left, are read so many at a time.
+const CONCURRENT_READS: f64 = 32.0;
 /// Chance has its own seed, so that the same plan has the same estimate.
 const SEED: u64 = 1;
 
@@ -51,6 +56,8 @@ pub struct RunWork {
     /// Headers that the initializer reads: all, where ranks share files.
     pub headers: u64,
     pub batch_size: u64,
+    /// Of a model in the bucket, which each new process fetches; 0 of the one that is packaged.
+    pub model_bytes: u64,
 }
 
 /// Where ranks run.
@@ -188,11 +195,11 @@ pub(crate) fn model_rank(
     figures: &Figures,
     setup: &Setup,
     share: &RankShare,
-    batch_size: u64,
+    RunWork { batch_size, model_bytes, .. }: &RunWork,
     cold: bool,
     slowdown: f64,
 ) -> ModelledRank {
-    let rank = &figures.rank;
+    let (rank, batch_size) = (&figures.rank, *batch_size);
     let around = surroundings(figures, setup);
     let stage = |spent: Spent| Stage {
         latency: (spent.wall_seconds - spent.cpu_seconds).max(0.0),
@@ -210,29 +217,32 @@ pub(crate) fn model_rank(
     let rows = share.rows as f64;
     let compute =
         Stage { latency: 0.0, cpu: rows * rank.inference_of_galaxy(batch_size) * slowdown, parallelism: busy };
-    // The first rows are waited for; the others are read meanwhile, unless they come more slowly than they are computed.
-    let first_rows = rank.chunk_rows(batch_size).min(rows);
-    let transfer = |rows: f64| rows * rank.bytes_per_galaxy / around.download_bytes_per_second.max(1.0);
-    let behind = (transfer(rows - first_rows) - compute.alone(cores)).max(0.0);
-    let waiting = stage(rank.first_rows);
-    let answers = rank.requests.before_first_rows * around.request_seconds;
+    // Of each file the first rows are waited for. The others are read meanwhile, unless they come more slowly than they are
+    // computed.
+    let files = share.files.max(1) as f64;
+    let first_rows = rank.chunk_rows(batch_size).min(rows / files);
+    let transfer = |bytes: f64| bytes / around.download_bytes_per_second.max(1.0);
+    let behind = (transfer((rows - files * first_rows) * rank.bytes_per_galaxy) - compute.alone(cores)).max(0.0);
+    let wait = stage(rank.first_rows);
+    let wait_of_file = wait.latency
+        + rank.requests.waits_of_file * around.request_seconds
+        + transfer(first_rows * rank.bytes_per_galaxy);
     let start = stage(rank.start);
+    let model = stage(rank.model);
+    let after = stage(rank.after_record);
     let post = rank.post_processing;
     ModelledRank {
         environment: if cold { around.environment_seconds } else { 0.0 },
         init: if_cold(stage(rank.init)),
         stages: vec![
-            Stage { latency: start.latency + answers, ..start },
-            if_cold(stage(rank.model)),
-            Stage { latency: waiting.latency + transfer(first_rows) + behind, ..waiting },
+            Stage { latency: start.latency + rank.requests.waits_of_rank * around.request_seconds, ..start },
+            if_cold(Stage { latency: model.latency + transfer(*model_bytes as f64), ..model }),
+            Stage { latency: files * wait_of_file + behind, cpu: files * wait.cpu, ..wait },
             Stage { parallelism: busy, ..if_cold(stage(rank.warm_up)) },
             compute,
             Stage { cpu: (post.of_rank.cpu_seconds + rows * post.of_galaxy) * slowdown, ..stage(post.of_rank) },
         ],
-        after_record: Stage {
-            latency: stage(rank.after_record).latency + around.request_seconds,
-            ..stage(rank.after_record)
-        },
+        after_record: Stage { latency: after.latency + around.request_seconds, ..after },
     }
 }
 
@@ -262,7 +272,7 @@ fn rank_times(figures: &Figures, work: &RunWork, setup: &Setup, at_once: u64, sl
         .ranks
         .iter()
         .enumerate()
-        .map(|(rank, share)| model_rank(figures, setup, share, work.batch_size, cold(rank), slowdown))
+        .map(|(rank, share)| model_rank(figures, setup, share, work, cold(rank), slowdown))
         .collect();
     let cores = match setup.place {
         Place::Lambda => setup.vcpus(),
@@ -341,11 +351,13 @@ pub fn estimate(figures: &Figures, work: &RunWork, setup: &Setup, prices: &Price
             + others.initialize_of_file * work.files as f64
             + others.initialize_of_header * work.headers as f64,
         INITIALIZER_MB,
-    ) + around.request_seconds * (3.0 + pages + work.headers as f64 / 32.0);
+    ) + around.request_seconds
+        * (WAITS_OF_INITIALIZER + pages + work.headers as f64 / CONCURRENT_READS)
+        + work.model_bytes as f64 / around.download_bytes_per_second.max(1.0);
     let merge = on(
         others.summarize + others.summarize_of_rank * count as f64 + others.summarize_of_galaxy * galaxies as f64,
         setup.summarizer_memory_mb,
-    ) + around.request_seconds * (8.0 + count as f64 / 32.0);
+    ) + around.request_seconds * (WAITS_OF_SUMMARIZER + count as f64 / CONCURRENT_READS);
 
     let parts = RunParts {
         initialize,

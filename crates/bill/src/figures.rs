@@ -17,6 +17,9 @@ const CHUNK_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     pub origin: Origin,
+    /// What of it was not measured, and where it is from.
+    #[serde(default)]
+    pub assumed: Vec<String>,
     pub rank: RankFigures,
     /// What the summarizer and the initializer take together.
     pub others: OtherFunctions,
@@ -48,13 +51,13 @@ pub struct RankFigures {
     pub bytes_per_galaxy: f64,
     /// Starting the function's process, up to its first event: Lambda's Init Duration.
     pub init: Spent,
-    /// From the event to the plan.
+    /// From the event to the plan, apart from requests.
     pub start: Spent,
     /// Loading model and engine, in the first rank of a process.
     pub model: Spent,
     /// What the first batch of a process takes longer.
     pub warm_up: Spent,
-    /// Waiting for the first rows, apart from their transfer.
+    /// Waiting for the first rows of a file, apart from requests and their transfer.
     pub first_rows: Spent,
     /// CPU seconds of the engine, by batch size.
     pub inference: Vec<Inference>,
@@ -62,7 +65,7 @@ pub struct RankFigures {
     pub parallel_efficiency: f64,
     /// Everything after the engine.
     pub post_processing: PerRank,
-    /// What is billed beyond the record: the function's runtime, and writing what the rank leaves.
+    /// What is billed beyond the record: the function's runtime, and writing what the rank leaves, apart from the request.
     pub after_record: Spent,
     pub requests: RequestFigures,
     /// The largest resident memory, by batch size.
@@ -100,8 +103,10 @@ pub struct RequestFigures {
     /// For the rows that are read at a time.
     pub reads_of_chunk: f64,
     pub writes_of_rank: f64,
-    /// Of them, one after another before the first rows are there: each waits for an answer.
-    pub before_first_rows: f64,
+    /// Those for the plan that wait for each other's answers.
+    pub waits_of_rank: f64,
+    /// Those for a file's first rows that wait for each other's answers.
+    pub waits_of_file: f64,
 }
 
 /// What the initializer and the summarizer take.

@@ -6,7 +6,7 @@
 
 use crate::{
     estimate::Place,
-    figures::{Figures, Inference, Memory, Origin},
+    figures::{Figures, Inference, Memory, Origin, PerRank, RankFigures, Surroundings},
     records::{RankRecord, Spent},
 };
 
@@ -55,7 +55,13 @@ pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> 
     let rank = &mut figures.rank;
     let (rows, bytes) = totals(&all);
     rank.bytes_per_galaxy = bytes / rows;
-    rank.start = median(usual, |rank| rank.unstretched(rank.record.phases.start))?;
+    let start = median(usual, |rank| rank.unstretched(rank.record.phases.start))?;
+    rank.start = Spent { wall_seconds: start.cpu_seconds, ..start };
+    let around = match place {
+        Place::Lambda => &mut figures.lambda,
+        Place::Machine { .. } => &mut figures.machine,
+    };
+    around.request_seconds = (start.wall_seconds - start.cpu_seconds) / rank.requests.waits_of_rank.max(1.0);
     if let Some(model) = median(&cold, |rank| rank.unstretched(rank.record.phases.model)) {
         rank.model = model;
     }
@@ -69,38 +75,35 @@ pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> 
         rank.parallel_efficiency = efficiency.clamp(0.1, 1.0);
     }
     rank.memory = memory(&all);
-    post_processing(figures_post(rank), usual)?;
+    post_processing(&mut rank.post_processing, usual)?;
 
-    let waiting = median(usual, |rank| rank.unstretched(rank.record.phases.waiting))?;
-    let around = match place {
-        Place::Lambda => &mut figures.lambda,
-        Place::Machine { .. } => &mut figures.machine,
-    };
-    // Waiting is for the first rows: their transfer explains it all.
-    rank.first_rows = Spent { wall_seconds: waiting.cpu_seconds, ..waiting };
-    let speeds: Vec<f64> = usual
-        .iter()
-        .filter_map(|observed| {
-            let record = observed.record;
-            let first = rank.chunk_rows(record.batch_size).min(record.rows as f64) * rank.bytes_per_galaxy;
-            let waited = observed.unstretched(record.phases.waiting);
-            let seconds = waited.wall_seconds - waited.cpu_seconds;
-            (seconds > 0.0).then_some(first / seconds)
-        })
-        .collect();
-    if let Some(speed) = middle(speeds) {
-        around.download_bytes_per_second = speed;
-    }
-    // The measured start has the requests in it already.
-    around.request_seconds = 0.0;
-    rank.requests.before_first_rows = 0.0;
+    waiting(rank, around, usual)?;
     billed_beyond_records(&mut figures, runs);
     orchestration(&mut figures, runs, place);
     Some(figures)
 }
 
-fn figures_post(rank: &mut crate::figures::RankFigures) -> &mut crate::figures::PerRank {
-    &mut rank.post_processing
+/// Waiting is for the first rows of each file: for the answers to requests, and the rest for their transfer.
+fn waiting(rank: &mut RankFigures, around: &mut Surroundings, ranks: &[&Observed<'_>]) -> Option<()> {
+    let of_file = |observed: &Observed<'_>| {
+        let Spent { wall_seconds, cpu_seconds } = observed.unstretched(observed.record.phases.waiting);
+        let files = observed.record.file_count();
+        Spent { wall_seconds: wall_seconds / files, cpu_seconds: cpu_seconds / files }
+    };
+    let waited = median(ranks, of_file)?;
+    rank.first_rows = Spent { wall_seconds: waited.cpu_seconds, ..waited };
+    let answers = rank.requests.waits_of_file * around.request_seconds;
+    let speeds = ranks.iter().filter_map(|observed| {
+        let record = observed.record;
+        let first = rank.chunk_rows(record.batch_size).min(record.rows as f64 / record.file_count());
+        let Spent { wall_seconds, cpu_seconds } = of_file(observed);
+        let seconds = wall_seconds - cpu_seconds - answers;
+        (seconds > 0.0).then_some(first * rank.bytes_per_galaxy / seconds)
+    });
+    if let Some(speed) = middle(speeds.collect()) {
+        around.download_bytes_per_second = speed;
+    }
+    Some(())
 }
 
 impl Observed<'_> {
@@ -166,12 +169,14 @@ fn inference(ranks: &[&Observed<'_>]) -> Vec<Inference> {
         .collect()
 }
 
-/// The share of its threads that the engine keeps busy.
+/// The share of its threads that the engine keeps busy where it runs alone: the largest that was seen, since whatever else
+/// a machine does only lowers it.
 fn busy(ranks: &[&Observed<'_>]) -> Option<f64> {
-    let cpu: f64 = ranks.iter().map(|rank| rank.record.phases.inference.cpu_seconds).sum();
-    let could = |record: &RankRecord| record.phases.inference.wall_seconds * record.cores.max(1) as f64;
-    let could: f64 = ranks.iter().map(|rank| could(rank.record)).sum();
-    (could > 0.0).then(|| cpu / could)
+    let busy = |record: &RankRecord| {
+        let Spent { wall_seconds, cpu_seconds } = record.phases.inference;
+        cpu_seconds / (wall_seconds * record.cores.max(1) as f64)
+    };
+    ranks.iter().map(|rank| busy(rank.record)).filter(|busy| busy.is_finite()).reduce(f64::max)
 }
 
 fn memory(ranks: &[&Observed<'_>]) -> Vec<Memory> {
@@ -186,7 +191,7 @@ fn memory(ranks: &[&Observed<'_>]) -> Vec<Memory> {
     found
 }
 
-fn post_processing(post: &mut crate::figures::PerRank, ranks: &[&Observed<'_>]) -> Option<()> {
+fn post_processing(post: &mut PerRank, ranks: &[&Observed<'_>]) -> Option<()> {
     let points: Vec<(f64, f64)> =
         ranks.iter().map(|rank| (rank.record.rows as f64, rank.record.phases.post_processing.cpu_seconds)).collect();
     let line = Line::through(&points);
@@ -200,30 +205,31 @@ fn post_processing(post: &mut crate::figures::PerRank, ranks: &[&Observed<'_>]) 
 }
 
 /// What is billed beyond the ranks' records is the other functions' time, and for each rank what comes after its record.
+/// How the others' time grows with ranks and galaxies stays as it is, because two of many small figures cannot be told
+/// apart.
 fn billed_beyond_records(figures: &mut Figures, runs: &[RunRecord]) {
-    let init = figures.rank.init.wall_seconds;
+    let (init, others) = (figures.rank.init.wall_seconds, &figures.others);
     let points: Vec<(f64, f64)> = runs
         .iter()
         .filter_map(|run| {
             let walls: f64 = run.ranks.iter().map(|rank| rank.wall_seconds).sum();
-            let cold = run.ranks.iter().filter(|rank| rank.first_of_process).count();
-            Some((run.ranks.len() as f64, (run.billed_seconds? - walls - cold as f64 * init).max(0.0)))
+            let cold = run.ranks.iter().filter(|rank| rank.first_of_process).count() as f64;
+            let (ranks, rows) = (run.ranks.len() as f64, run.ranks.iter().map(|rank| rank.rows as f64).sum::<f64>());
+            let growing = others.summarize_of_rank * ranks + others.summarize_of_galaxy * rows;
+            Some((ranks, (run.billed_seconds? - walls - cold * init - growing).max(0.0)))
         })
         .collect();
     if points.is_empty() {
         return;
     }
     let line = Line::through(&points);
-    let others = &mut figures.others;
+    let fixed = others.initialize + others.summarize;
+    let scale = if fixed > 0.0 { line.at_zero / fixed } else { 1.0 };
+    figures.others.initialize *= scale;
+    figures.others.summarize *= scale;
     if line.slope > 0.0 {
         figures.rank.after_record = Spent { wall_seconds: line.slope, cpu_seconds: 0.0 };
     }
-    let fixed = others.initialize + others.summarize;
-    let scale = if fixed > 0.0 { line.at_zero / fixed } else { 1.0 };
-    others.initialize *= scale;
-    others.summarize *= scale;
-    // They are in what was just found.
-    (others.initialize_of_file, others.summarize_of_rank, others.summarize_of_galaxy) = (0.0, 0.0, 0.0);
 }
 
 /// What an execution takes beyond its functions.

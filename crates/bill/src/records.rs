@@ -2,7 +2,7 @@
 
 use std::ops::Sub;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 use crate::invocations::Requests;
 
@@ -44,6 +44,9 @@ pub struct RankRecord {
     pub rank: u64,
     pub rows: u64,
     pub bytes: u64,
+    /// Files, or parts of files, that it read. combined_data.json lists them.
+    #[serde(deserialize_with = "count", default)]
+    pub files: Option<u64>,
     pub batch_size: u64,
     pub num_batches: u64,
     /// Seconds since 1970, by the clock of its machine.
@@ -63,7 +66,27 @@ pub struct RankRecord {
     pub engine: String,
 }
 
+/// A number, or the length of a list.
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Count {
+        Number(u64),
+        List(Vec<IgnoredAny>),
+    }
+    let count = Option::<Count>::deserialize(deserializer)?;
+    Ok(count.map(|count| match count {
+        Count::Number(number) => number,
+        Count::List(list) => list.len() as u64,
+    }))
+}
+
 impl RankRecord {
+    /// Its files, of which it has one where it says nothing.
+    pub fn file_count(&self) -> f64 {
+        self.files.unwrap_or(1).max(1) as f64
+    }
+
     /// Its own and other ranks' mean number at once while it ran, itself included. 1 is alone.
     pub fn at_once(&self, ranks: &[Self]) -> f64 {
         let end = self.started_at + self.wall_seconds;

@@ -129,7 +129,7 @@ pub(crate) async fn calibrate(args: CalibrateArgs, global: &Global, printer: Pri
 
 /// Opens all files of a sample, one of which at least must have redshifts.
 async fn labelled_inputs(data: &Location) -> Result<Vec<Input>> {
-    let found = data.partitions().await?;
+    let found = data.partitions(None).await?;
     if let Some(Unreadable { name, reason }) = found.unreadable.first() {
         bail!("{} cannot be read: {}", data.store.location(name), printable(reason));
     }

@@ -60,24 +60,25 @@ impl Execution {
         Ok(Self { aws, sfn, arn: started.execution_arn, name: name.to_owned() })
     }
 
-    /// Finds an execution by its ARN, in whatever region that names, or by its name and state machine; gives with it what
-    /// Step Functions says of it.
+    /// Finds an execution by its ARN, or by its name and state machine; gives with it what Step Functions says of it.
     pub(crate) async fn find(
         aws: &SdkConfig,
         execution: &str,
         machine: &str,
     ) -> Result<(Self, DescribeExecutionOutput)> {
-        let (aws, arn) = if execution.starts_with("arn:") {
-            let arn = ExecutionArn::parse(execution)?;
-            (in_region_of(aws, execution), arn)
-        } else {
-            let aws = in_region_of(aws, machine);
-            let machine = machine_arn(&client(&aws), machine).await?;
-            if execution.is_empty() || execution.contains(|c: char| c.is_whitespace() || ":/".contains(c)) {
-                bail!("{:?} is not the name of an execution", printable(execution));
-            }
-            (aws, ExecutionArn::of(&machine, execution)?)
-        };
+        if execution.starts_with("arn:") {
+            return Self::at(aws, ExecutionArn::parse(execution)?).await;
+        }
+        if execution.is_empty() || execution.contains(|c: char| c.is_whitespace() || ":/".contains(c)) {
+            bail!("{:?} is not the name of an execution", printable(execution));
+        }
+        let machine = machine_arn(&client(&in_region_of(aws, machine)), machine).await?;
+        Self::at(aws, ExecutionArn::of(&machine, execution)?).await
+    }
+
+    /// Finds an execution in the region that its ARN names.
+    pub(crate) async fn at(aws: &SdkConfig, arn: ExecutionArn) -> Result<(Self, DescribeExecutionOutput)> {
+        let aws = in_region_of(aws, &arn.arn);
         let sfn = client(&aws);
         match sfn.describe_execution().execution_arn(&arn.arn).send().await {
             Ok(described) => Ok((Self { aws, sfn, arn: arn.arn, name: arn.name }, described)),
@@ -259,7 +260,7 @@ async fn machines(sfn: &Client) -> Result<Vec<StateMachineListItem>> {
     listed.context("failed to list the state machines")
 }
 
-async fn machine_arn(sfn: &Client, machine: &str) -> Result<String> {
+pub(crate) async fn machine_arn(sfn: &Client, machine: &str) -> Result<String> {
     if machine.starts_with("arn:") {
         return Ok(machine.to_owned());
     }

@@ -31,6 +31,9 @@ pub(crate) struct InferArgs {
     /// The model, local or s3://bucket/key: a checkpoint or safetensors.
     #[arg(long, value_name = "FILE", env = "COSMIC_MODEL")]
     model: String,
+    /// Take only the first so many files of the folder, in natural order.
+    #[arg(long, value_name = "N", env = "COSMIC_FILE_LIMIT", value_parser = clap::value_parser!(u64).range(1..))]
+    file_limit: Option<u64>,
     /// Galaxies per prediction.
     #[arg(long, value_name = "N", default_value_t = 512, env = "COSMIC_BATCH_SIZE",
           value_parser = clap::value_parser!(u64).range(1..=MAX_BATCH_SIZE))]
@@ -54,7 +57,7 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
     let (started_at, watch) = (seconds_since_1970(), Stopwatch::start_of_process());
     let out = ResultFolder::claim(&args.out)?;
     let data = Location::parse(&args.data, global).await?;
-    let files = data.partitions().await?;
+    let files = data.partitions(args.file_limit).await?;
     let start = watch.spent();
     let loading = Stopwatch::start();
     let location = Location::parse(&args.model, global).await?;

@@ -83,8 +83,8 @@ impl Location {
         Ok(reader.read_all().await?)
     }
 
-    /// The one data file that is here, or all those in the folder, in natural order.
-    pub(crate) async fn partitions(&self) -> Result<Partitions> {
+    /// The one data file that is here, or those in the folder in natural order: all, or the first so many.
+    pub(crate) async fn partitions(&self, limit: Option<u64>) -> Result<Partitions> {
         if is_partition(&self.key) {
             let file = PlannedFile::listed(self.store.head(&self.key).await?);
             return Ok(Partitions { files: vec![file], unreadable: Vec::new() });
@@ -99,7 +99,7 @@ impl Location {
                 Err(_) => bail!("{shown} does not exist: check the path"),
             }
         }
-        Ok(list_partitions(&self.store, &self.key, None).await?)
+        Ok(list_partitions(&self.store, &self.key, limit).await?)
     }
 
     /// The address for a person.

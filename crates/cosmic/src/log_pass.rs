@@ -298,6 +298,55 @@ mod tests {
         assert_eq!(names(&pass.read().await.unwrap()), ["a", "b", "c", "d"]);
     }
 
+    /// 1,000 ranks at a time of 10,000, which take 15 s and write ten lines each; a page has as many as a megabyte does.
+    struct Large {
+        started: Instant,
+        calls: RefCell<usize>,
+    }
+
+    const LINES: i64 = 100_000;
+    const LINES_A_PAGE: i64 = 2_500;
+
+    impl LogStore for &Large {
+        async fn page(&self, request: PageRequest<'_>) -> Result<Page> {
+            *self.calls.borrow_mut() += 1;
+            if request.function != "one" {
+                return Ok(Page::default());
+            }
+            // Line `i` is written at `1.5 i` milliseconds.
+            let written = ((self.started.elapsed().as_millis() as i64) * 2 / 3).min(LINES);
+            let first = request.token.map_or(request.from_ms.max(0) * 2 / 3, |token| token.parse().unwrap());
+            let end = (first + LINES_A_PAGE).min(written);
+            let events = (first..end).map(|line| (line.to_string(), line * 3 / 2, String::new())).collect();
+            Ok(Page { events, next: (end < written).then(|| end.to_string()) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_execution_of_ten_thousand_ranks_is_followed_with_few_more_calls_than_it_has_pages() {
+        let large = Large { started: Instant::now(), calls: RefCell::new(0) };
+        let mut pass = LogPass::new(&large, ["one", "two", "three"].map(str::to_owned).into(), "run", 0);
+        let (mut lines, mut readings) = (0, 0);
+        while lines < LINES {
+            lines += pass.read().await.unwrap().len() as i64;
+            readings += 1;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        assert_eq!(lines, LINES);
+        let seconds = large.started.elapsed().as_secs();
+        assert!(seconds < 160, "it lags {seconds} s behind");
+        let calls = *large.calls.borrow();
+        assert!(calls as u64 <= seconds * u64::from(CALLS_PER_SECOND), "{calls} calls in {seconds} s");
+        // Of the three groups a page each, and of the large one those of the overlap and of what is new.
+        let large_pages = (OVERLAP_MS + 4_000) * 2 / 3 / LINES_A_PAGE + 2;
+        assert!(calls as i64 <= readings * (2 + large_pages), "{calls} calls in {readings} readings");
+        // Afterwards, all of it in one reading.
+        let mut pass = LogPass::new(&large, vec!["one".into()], "run", 0);
+        *large.calls.borrow_mut() = 0;
+        assert_eq!(pass.read().await.unwrap().len() as i64, LINES);
+        assert_eq!(*large.calls.borrow() as i64, LINES / LINES_A_PAGE);
+    }
+
     #[test]
     fn the_pattern_takes_the_executions_lines_and_lambdas() {
         assert_eq!(pattern("demo-1"), r#"?"demo-1" ?"RequestId:" ?"Task timed out""#);

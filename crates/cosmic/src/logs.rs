@@ -18,6 +18,7 @@ use crate::{
     log_pass::LogEvent,
     outcome::Outcome,
     output::{Printer, table},
+    resume::DEFAULT_MACHINE,
     statement::{CostOf, ExecutionLog, Statement, statement},
     summary::cost_text,
 };
@@ -26,16 +27,18 @@ use crate::{
 /// five that CloudWatch allows a second.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Without any of the last five flags, a table of the invocations and their cost; with one, the log lines of the
-/// execution's functions in the order of their times. Then `--json` prints one JSON object a line: `time`, `function`,
-/// `rank`, `level`, `message`, `fields` and `request_id`.
 #[derive(Args)]
+#[command(after_help = "\
+With --lines, --follow, --rank, --level or --grep: the log lines of the execution's functions, in the order of their times
+(with --follow, those that come late where they come). With --json, each is one JSON object in a line of its own: time,
+function, rank, level, message, fields, request_id. Without: a table of the invocations and their cost.
+Exit code 3: not all lines have come, or (the table) the execution still runs.")]
 pub(crate) struct LogsArgs {
     /// The execution, by its ARN or its name.
     #[arg(long, value_name = "ARN|NAME")]
     execution: String,
     /// The state machine, by its name or ARN, where the execution is given by its name.
-    #[arg(long, value_name = "NAME", default_value = "cosmic-redshift", env = "COSMIC_STATE_MACHINE")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE, env = "COSMIC_STATE_MACHINE")]
     state_machine: String,
     /// Print log lines instead of the table.
     #[arg(long)]
@@ -43,7 +46,7 @@ pub(crate) struct LogsArgs {
     /// Print log lines as they come, until the execution has ended.
     #[arg(long)]
     follow: bool,
-    /// Print log lines of this rank only (may be given several times).
+    /// Print log lines of this rank only (may be given several times, or as 3,7).
     #[arg(long, value_name = "N", value_delimiter = ',')]
     rank: Vec<u64>,
     /// Print log lines of this level and more important ones only.
@@ -111,11 +114,7 @@ async fn print_lines(
     if of.so_far {
         eprintln!("the execution still runs: --follow goes on with the lines to come");
     } else if of.missing() > 0 {
-        eprintln!(
-            "warning: the last lines of {} of {} invocations have not come",
-            of.missing(),
-            of.expected_invocations
-        );
+        eprintln!("warning: {} invocations have their last line: more may come in a minute", of.n_of_m());
         return Ok(Outcome::Incomplete);
     }
     Ok(Outcome::Done)
@@ -125,18 +124,14 @@ fn text(output: &LogsOutput) -> String {
     let rows: Vec<Vec<String>> = output.invocations.iter().map(row).collect();
     let header = ["function", "rank", "duration ms", "billed ms", "memory MB", "used MB", "cold start ms", "status"];
     let cold = output.invocations.iter().filter(|invocation| invocation.report.init_ms.is_some()).count();
-    let CostOf { invocations, expected_invocations, .. } = output.cost_of;
+    let of = &output.cost_of;
     format!(
         "{}\n{} invocations of execution {} ({}), {cold} of them cold starts\n{}",
         table(&header, &rows),
-        if output.cost_of.is_whole() {
-            invocations.to_string()
-        } else {
-            format!("{invocations} of {expected_invocations}")
-        },
+        if of.is_whole() { of.invocations.to_string() } else { of.n_of_m() },
         output.execution,
         output.status,
-        cost_text(&output.cost, &output.cost_of, &output.execution)
+        cost_text(&output.cost, of, &output.execution)
     )
 }
 

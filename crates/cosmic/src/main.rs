@@ -34,6 +34,7 @@ mod split_destination;
 mod statement;
 mod stop;
 mod summary;
+mod sweep;
 mod whole_file;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -83,6 +84,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Start, follow or stop an execution on AWS or the local stack, and show its results.
     Run(run::RunArgs),
+    /// Run a grid of partition, batch, world and memory sizes several times, and sum it up.
+    Sweep(sweep::SweepArgs),
     /// Show an execution's invocations and their cost, or its log lines.
     Logs(logs::LogsArgs),
     /// Make one HTML file of a run, of a sweep, or of two runs compared.
@@ -108,6 +111,7 @@ async fn main() -> ExitCode {
         Command::Export(args) => export::export(args, &global, printer).await,
         Command::Plan(args) => plan::plan(args, &global, printer).await,
         Command::Run(args) => run::run(args, &global, printer).await,
+        Command::Sweep(args) => sweep::sweep(args, &global, printer).await,
         Command::Logs(args) => logs::logs(args, &global, printer).await,
         Command::Report(args) => report::report(args, &global, printer).await,
     };

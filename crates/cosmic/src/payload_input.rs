@@ -41,8 +41,7 @@ impl<'a> PayloadSource<'a> {
         let mut input = match self {
             Self::File(path) => read_file(path)?,
             Self::Execution(arn) => {
-                // The machine is in the ARN.
-                let (_, described) = Execution::find(aws, arn, "").await?;
+                let (_, described) = Execution::at(aws, ExecutionArn::parse(arn)?).await?;
                 serde_json::from_str(&described.input.unwrap_or_default())
                     .with_context(|| format!("the input of {arn} is not a payload: expected one JSON object"))?
             }

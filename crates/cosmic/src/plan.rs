@@ -17,6 +17,7 @@ mod work;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use aws_config::SdkConfig;
 use clap::Args;
 use pipeline::{payload::Payload, storage::aws_config};
 
@@ -72,14 +73,20 @@ pub(crate) async fn plan(args: PlanArgs, global: &Global, printer: Printer) -> R
     }
     let file = args.payload.as_deref().context("--payload is not given")?;
     let source = PayloadSource::of(file);
-    let aws = aws_config(global.endpoint_url.as_deref()).await;
+    let data = DataArgs { path: args.data.as_deref(), size: args.size.zip(args.partition_size), headers: args.headers };
+    // Where nothing is in AWS, nothing looks for credentials or a region.
+    let is_offline = data.is_offline() && matches!(source, PayloadSource::File(_));
+    let aws = match is_offline {
+        true => SdkConfig::builder().build(),
+        false => aws_config(global.endpoint_url.as_deref()).await,
+    };
     let input = source.read(&aws, &args.set).await?;
     let (payload, warnings) = Payload::parse(&input, "plan").with_context(|| source.to_string())?;
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
-    let data = DataArgs { path: args.data.as_deref(), size: args.size.zip(args.partition_size), headers: args.headers };
-    let planned = Planned::of(&payload, &data, &args.setup, args.from.as_deref(), &aws, global).await?;
+    let aws = (!data.is_offline()).then_some(&aws);
+    let planned = Planned::of(&payload, &data, &args.setup, args.from.as_deref(), aws, global).await?;
     let range = planned.range();
     let compared = compare(&planned);
     let pictures = match &args.picture {

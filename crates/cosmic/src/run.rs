@@ -32,7 +32,7 @@ use crate::{
     output::{Printer, progress_bar, seconds},
     payload_input::PayloadSource,
     plan,
-    resume::resume_command,
+    resume::{DEFAULT_MACHINE, resume_command},
     statement::{CostOf, statement},
     stop::stop,
     summary::{cost_text, paths_text, say_warnings, summary_text},
@@ -44,7 +44,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE|ARN", env = "COSMIC_PAYLOAD", required_unless_present_any = ["attach", "stop"])]
     payload: Option<PathBuf>,
     /// The state machine, by name or ARN.
-    #[arg(long, value_name = "NAME", default_value = "cosmic-redshift", env = "COSMIC_STATE_MACHINE")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE, env = "COSMIC_STATE_MACHINE")]
     state_machine: String,
     /// Set a field of the payload, such as bucket=my-bucket or world_size=40 (may be given several times).
     #[arg(long, value_name = "KEY=VALUE")]
@@ -227,7 +227,7 @@ async fn without_results(output: &RunOutput, followed: &Followed, global: &Globa
     {
         let resume = resume_command(&followed.execution, payload, &followed.input, global);
         text += &format!(
-            "\n{done} of the {total} ranks that it started have finished, and what they have written stays under \
+            "\n{done} of the {total} ranks that it had to compute have finished, and what they have written stays under \
              s3://{}/{}/. To compute the rest:\n  {resume}",
             payload.bucket, payload.result_path
         );
@@ -268,19 +268,19 @@ fn execution_name(payload: &PayloadSource<'_>) -> String {
 }
 
 /// Whether the summarizer has written results for this execution.
-fn summarized(ended: &DescribeExecutionOutput) -> bool {
+pub(crate) fn summarized(ended: &DescribeExecutionOutput) -> bool {
     ended.status == ExecutionStatus::Succeeded || ended.error.as_deref() == Some("IncompleteCatalogue")
 }
 
 /// The results of an execution, each held against what Results.json says of it.
-struct Fetched {
-    results: Results,
+pub(crate) struct Fetched {
+    pub(crate) results: Results,
     /// By their names, Results.json last.
-    files: Vec<(&'static str, Bytes)>,
+    pub(crate) files: Vec<(&'static str, Bytes)>,
 }
 
 impl Fetched {
-    async fn of(files: &RunFiles, execution: &Execution) -> Result<Self> {
+    pub(crate) async fn of(files: &RunFiles, execution: &Execution) -> Result<Self> {
         let written = files.read_file(RESULTS_JSON).await?;
         let results: Results = serde_json::from_slice(&written)
             .with_context(|| format!("{} is not of this version of Cosmic", files.location(RESULTS_JSON)))?;
@@ -320,7 +320,7 @@ impl Fetched {
     }
 }
 
-fn duration(ended: &DescribeExecutionOutput) -> f64 {
+pub(crate) fn duration(ended: &DescribeExecutionOutput) -> f64 {
     ended.stop_date.as_ref().map_or(0.0, |stop| stop.as_secs_f64() - ended.start_date.as_secs_f64())
 }
 

@@ -42,19 +42,52 @@ pub(crate) struct SplitArgs {
 #[derive(Serialize)]
 struct SplitOutput {
     out: String,
-    partitions: u64,
-    rows: u64,
-    rows_per_partition: u64,
-    bytes: u64,
+    #[serde(flatten)]
+    cut: Cut,
+}
+
+/// What a data set was cut into.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Cut {
+    pub(crate) partitions: u64,
+    pub(crate) rows: u64,
+    pub(crate) rows_per_partition: u64,
+    pub(crate) bytes: u64,
     /// Partitions that were there, and were deleted.
-    replaced: u64,
+    pub(crate) replaced: u64,
 }
 
 pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) -> Result<Outcome> {
     let source = Location::parse(&args.file, global).await?;
-    let dataset = Dataset::open(source.reader().await?).await?;
     let out = Location::parse_folder(&args.out, global).await?;
-    let old = find_old(&out, &source, args.overwrite).await?;
+    let cut = cut(&source, &out, args.partition_size, args.overwrite).await?;
+    let output = SplitOutput { out: out.name(), cut };
+    printer.print(&output, |SplitOutput { out, cut }| {
+        let replaced = match cut.replaced {
+            0 => String::new(),
+            replaced => format!(", in place of {replaced} that were there"),
+        };
+        format!(
+            "{} galaxies ({}) in {} partitions of {} ({}) under {out}{replaced}",
+            cut.rows,
+            bytes(cut.bytes),
+            cut.partitions,
+            cut.rows_per_partition,
+            bytes(cut.rows_per_partition * (cut.bytes / cut.rows)),
+        )
+    })?;
+    Ok(Outcome::Done)
+}
+
+/// The rows of partitions of about this many bytes.
+pub(crate) fn rows_per_partition(partition_bytes: u64, bytes_per_row: u64) -> u64 {
+    (partition_bytes as f64 / bytes_per_row as f64).round().max(1.0) as u64
+}
+
+/// Cuts a data set into partitions of about this many bytes, in place of those that lie there only where `overwrite`.
+pub(crate) async fn cut(source: &Location, out: &Location, partition_bytes: u64, overwrite: bool) -> Result<Cut> {
+    let dataset = Dataset::open(source.reader().await?).await?;
+    let old = find_old(out, Some(source), overwrite).await?;
     if !dataset.unused().is_empty() {
         eprintln!(
             "warning: {} holds what can be no column of a catalogue, and the partitions will not have it: {}",
@@ -72,8 +105,7 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
         None => Redshifts::None,
     };
     let layout = Layout { redshifts, columns: dataset.columns().to_vec() };
-    let bytes_per_row = layout.bytes_per_galaxy();
-    let rows_per_partition = (args.partition_size as f64 / bytes_per_row as f64).round().max(1.0) as u64;
+    let rows_per_partition = rows_per_partition(partition_bytes, layout.bytes_per_galaxy());
     let partitions = dataset.rows().div_ceil(rows_per_partition);
     let replaced = old.len() as u64;
     if replaced > 0 {
@@ -81,7 +113,7 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
     }
     let bar = progress_bar("{bar:40} {human_pos}/{human_len} galaxies, {eta} left");
     bar.set_length(dataset.rows());
-    let mut destination = Destination::open(&out, old)?;
+    let mut destination = Destination::open(out, old)?;
     let written = async {
         for partition in 0..partitions {
             let rows = partition * rows_per_partition..dataset.rows().min((partition + 1) * rows_per_partition);
@@ -94,30 +126,8 @@ pub(crate) async fn split(args: SplitArgs, global: &Global, printer: Printer) ->
     let written = written.await;
     destination.finish(written, partitions).await?;
     bar.finish_and_clear();
-    let output = SplitOutput {
-        out: out.name(),
-        partitions,
-        rows: dataset.rows(),
-        rows_per_partition,
-        bytes: dataset.rows() * bytes_per_row,
-        replaced,
-    };
-    printer.print(&output, |output| {
-        let replaced = match output.replaced {
-            0 => String::new(),
-            replaced => format!(", in place of {replaced} that were there"),
-        };
-        format!(
-            "{} galaxies ({}) in {} partitions of {} ({}) under {}{replaced}",
-            output.rows,
-            bytes(output.bytes),
-            output.partitions,
-            output.rows_per_partition,
-            bytes(output.rows_per_partition * bytes_per_row),
-            output.out
-        )
-    })?;
-    Ok(Outcome::Done)
+    let bytes = dataset.rows() * layout.bytes_per_galaxy();
+    Ok(Cut { partitions, rows: dataset.rows(), rows_per_partition, bytes, replaced })
 }
 
 /// Writes rows of a data set as a partition.

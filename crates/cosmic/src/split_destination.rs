@@ -29,7 +29,7 @@ use crate::{
 /// # Errors
 /// Where there are any and `overwrite` is not set, and where they cannot or must not all be replaced: the data set that
 /// is cut is one of them, they lie all over a bucket or a home folder, or one cannot be read.
-pub(crate) async fn find_old(out: &Location, source: &Location, overwrite: bool) -> Result<Vec<String>> {
+pub(crate) async fn find_old(out: &Location, source: Option<&Location>, overwrite: bool) -> Result<Vec<String>> {
     if let Some(root) = &out.root {
         match fs::metadata(root) {
             Ok(there) if there.is_dir() => {}
@@ -57,7 +57,7 @@ pub(crate) async fn find_old(out: &Location, source: &Location, overwrite: bool)
     if let Some(unreadable) = found.unreadable.first() {
         bail!("{} cannot be replaced ({}): remove it first", location(&unreadable.name), unreadable.reason);
     }
-    if keys.iter().any(|key| is_source(out, key, source)) {
+    if let Some(source) = source.filter(|source| keys.iter().any(|key| is_source(out, key, source))) {
         bail!("{} lies in the folder for its partitions, where --overwrite would delete it", source.name());
     }
     if !keys.is_empty() && is_root(out) {

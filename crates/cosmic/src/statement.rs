@@ -85,6 +85,12 @@ impl CostOf {
     pub(crate) fn missing(&self) -> u64 {
         self.expected_invocations - self.invocations
     }
+
+    /// `6 of 8`, or `6 of at least 8` where not all ranks were read.
+    pub(crate) fn n_of_m(&self) -> String {
+        let least = if self.ranks.all() { "" } else { "at least " };
+        format!("{} of {least}{}", self.invocations, self.expected_invocations)
+    }
 }
 
 impl ExecutionLog {
@@ -206,7 +212,9 @@ mod tests {
     #[test]
     fn lines_that_must_come_are_missing_until_they_have() {
         let found = CostOf::new(&joined(&[None, Some(0)], 0), &counts(2, 3), false);
-        assert_eq!((found.invocations, found.expected_invocations, found.missing()), (2, 5, 3));
+        assert_eq!((found.missing(), found.n_of_m().as_str()), (3, "2 of 5"));
+        let ranks = Children { started: 10_000, read: 200 };
+        assert_eq!(CostOf { ranks, ..found }.n_of_m(), "2 of at least 5");
         assert!(!found.is_whole());
         let found = CostOf::new(&joined(&[None, None, Some(0), Some(1), Some(1)], 0), &counts(2, 3), false);
         assert!(found.is_whole());

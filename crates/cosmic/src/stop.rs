@@ -87,7 +87,7 @@ fn text(output: &StopOutput) -> String {
         (false, _) => format!("execution {execution} had ended before, as {status}: there is nothing to stop\n"),
     };
     if ranks.total > 0 {
-        text += &format!("{} of the {} ranks that it started had finished\n", ranks.done, ranks.total);
+        text += &format!("{} of the {} ranks that it had to compute have finished\n", ranks.done, ranks.total);
     }
     if let (Some(kept), Some(resume)) = (&output.kept, &output.resume) {
         text += &format!(

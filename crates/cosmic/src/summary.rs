@@ -96,7 +96,7 @@ fn unavailable(metrics: &Metrics) -> Option<&'static str> {
 
 /// A line on the cost by part, and one for each thing that it lacks or that was estimated.
 pub(crate) fn cost_text(cost: &Cost, of: &CostOf, execution: &str) -> String {
-    let CostOf { invocations, expected_invocations, throttled_attempts, ranks, so_far } = of;
+    let CostOf { throttled_attempts, ranks, so_far, .. } = of;
     let mut text = format!(
         "cost in {}{} ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} \
          transitions), S3 ${:.6} ({} reads, {} writes)\n",
@@ -116,11 +116,12 @@ pub(crate) fn cost_text(cost: &Cost, of: &CostOf, execution: &str) -> String {
         text += &format!("the prices of {} are not known here: these are those of {region}\n", cost.region);
     }
     if *so_far {
-        text += &format!("the execution still runs: {invocations} of {expected_invocations} invocations have ended\n");
+        text += &format!("the execution still runs: {} invocations have ended\n", of.n_of_m());
     } else if of.missing() > 0 {
         text += &format!(
-            "the cost is that of {invocations} of {expected_invocations} invocations: the others have no REPORT line yet. \
-             Ask again in a minute: cosmic logs --execution {execution}\n"
+            "the cost is that of {} invocations: the others have no REPORT line yet (ask again in a minute: cosmic logs \
+             --execution {execution}), or died before they could log whose they were\n",
+            of.n_of_m()
         );
     }
     if *throttled_attempts > 0 {

@@ -20,7 +20,7 @@ use crate::{
 /// Width and height of a panel in pixels.
 const PANEL: (u32, u32) = (660, 440);
 /// Height of the title in pixels.
-const TITLE: u32 = 76;
+const TITLE: u32 = 98;
 /// The most panels beside each other.
 const COLUMNS: usize = 3;
 
@@ -29,8 +29,11 @@ pub struct Figure {
     /// The name of its file, without the ending.
     pub name: &'static str,
     title: String,
-    subtitle: String,
+    /// Lines under the title.
+    notes: [String; 2],
     panels: Vec<Panel>,
+    /// Panels beside each other.
+    columns: usize,
 }
 
 enum Panel {
@@ -42,7 +45,7 @@ enum Panel {
 pub fn figures(sweep: &Sweep) -> Vec<Figure> {
     let cells: Vec<CellSummary> = sweep.summary().into_iter().filter(|cell| cell.done > 0).collect();
     let axes = varying(&cells);
-    let subtitle = match sweep.place.as_str() {
+    let place = match sweep.place.as_str() {
         "AWS" => format!("AWS, {}", sweep.region.as_deref().unwrap_or("region unknown")),
         place => format!("{place}: {}, {} cores, {}", sweep.machine.cpu, sweep.machine.cores, sweep.machine.os),
     };
@@ -58,9 +61,11 @@ pub fn figures(sweep: &Sweep) -> Vec<Figure> {
                 panels.extend(lines.map(Panel::Lines));
             }
         }
-        figure(sweep, &subtitle, name, what, panels)
+        let note = "medians of the repeats, and bars from the least to the most";
+        figure(sweep, name, what, [&place, note], panels, axes.len())
     };
-    let phases = Stacks::of(&cells, &axes).into_iter().map(Panel::Stacks).collect();
+    let phases: Vec<Panel> = Stacks::of(&cells, &axes).into_iter().map(Panel::Stacks).collect();
+    let columns = phases.len();
     let all = [
         lines("time", "wall time of a run", &[("seconds", 1.0, |cell| cell.wall_seconds)]),
         lines(
@@ -73,23 +78,39 @@ pub fn figures(sweep: &Sweep) -> Vec<Figure> {
         ),
         lines("memory", "peak memory of a rank", &[("MB", 1.0, |cell| cell.peak_memory_mb)]),
         lines("cost", "cost of a run", &[("US dollars", 1.0, |cell| cell.cost_usd)]),
-        figure(sweep, &subtitle, "phases", "wall time of all ranks together, by phases", phases),
+        figure(
+            sweep,
+            "phases",
+            "wall time by phases",
+            [&place, "sums over the ranks, medians of the repeats"],
+            phases,
+            columns,
+        ),
     ];
     all.into_iter().flatten().collect()
 }
 
-fn figure(sweep: &Sweep, subtitle: &str, name: &'static str, what: &str, panels: Vec<Panel>) -> Option<Figure> {
+fn figure(
+    sweep: &Sweep,
+    name: &'static str,
+    what: &str,
+    notes: [&str; 2],
+    panels: Vec<Panel>,
+    columns: usize,
+) -> Option<Figure> {
     let title = format!("{}: {what}", sweep.name);
-    let subtitle = format!("{subtitle}; medians, with bars from the least to the most of the repeats");
-    (!panels.is_empty()).then_some(Figure { name, title, subtitle, panels })
+    let columns = columns.clamp(1, COLUMNS);
+    (!panels.is_empty()).then_some(Figure { name, title, notes: notes.map(str::to_owned), panels, columns })
 }
 
 impl Figure {
     /// Width and height in pixels.
     pub fn size(&self) -> (u32, u32) {
-        let columns = self.panels.len().min(COLUMNS);
-        let rows = self.panels.len().div_ceil(COLUMNS);
-        (PANEL.0 * columns as u32, TITLE + PANEL.1 * rows as u32)
+        (PANEL.0 * self.columns as u32, TITLE + PANEL.1 * self.rows() as u32)
+    }
+
+    fn rows(&self) -> usize {
+        self.panels.len().div_ceil(self.columns)
     }
 
     /// Draws the picture on an area of this size.
@@ -99,9 +120,10 @@ impl Figure {
     pub fn draw(&self, area: &Area<'_>) -> Result<()> {
         let (title, rest) = area.split_vertically(TITLE);
         text(&title, &self.title, 24, Anchor::upper_left((24, 16)), &BLACK)?;
-        text(&title, &self.subtitle, 15, Anchor::upper_left((24, 50)), &GREY)?;
-        let columns = self.panels.len().min(COLUMNS);
-        let places = rest.split_evenly((self.panels.len().div_ceil(COLUMNS), columns));
+        for (note, y) in self.notes.iter().zip([50, 72]) {
+            text(&title, note, 15, Anchor::upper_left((24, y)), &GREY)?;
+        }
+        let places = rest.split_evenly((self.rows(), self.columns));
         for (panel, place) in self.panels.iter().zip(&places) {
             match panel {
                 Panel::Lines(lines) => lines.draw(place)?,

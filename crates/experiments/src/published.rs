@@ -18,15 +18,15 @@ use crate::{
 
 /// What they call 12.6 GB, which is all that they had.
 const ALL: &str = "total";
-/// What `collect_logs.ipynb` makes of it.
-const ALL_IN_LOGS: &str = "12.6GB";
+/// What `stats.py` takes it for, in GB.
+const ALL_GB: f64 = 12.6;
 
 impl PlannedCell {
     /// The folders for a repeat's combined_data.json. Whole data sets that are not cut have none.
     pub fn published_folders(&self, repeat: u64) -> Vec<PathBuf> {
-        let Some(partition) = published(self.cell.partition.as_ref()) else { return Vec::new() };
-        let data = published(self.cell.data.as_ref()).filter(|name| name != "12.6GB").unwrap_or_else(|| ALL.to_owned());
-        let root = tree(&self.cell).join(format!("result-partition-{partition}")).join(data);
+        let Some(partition) = size(self.cell.partition.as_ref()) else { return Vec::new() };
+        let data = size(self.cell.data.as_ref()).map_or_else(|| ALL.to_owned(), |data| data.published_name());
+        let root = tree(&self.cell).join(format!("result-partition-{}", partition.published_name())).join(data);
         let run = repeat.to_string();
         let mut folders = Vec::new();
         if self.in_data_sizes {
@@ -39,8 +39,8 @@ impl PlannedCell {
     }
 }
 
-fn published(size: Option<&String>) -> Option<String> {
-    size.and_then(|size| size.parse::<Size>().ok()).map(|size| size.published_name())
+fn size(text: Option<&String>) -> Option<Size> {
+    text.and_then(|text| text.parse().ok())
 }
 
 /// The tree that a cell belongs to.
@@ -64,7 +64,7 @@ pub fn published_files(sweep: &Sweep, planned: &[PlannedCell]) -> Result<Vec<(Pa
             if sweep.place == "this machine" {
                 totals.push(total(&runs.cell, repeat));
             }
-            let Some(partition) = published(runs.cell.partition.as_ref()) else { continue };
+            let Some(partition) = size(runs.cell.partition.as_ref()) else { continue };
             let root = tree(&runs.cell);
             let at = match trees.iter().position(|(tree, _)| *tree == root) {
                 Some(at) => at,
@@ -83,15 +83,16 @@ pub fn published_files(sweep: &Sweep, planned: &[PlannedCell]) -> Result<Vec<(Pa
                     trees.len() - 1
                 }
             };
-            let data = published(runs.cell.data.as_ref()).unwrap_or_else(|| ALL_IN_LOGS.to_owned());
+            // Numbers without units: what `stats.py` does with units depends on the version of pandas.
+            let data = size(runs.cell.data.as_ref()).map_or(ALL_GB, |data| data.published_gb());
             for (varying, _) in
                 [("False", planned.in_data_sizes), ("True", planned.in_batches)].into_iter().filter(|(_, has)| *has)
             {
                 trees[at].1.write_record([
-                    data.clone(),
+                    data.to_string(),
                     runs.cell.batch_size.to_string(),
                     repeat.repeat.to_string(),
-                    partition.clone(),
+                    partition.published_mb().to_string(),
                     repeat.seconds.to_string(),
                     repeat.map_seconds.unwrap_or(repeat.seconds).to_string(),
                     varying.to_owned(),

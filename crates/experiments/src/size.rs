@@ -18,6 +18,20 @@ impl Size {
     pub fn published_name(&self) -> String {
         self.text.replace("iB", "B")
     }
+
+    /// The size in MB as the published names count: of 2²⁰ bytes where it was given in such units, else of 10⁶.
+    pub fn published_mb(&self) -> f64 {
+        self.bytes as f64 / if self.is_binary() { f64::from(1 << 20) } else { 1e6 }
+    }
+
+    /// The same in GB, of 2³⁰ or 10⁹ bytes.
+    pub fn published_gb(&self) -> f64 {
+        self.bytes as f64 / if self.is_binary() { f64::from(1 << 30) } else { 1e9 }
+    }
+
+    fn is_binary(&self) -> bool {
+        self.text.contains("iB")
+    }
 }
 
 impl FromStr for Size {
@@ -78,5 +92,8 @@ mod tests {
     fn the_published_folders_call_powers_of_two_mb() {
         let name = |text: &str| text.parse::<Size>().unwrap().published_name();
         assert_eq!((name("25MiB"), name("12.6GiB"), name("1GB")), ("25MB".into(), "12.6GB".into(), "1GB".into()));
+        let size = |text: &str| text.parse::<Size>().unwrap();
+        assert_eq!((size("25MiB").published_mb(), size("1GiB").published_gb()), (25.0, 1.0));
+        assert_eq!((size("25MB").published_mb(), size("500kB").published_mb()), (25.0, 0.5));
     }
 }

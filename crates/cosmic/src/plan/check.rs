@@ -141,8 +141,10 @@ fn check_cell(title: &str, runs: &[RunRecord], figures: &Figures, place: Place) 
 fn predict(run: &RunRecord, figures: &Figures, place: Place) -> (f64, f64) {
     let mut ranks: Vec<&RankRecord> = run.ranks.iter().collect();
     ranks.sort_by(|a, b| a.started_at.total_cmp(&b.started_at));
-    let shares: Vec<RankShare> =
-        ranks.iter().map(|rank| RankShare { rows: rank.rows, bytes: rank.bytes, files: 1 }).collect();
+    let shares: Vec<RankShare> = ranks
+        .iter()
+        .map(|rank| RankShare { rows: rank.rows, bytes: rank.bytes, files: rank.file_count() as u64 })
+        .collect();
     let first = ranks.first();
     let at_once = ranks.iter().map(|rank| rank.at_once(&run.ranks)).fold(1.0, f64::max).round() as u64;
     let setup = Setup {
@@ -159,6 +161,7 @@ fn predict(run: &RunRecord, figures: &Figures, place: Place) -> (f64, f64) {
     let work = RunWork {
         files: shares.len() as u64,
         headers: 0,
+        model_bytes: 0,
         batch_size: first.map_or(1, |rank| rank.batch_size),
         ranks: shares,
     };

@@ -95,12 +95,21 @@ pub(crate) fn origin(sweep: &Sweep, path: &Path, place: Place) -> Origin {
 
 /// The runs of a cell that are whole.
 pub(crate) fn runs_of(cell: &CellRuns) -> Result<Vec<RunRecord>> {
-    cell.repeats.iter().filter(|repeat| repeat.status == Status::Done).map(run_of).collect()
+    let done = cell.repeats.iter().filter(|repeat| repeat.status == Status::Done);
+    done.map(|repeat| run_of(repeat, cell.cell.partition_bytes)).collect()
 }
 
-fn run_of(repeat: &Repeat) -> Result<RunRecord> {
+/// Its ranks' records have no lists of files: how many there are follows from the size of the partitions.
+fn run_of(repeat: &Repeat, partition_bytes: Option<u64>) -> Result<RunRecord> {
+    let mut ranks = repeat.ranks.iter().map(rank_record).collect::<Result<Vec<_>>>()?;
+    if let Some(partition_bytes) = partition_bytes {
+        for rank in &mut ranks {
+            rank.files =
+                rank.files.or(Some((rank.bytes as f64 / partition_bytes as f64 - 0.01).ceil().max(1.0) as u64));
+        }
+    }
     Ok(RunRecord {
-        ranks: repeat.ranks.iter().map(rank_record).collect::<Result<Vec<_>>>()?,
+        ranks,
         // Of a run on this machine it is that of the process.
         seconds: repeat.execution.as_ref().map(|_| repeat.seconds),
         billed_seconds: repeat.billed_ms.map(|milliseconds| milliseconds / 1e3),

@@ -22,7 +22,7 @@ pub(crate) async fn refuse_above(
     global: &Global,
 ) -> Result<()> {
     let setup = SetupArgs::as_deployed(state_machine);
-    let planned = Planned::of(payload, &DataArgs::OF_PAYLOAD, &setup, None, aws, global).await?;
+    let planned = Planned::of(payload, &DataArgs::OF_PAYLOAD, &setup, None, Some(aws), global).await?;
     let range = planned.range();
     let usd = range.likely.cost.total_usd;
     if usd <= max_usd {

@@ -12,7 +12,7 @@ use plotters::{
     style::{BLACK, Color, IntoFont, RGBColor, ShapeStyle, WHITE},
 };
 
-use crate::{output::seconds, plan::choices::Compared};
+use crate::plan::choices::Compared;
 
 const SIZE: (u32, u32) = (1100, 800);
 const GREY: RGBColor = RGBColor(120, 120, 120);
@@ -48,7 +48,9 @@ pub(crate) fn draw(compared: &Compared, title: &str) -> Result<Vec<u8>> {
             .axis_style(GREY)
             .x_desc("wall time of the run")
             .y_desc("cost in US dollars")
-            .x_label_formatter(&|time| seconds(*time))
+            .x_labels(6)
+            .y_labels(8)
+            .x_label_formatter(&|time| ticks(*time))
             .y_label_formatter(&|usd| dollars(*usd))
             .label_style((FONT, 17).into_font())
             .axis_desc_style((FONT, 20).into_font())
@@ -77,14 +79,11 @@ pub(crate) fn draw(compared: &Compared, title: &str) -> Result<Vec<u8>> {
             }
         }
         labels.extend(asked.map(|index| (*index, "as asked".to_owned())));
-        let (left, top) = area.get_base_pixel();
-        let (_, width) = (left, area.dim_in_pixel().0 as i32);
+        let ((left, _), (width, _)) = (area.get_base_pixel(), area.dim_in_pixel());
         for (index, label) in labels {
-            let at = chart.backend_coord(&point(index));
-            let (at_x, at_y) = (at.0, at.1);
-            let _ = top;
+            let (at_x, at_y) = chart.backend_coord(&point(index));
             // Labels on the right half end at their point.
-            let anchor = if at_x - left > width / 2 {
+            let anchor = if at_x - left > width as i32 / 2 {
                 Anchor::lower_right((at_x - 9, at_y - 7))
             } else {
                 Anchor::lower_left((at_x + 9, at_y - 7))
@@ -95,6 +94,11 @@ pub(crate) fn draw(compared: &Compared, title: &str) -> Result<Vec<u8>> {
         Ok(())
     });
     picture.context("failed to draw the picture")
+}
+
+/// A time on an axis: short, since the steps of a logarithmic axis are close together at their end.
+fn ticks(time: f64) -> String {
+    if time < 100.0 { format!("{time:.0} s") } else { format!("{:.0} min", time / 60.0) }
 }
 
 fn dollars(usd: f64) -> String {

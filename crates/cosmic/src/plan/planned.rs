@@ -39,7 +39,7 @@ impl Planned {
         data: &DataArgs<'_>,
         setup: &SetupArgs,
         from: Option<&str>,
-        aws: &SdkConfig,
+        aws: Option<&SdkConfig>,
         global: &Global,
     ) -> Result<Self> {
         let place = setup::place(global);
@@ -47,8 +47,8 @@ impl Planned {
             Some(path) => figures_from::read(path, place, global).await?,
             None => Figures::shipped()?,
         };
-        let work = work::find(payload, data, &figures, global).await?;
-        let setup = setup::find(setup, payload, place, data.is_offline(), aws).await;
+        let work = work::find(payload, data, &figures, aws, global).await?;
+        let setup = setup::find(setup, payload, place, aws).await;
         let prices = Prices::of(&setup.region);
         Ok(Self { work, setup, figures, prices })
     }

@@ -170,6 +170,11 @@ fn warnings(planned: &Planned, estimate: &Estimate) -> Vec<String> {
     if estimate.failed_ranks > 0 {
         warnings.push(format!("about {} ranks would be turned away so often that they fail", estimate.failed_ranks));
     }
+    let smallest = planned.figures.rank.inference.iter().map(|inference| inference.batch_size).min();
+    if let Some(smallest) = smallest.filter(|smallest| planned.work.run.batch_size < *smallest) {
+        warnings
+            .push(format!("the figures are of batches from {smallest} on: smaller ones take longer than this says"));
+    }
     if let Some(region) = &planned.prices.stand_in {
         warnings
             .push(format!("the prices of {} are not known here: these are those of {region}", planned.prices.region));

@@ -83,17 +83,11 @@ pub(crate) fn place(global: &Global) -> Place {
 }
 
 /// The setup that a payload would run with. Without AWS nothing is asked.
-pub(crate) async fn find(
-    args: &SetupArgs,
-    payload: &Payload,
-    place: Place,
-    offline: bool,
-    aws: &SdkConfig,
-) -> FoundSetup {
+pub(crate) async fn find(args: &SetupArgs, payload: &Payload, place: Place, aws: Option<&SdkConfig>) -> FoundSetup {
     let mut notes = Vec::new();
     let mut found = Configuration::default();
     let mut concurrency = args.account_concurrency;
-    if !offline {
+    if let Some(aws) = aws {
         let client = Client::new(aws);
         let stack = args.state_machine.rsplit(':').next().unwrap_or_default();
         let stack = stack.strip_suffix("-redshift").unwrap_or(stack);
@@ -117,7 +111,12 @@ pub(crate) async fn find(
         Some(_) => Architecture::X86_64,
         None => found.architecture.unwrap_or_default(),
     };
-    let region = args.region.clone().or_else(|| aws.region().map(ToString::to_string));
+    let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
+    let region = match aws {
+        Some(aws) => aws.region().map(ToString::to_string),
+        None => variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
+    };
+    let region = args.region.clone().or(region);
     FoundSetup {
         setup: Setup {
             place,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use aws_config::SdkConfig;
 use bill::{
     estimate::{RankShare, RunWork},
     figures::Figures,
@@ -12,7 +13,7 @@ use pipeline::{
     partitions::list_partitions,
     payload::Payload,
     plan::{Owner, Plan, PlannedFile, PlannedModel, shares_files},
-    storage::{ObjectInfo, ObjectStore, S3Store, Unreadable, aws_config},
+    storage::{ObjectInfo, ObjectStore, S3Store, Unreadable, explain},
 };
 
 use crate::{global::Global, location::Location};
@@ -55,6 +56,7 @@ pub(crate) async fn find(
     payload: &Payload,
     data: &DataArgs<'_>,
     figures: &Figures,
+    aws: Option<&SdkConfig>,
     global: &Global,
 ) -> Result<PlannedWork> {
     let mut warnings = Vec::new();
@@ -62,21 +64,21 @@ pub(crate) async fn find(
         (Some((size, partition_size)), _) => (imagined(size, partition_size, payload), None),
         (None, Some(path)) => {
             let location = Location::parse(path, global).await?;
-            let mut found = location.partitions().await?;
-            refuse_unreadable(found.unreadable.first(), &mut warnings)?;
-            found.files.truncate(payload.file_limit.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX)));
+            let found = location.partitions(payload.file_limit).await?;
+            warnings.extend(found.unreadable.first().map(unreadable));
             (found.files, Some(location.store))
         }
         (None, None) => {
-            let client = S3Store::client(&aws_config(global.endpoint_url.as_deref()).await);
-            let store: Arc<dyn ObjectStore> = Arc::new(S3Store::new(client, &payload.data_bucket));
-            let found = list_partitions(&store, &payload.data_prefix, payload.file_limit)
-                .await
-                .context("failed to list the payload's data (--data PATH or --size SIZE plan without them)")?;
-            refuse_unreadable(found.unreadable.first(), &mut warnings)?;
+            let aws = aws.context("the payload's data are in S3")?;
+            let store: Arc<dyn ObjectStore> = Arc::new(S3Store::new(S3Store::client(aws), &payload.data_bucket));
+            let found = list_partitions(&store, &payload.data_prefix, payload.file_limit).await.context(
+                "failed to list the payload's data; --data PATH, or --size SIZE with --partition-size, plan without it",
+            )?;
+            warnings.extend(found.unreadable.first().map(unreadable));
             (found.files, Some(store))
         }
     };
+    let model_bytes = model_bytes(payload, aws, &mut warnings).await;
     let files = match (data.headers, &store) {
         (true, Some(store)) => count_rows(store, files).await?,
         _ => estimated(files, figures.rank.bytes_per_galaxy),
@@ -88,18 +90,27 @@ pub(crate) async fn find(
             file.unreadable.as_deref().unwrap_or_default()
         ));
     }
-    let run = divide(payload, &files)?;
+    let run = RunWork { model_bytes, ..divide(payload, &files)? };
     let rows = run.ranks.iter().map(|rank| rank.rows).sum();
     let bytes = files.iter().map(|file| file.object.size).sum();
     Ok(PlannedWork { run, files, payload: payload.clone(), rows, bytes, counted: data.headers, warnings })
 }
 
-/// The initializer refuses what local inference leaves out.
-fn refuse_unreadable(first: Option<&Unreadable>, warnings: &mut Vec<String>) -> Result<()> {
-    if let Some(Unreadable { name, reason }) = first {
-        warnings.push(format!("{name} cannot be read, which a run would refuse: {reason}"));
+/// The size of the payload's model in the bucket; 0 of the one that is packaged, and where planning needs no AWS.
+async fn model_bytes(payload: &Payload, aws: Option<&SdkConfig>, warnings: &mut Vec<String>) -> u64 {
+    let (Some(key), Some(aws)) = (&payload.model, aws) else { return 0 };
+    match S3Store::new(S3Store::client(aws), &payload.bucket).head(key).await {
+        Ok(model) => model.size,
+        Err(error) => {
+            warnings.push(format!("the model cannot be found: {}", explain(&error)));
+            0
+        }
     }
-    Ok(())
+}
+
+/// The initializer refuses what local inference leaves out.
+fn unreadable(Unreadable { name, reason }: &Unreadable) -> String {
+    format!("{name} cannot be read, which a run would refuse: {reason}")
 }
 
 /// Partitions that nobody has seen.
@@ -145,13 +156,14 @@ fn divide(payload: &Payload, files: &[PlannedFile]) -> Result<RunWork> {
         })
         .collect();
     let headers = if shares_files(plan.world_size, files.len()) { files.len() as u64 } else { 0 };
-    Ok(RunWork { ranks, files: files.len() as u64, headers, batch_size: payload.batch_size })
+    Ok(RunWork { ranks, files: files.len() as u64, headers, batch_size: payload.batch_size, model_bytes: 0 })
 }
 
 impl PlannedWork {
     /// The same files divided among another number of ranks.
     pub(crate) fn divided(&self, world_size: u64) -> Result<RunWork> {
-        divide(&Payload { world_size: Some(world_size), ..self.payload.clone() }, &self.files)
+        let run = divide(&Payload { world_size: Some(world_size), ..self.payload.clone() }, &self.files)?;
+        Ok(RunWork { model_bytes: self.run.model_bytes, ..run })
     }
 
     /// What there is to do, for a person.

@@ -53,7 +53,8 @@ impl Axis {
             Self::Batch => format!("batch {value}"),
             Self::World if cell.world_size.is_some() => format!("{value} ranks"),
             Self::Memory if cell.memory_mb.is_some() => format!("{value} MB"),
-            Self::Data if cell.data.is_some() => format!("of {value}"),
+            Self::Data if cell.data.is_some() => format!("{value} of data"),
+            Self::Data => "all the data".to_owned(),
             _ => value,
         }
     }

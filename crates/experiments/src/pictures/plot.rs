@@ -147,7 +147,10 @@ fn tick_step(highest: f64) -> f64 {
 
 /// A tick's number, with the decimals that the step needs.
 fn number(value: f64, step: f64) -> String {
-    let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
+    if value != 0.0 && !(1e-6..1e9).contains(&step) {
+        return format!("{value:.1e}");
+    }
+    let decimals = (-step.log10().floor()).max(0.0) as usize;
     format!("{value:.decimals$}")
 }
 
@@ -165,6 +168,7 @@ mod tests {
             assert!((tick_step(highest) - step).abs() <= 1e-9 * step, "{highest}: {}", tick_step(highest));
         }
         assert_eq!((number(0.15, 0.05), number(400.0, 200.0)), ("0.15".into(), "400".into()));
+        assert_eq!((number(0.0, 1e-9), number(2e-9, 1e-9)), ("0.000000000".into(), "2.0e-9".into()));
     }
 
     proptest! {

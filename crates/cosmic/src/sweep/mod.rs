@@ -1,0 +1,156 @@
+//! `cosmic sweep`: the published experiments. Each cell of a sweep file's grids is run several times, on this machine or
+//! as executions, and what came of it is put into tables, pictures and the folders that the published scripts read.
+//!
+//! Repeats are interleaved: all cells are run once before any is run twice, so that a machine that slows down does so for
+//! all of them. sweep.json is written after every run, and a sweep that is started again in its folder makes only what is
+//! missing there or has failed.
+
+mod executions;
+mod local;
+mod machine;
+mod memory;
+mod output;
+mod partitions;
+mod progress;
+mod repeat;
+mod runner;
+mod state;
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use experiments::{Place, SweepFile};
+use pipeline::{run_files::sha256, storage::aws_config};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    global::Global,
+    location::Location,
+    outcome::Outcome,
+    output::Printer,
+    sweep::{
+        executions::Executions,
+        local::Local,
+        machine::this_machine,
+        output::{dry_run, finish},
+        runner::{Backend, Ended, Runner},
+        state::{State, Where},
+    },
+};
+
+/// What the fields hold that are no texts.
+const NO_TEXTS: [&str; 4] = ["threads", "max_concurrency", "data", "grids"];
+
+#[derive(Args)]
+pub(crate) struct SweepArgs {
+    /// What to run: a JSON file such as payloads/sweep.json.
+    file: PathBuf,
+    /// Folder for sweep.json, sweep.csv, the pictures and the published folders; a sweep that was stopped there goes on.
+    /// If not given, out/NAME with the sweep's name.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Set a field of the file, such as bucket=my-bucket or model=model.safetensors (may be given several times).
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Folder for partitions that are made on this machine, which several sweeps may share; partitions in the folder of
+    /// the sweep if not given.
+    #[arg(long, value_name = "DIR")]
+    partitions: Option<PathBuf>,
+    /// Show the cells and what they need, and run nothing.
+    #[arg(long, conflicts_with = "restore")]
+    dry_run: bool,
+    /// Run nothing: stop the execution that a killed sweep has left, and put the function's memory back.
+    #[arg(long)]
+    restore: bool,
+}
+
+pub(crate) async fn sweep(args: SweepArgs, global: &Global, printer: Printer) -> Result<Outcome> {
+    let asked = SweepFile::read(&args.file, &assignments(&args.set)?)?;
+    if args.dry_run {
+        printer.print(&dry_run(&asked), |rows| output::dry_run_text(&asked, rows))?;
+        return Ok(Outcome::Done);
+    }
+    let out = args.out.unwrap_or_else(|| PathBuf::from("out").join(&asked.name));
+    let machine = this_machine();
+    let (backend, at) = match asked.place {
+        Place::Infer => {
+            let model = asked.model.as_deref().unwrap_or_default();
+            let model = Location::parse(model, global).await?.read_model().await?;
+            let program = std::env::current_exe().context("failed to find this program's own file")?;
+            let made_by = format!("{}, {}", env!("CARGO_PKG_VERSION"), file_sha256(&program)?);
+            let model_sha256 = Some(sha256(&model));
+            let local = Backend::Local(Local { program, made_by });
+            (local, Where { place: "this machine", region: None, machine, model_sha256 })
+        }
+        Place::Executions => {
+            let aws = aws_config(global.endpoint_url.as_deref()).await;
+            let region = aws.region().map(ToString::to_string);
+            let executions = Executions::connect(aws, &asked).await?;
+            let place = if global.endpoint_url.is_some() { "local stack" } else { "AWS" };
+            (Backend::Executions(Box::new(executions)), Where { place, region, machine, model_sha256: None })
+        }
+    };
+    let under = match (&asked.bucket, args.partitions) {
+        (Some(_), Some(_)) => bail!("--partitions is for sweeps on this machine: executions read them from the bucket"),
+        (Some(bucket), None) => format!("s3://{bucket}/{}/partitions", asked.prefix),
+        (None, Some(folder)) => folder.display().to_string(),
+        (None, None) => out.join("partitions").display().to_string(),
+    };
+    let state = State::open(&out, asked, at)?;
+    let mut runner = Runner::new(state, backend, global, under);
+    if args.restore {
+        let said = runner.restore().await?;
+        let nothing = || vec!["there is nothing to put back".to_owned()];
+        printer.print(&said, |said| if said.is_empty() { nothing() } else { said.clone() }.join("\n"))?;
+        return Ok(Outcome::Done);
+    }
+    let ended = runner.run().await;
+    let outcome = finish(runner.state(), printer);
+    match ended? {
+        Ended::All => outcome,
+        Ended::Stopped(word) => {
+            outcome?;
+            bail!("{word}: the same command goes on with what is missing in {}", out.display())
+        }
+    }
+}
+
+/// The SHA-256 of a file, in hexadecimal.
+fn file_sha256(path: &Path) -> Result<String> {
+    let hashed = File::open(path).and_then(|file| {
+        let (mut file, mut hash) = (BufReader::new(file), Sha256::new());
+        loop {
+            let piece = file.fill_buf()?;
+            if piece.is_empty() {
+                return Ok(hex::encode(hash.finalize()));
+            }
+            hash.update(piece);
+            let length = piece.len();
+            file.consume(length);
+        }
+    });
+    hashed.with_context(|| format!("failed to read {}", path.display()))
+}
+
+/// The fields that are set on the command line. Values are JSON where no text is wanted and they are that.
+fn assignments(set: &[String]) -> Result<BTreeMap<String, Value>> {
+    let parsed = set.iter().map(|assignment| {
+        let Some((field, value)) = assignment.split_once('=') else {
+            bail!("--set {assignment:?} is not of the form key=value");
+        };
+        let value = match serde_json::from_str(value) {
+            Ok(value @ Value::Null) => value,
+            Ok(value) if NO_TEXTS.contains(&field) => value,
+            _ => Value::String(value.to_owned()),
+        };
+        Ok((field.to_owned(), value))
+    });
+    parsed.collect()
+}

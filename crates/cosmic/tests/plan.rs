@@ -1,0 +1,132 @@
+//! `cosmic plan` without AWS.
+
+mod command;
+
+use std::fs;
+
+use crate::command::{cosmic, done, json, root, text};
+
+fn payload() -> String {
+    root().join("payloads/25MB-batch-512.json").display().to_string()
+}
+
+#[test]
+fn data_that_nobody_has_seen_are_planned_and_priced() {
+    let arguments = ["plan", "--json", "--payload", &payload(), "--size", "12.6GB", "--partition-size", "25MiB"];
+    let plan = json(&arguments);
+    assert_eq!((plan["work"]["files"].as_u64(), plan["work"]["ranks"].as_u64()), (Some(481), Some(481)));
+    assert_eq!(plan["work"]["galaxies_from"], "sizes");
+    let usd = |estimate: &str| plan[estimate]["cost"]["total_usd"].as_f64().unwrap();
+    assert!(0.0 < usd("low") && usd("low") < usd("estimate") && usd("estimate") < usd("high") && usd("high") < 1.0);
+    assert_eq!(plan["estimate"]["cost"]["region"], "us-east-1");
+    let choices = plan["choices"].as_array().unwrap();
+    for name in ["cheapest", "knee", "fastest"] {
+        let named = choices.iter().filter(|choice| choice["names"].as_array().unwrap().iter().any(|n| n == name));
+        let named: Vec<_> = named.collect();
+        assert_eq!(named.len(), 1, "{name}");
+        assert_eq!(named[0]["pareto"], true);
+    }
+    // The same again is the same.
+    assert_eq!(json(&arguments), plan);
+}
+
+#[test]
+fn what_is_set_changes_the_plan() {
+    let payload = payload();
+    let base = ["plan", "--json", "--payload", &payload, "--size", "1GB", "--partition-size", "25MB"];
+    let plan = |more: &[&str]| json(&[&base, more].concat());
+    let ranks = |more: &[&str]| plan(more)["work"]["ranks"].as_u64().unwrap();
+    assert_eq!(ranks(&[]), 40);
+    assert_eq!(ranks(&["--set", "world_size=7"]), 7);
+    assert_eq!(ranks(&["--set", "world_size=100"]), 100);
+    assert_eq!(ranks(&["--set", "file_limit=5"]), 5);
+    let usd = |more: &[&str]| plan(more)["estimate"]["cost"]["total_usd"].as_f64().unwrap();
+    assert!(usd(&["--architecture", "arm64"]) < usd(&[]));
+    assert!(usd(&["--region", "sa-east-1"]) > usd(&[]));
+    assert!(usd(&["--memory", "1769"]) < usd(&["--memory", "10240"]));
+}
+
+#[test]
+fn warnings_say_what_would_go_wrong() {
+    let payload = payload();
+    let base = ["plan", "--json", "--payload", &payload, "--size", "12.6GB", "--partition-size", "25MiB"];
+    let warnings = |more: &[&str]| {
+        let plan = json(&[&base, more].concat());
+        plan["warnings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|w| w.as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    assert_eq!(warnings(&[]), "");
+    assert!(warnings(&["--set", "world_size=1"]).contains("world_size"));
+    assert!(warnings(&["--timeout", "5"]).contains("481 of 481 ranks would not be done"));
+    assert!(warnings(&["--memory", "128"]).contains("InferenceMemory"));
+    assert!(warnings(&["--account-concurrency", "10"]).contains("would be turned away"));
+    let held = ["--account-concurrency", "10", "--set", "max_concurrency=10"];
+    assert_eq!(warnings(&held), "");
+    assert!(warnings(&["--account-concurrency", "10", "--set", "max_concurrency=50"]).contains("only 10 functions"));
+    assert!(warnings(&["--region", "mars-north-1"]).contains("those of us-east-1"));
+}
+
+#[test]
+fn a_folder_is_planned_by_its_headers_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let sky = folder.path().join("sky.pt");
+    done(&["simulate", "--count", "300", "--seed", "7", "--out", text(&sky)]);
+    let data = folder.path().join("partitions");
+    done(&["split", text(&sky), "--partition-size", "2MB", "--out", text(&data)]);
+    let before = fs::read_dir(&data).unwrap().count();
+    let payload = payload();
+    let plan = |more: &[&str]| {
+        let base = ["plan", "--json", "--payload", &payload, "--data", text(&data)];
+        json(&[&base, more].concat())
+    };
+    let by_headers = plan(&["--headers"]);
+    assert_eq!(by_headers["work"]["galaxies"].as_u64(), Some(300));
+    let by_sizes = plan(&[])["work"]["galaxies"].as_f64().unwrap();
+    assert!((by_sizes / 300.0 - 1.0).abs() < 0.02, "{by_sizes}");
+    assert_eq!(fs::read_dir(&data).unwrap().count(), before);
+
+    let picture = folder.path().join("choices.png");
+    let said = done(&["plan", "--payload", &payload, "--data", text(&data), "--picture", text(&picture)]);
+    assert!(said.contains("cheapest") && said.contains("cosmic run --set world_size="), "{said}");
+    assert!(fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn an_earlier_run_gives_its_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sky, out) = (folder.path().join("sky.pt"), folder.path().join("out"));
+    done(&["simulate", "--count", "200", "--seed", "7", "--out", text(&sky)]);
+    let model = root().join("payloads/demo/model.safetensors");
+    done(&["infer", "--data", text(&sky), "--model", text(&model), "--batch-size", "64", "--out", text(&out)]);
+    let payload = payload();
+    let base = ["plan", "--json", "--payload", &payload, "--size", "1GB", "--partition-size", "25MB"];
+    let plan = json(&[&base, ["--from", text(&out)].as_slice()].concat());
+    assert_eq!(plan["figures"]["origin"]["of"], text(&out));
+    assert_eq!(plan["figures"]["rank"]["inference"][0]["batch_size"].as_u64(), Some(64));
+    let (code, _, stderr) = cosmic(&[&base, ["--from", text(folder.path())].as_slice()].concat());
+    assert_eq!(code, 1);
+    assert!(stderr.contains("Results.json"), "{stderr}");
+}
+
+#[test]
+fn arguments_that_contradict_each_other_are_refused() {
+    let payload = payload();
+    for more in [
+        ["--size", "1GB"].as_slice(),
+        &["--partition-size", "25MB"],
+        &["--size", "1GB", "--partition-size", "25MB", "--data", "."],
+        &["--size", "1GB", "--partition-size", "25MB", "--headers"],
+        &["--size", "1GB", "--partition-size", "25MB", "--memory", "99"],
+    ] {
+        let (code, _, _) = cosmic(&[&["plan", "--payload", &payload], more].concat());
+        assert_eq!(code, 2, "{more:?}");
+    }
+    let (code, _, stderr) = cosmic(&["plan", "--payload", &payload, "--data", "/nowhere/at/all"]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("does not exist"), "{stderr}");
+}
