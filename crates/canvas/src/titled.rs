@@ -6,7 +6,7 @@ use plotters::{
 };
 use plotters_backend::DrawingErrorKind;
 
-use crate::Backend;
+use crate::backend::Backend;
 
 /// An element of plotters with a title. A PNG has no titles, and shows the element alone.
 pub struct Titled<E> {

@@ -12,6 +12,7 @@ use harness::{Sky, first_magnitude, owner};
 use pipeline::{
     events::InitializeEvent,
     initialize::initialize,
+    report::ReportInput,
     run_files::{Results, sha256},
     storage::explain,
 };
@@ -281,6 +282,37 @@ async fn a_data_set_without_rows_is_an_empty_catalogue_at_any_world_size() {
         let (_, summary) = sky.execute(json!({"world_size": world_size})).await;
         assert_eq!((summary.complete, summary.rows), (true, 0), "{world_size}: {:?}", summary.reason);
     }
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_made_costs_no_run() {
+    let sky = Sky::of(&[3, 4]);
+    let planned = sky.initialize("first", json!({})).await.unwrap();
+    for rank in 0..2 {
+        sky.rank(&planned, rank).await.unwrap();
+    }
+    let summary = sky.summarize_with(&planned, &|_| panic!("attempt to subtract with overflow")).await.unwrap();
+    assert!(summary.complete);
+    let page = std::fs::read(sky.path("results/report.html")).unwrap();
+    assert!(page.starts_with(b"<!doctype html>"));
+    assert_eq!(sky.results().sha256["report.html"], sha256(&page));
+}
+
+#[tokio::test]
+async fn a_report_is_made_of_all_that_a_run_knows() {
+    let sky = Sky::of(&[3, 4]);
+    let planned = sky.initialize("first", json!({})).await.unwrap();
+    for rank in 0..2 {
+        sky.rank(&planned, rank).await.unwrap();
+    }
+    let report = |input: &ReportInput<'_>| {
+        let ReportInput { results, ranks, comparison, picture } = input;
+        let found = (results.execution.as_str(), ranks.len(), comparison.compared(), picture.starts_with(b"\x89PNG"));
+        assert_eq!(found, ("first", 2, results.metrics.n, true));
+        "a page".to_owned()
+    };
+    sky.summarize_with(&planned, &report).await.unwrap();
+    assert_eq!(std::fs::read(sky.path("results/report.html")).unwrap(), b"a page");
 }
 
 #[tokio::test]

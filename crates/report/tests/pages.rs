@@ -177,3 +177,29 @@ fn a_sweep_names_what_failed() {
         assert!(page.contains(chart), "{chart}");
     }
 }
+
+/// Writes pages into the folder COSMIC_PAGES for `scripts/browser.sh`, and beside those of runs the Results.json whose
+/// figures they must show.
+#[test]
+fn pages_for_a_browser_are_written() {
+    let folder =
+        std::env::var_os("COSMIC_PAGES").unwrap_or_else(|| concat!(env!("CARGO_TARGET_TMPDIR"), "/pages").into());
+    let folder = std::path::PathBuf::from(folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let first = MadeUp { logs: Some(logs(11)), ..run(11, 6000, 0.0) };
+    let (large, hostile) = (run(10_000, 400_000, 0.0), run(4, 1000, 0.0).hostile());
+    for (name, made) in [("run", &first), ("large", &large), ("hostile", &hostile)] {
+        std::fs::write(folder.join(format!("{name}.html")), made.page()).unwrap();
+        let results = serde_json::to_vec(&made.results).unwrap();
+        std::fs::write(folder.join(format!("{name}.Results.json")), results).unwrap();
+    }
+    let pages = [
+        ("comparison", comparison(["north", "north-24-ranks"], &first, &run(24, 6000, 0.001))),
+        ("hostile-comparison", comparison([HOSTILE[0], HOSTILE[2]], &hostile, &first)),
+        ("sweep", sweep_page(&sweep("Lambda.TooManyRequestsException: Rate Exceeded."))),
+        ("hostile-sweep", sweep_page(&sweep(HOSTILE[0]))),
+    ];
+    for (name, page) in pages {
+        std::fs::write(folder.join(format!("{name}.html")), page).unwrap();
+    }
+}

@@ -27,6 +27,7 @@ use pipeline::{
     initialize::{ExecutionState, Executions, initialize},
     plan::Owner,
     rank::run,
+    report::WriteReport,
     run_files::Results,
     storage::LocalStore,
     summarize::summarize,
@@ -182,6 +183,10 @@ impl Sky {
     }
 
     pub(crate) async fn summarize(&self, planned: &Run) -> Result<Summary, Error> {
+        self.summarize_with(planned, &|_| "<!doctype html>".to_owned()).await
+    }
+
+    pub(crate) async fn summarize_with(&self, planned: &Run, report: &WriteReport) -> Result<Summary, Error> {
         let event = SummarizeEvent {
             owner: planned.owner.clone(),
             bucket: planned.bucket.clone(),
@@ -193,7 +198,7 @@ impl Sky {
             map: None,
             error: None,
         };
-        summarize(&self.stores, &event, SystemTime::now(), &|_| "<!doctype html>".to_owned()).await
+        summarize(&self.stores, &event, SystemTime::now(), report).await
     }
 
     /// All three steps; ranks that fail are left out.

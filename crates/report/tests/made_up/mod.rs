@@ -1,5 +1,7 @@
 //! Runs and sweeps that were never made, for tests of their pages.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 
 use arrow_array::{Int64Array, StringArray};
