@@ -1,9 +1,10 @@
 //! What an execution cost: billed duration × configured memory, requests and state transitions, at a region's prices.
 
+use pipeline::storage::Requests;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    invocations::{Architecture, Invocation, Requests},
+    invocations::{Architecture, Invocation},
     prices::Prices,
 };
 

@@ -7,12 +7,12 @@
 //! ranks are the orchestration (Step Functions, the map that starts ranks one after the other, ranks that Lambda turns
 //! away) and the merge. Nothing here does any I/O.
 
+use pipeline::storage::Requests;
 use serde::Serialize;
 
 use crate::{
     cost::{Cost, Usage},
     figures::Figures,
-    invocations::Requests,
     prices::Prices,
     rank_model::{rank_times, surroundings},
     setup::vcpus,

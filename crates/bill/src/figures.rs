@@ -4,9 +4,8 @@
 //! shipped and say where, when and by which command they were measured. CPU seconds are the base, because they hardly
 //! depend on what else a machine does; wall seconds follow from the share of a processor that a rank has.
 
+use pipeline::phases::Spent;
 use serde::{Deserialize, Serialize};
-
-use crate::records::Spent;
 
 const SHIPPED: &str = include_str!("../data/figures.json");
 

@@ -4,9 +4,11 @@
 //! stretched by each other. What is kept is the CPU time, and of the wall time what the share of the cores that a rank had
 //! does not explain.
 
+use pipeline::phases::Spent;
+
 use crate::{
     figures::{Figures, Inference, Memory, Origin, PerRank, RankFigures, Surroundings},
-    records::{RankRecord, Spent},
+    records::RankRecord,
     setup::{MB_OF_A_VCPU, Place},
 };
 

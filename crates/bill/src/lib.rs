@@ -19,6 +19,7 @@ pub mod shared_machine;
 pub mod throttling;
 
 pub use cost::{Cost, GbSeconds, Usage};
-pub use invocations::{Architecture, Invocation, InvocationLog, JoinedInvocations, Owner, Requests, Unreported};
+pub use invocations::{Architecture, Invocation, InvocationLog, JoinedInvocations, Owner, Unreported};
+pub use pipeline::storage::Requests;
 pub use prices::{PerArchitecture, Prices};
 pub use report_line::InvocationReport;

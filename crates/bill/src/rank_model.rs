@@ -1,10 +1,10 @@
 //! The model of a rank: the stages that it goes through, and how long they take.
 
+use pipeline::phases::Spent;
 use serde::Serialize;
 
 use crate::{
     figures::{Figures, Surroundings},
-    records::Spent,
     setup::{Place, RankShare, RunWork, Setup},
     shared_machine::{self, Stage},
 };

@@ -1,42 +1,7 @@
 //! What ranks say of their work, as combined_data.json and sweep.json have it.
 
-use std::ops::Sub;
-
-use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
-
-use crate::invocations::Requests;
-
-/// What something took.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Spent {
-    pub wall_seconds: f64,
-    /// CPU seconds of all threads of the process meanwhile.
-    pub cpu_seconds: f64,
-}
-
-/// Never below zero.
-impl Sub for Spent {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        Self {
-            wall_seconds: (self.wall_seconds - other.wall_seconds).max(0.0),
-            cpu_seconds: (self.cpu_seconds - other.cpu_seconds).max(0.0),
-        }
-    }
-}
-
-/// What the phases of a rank took. They do not overlap, but for `warm_up`, which is part of `inference`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Phases {
-    pub start: Spent,
-    pub model: Spent,
-    pub waiting: Spent,
-    pub inference: Spent,
-    pub warm_up: Spent,
-    pub post_processing: Spent,
-}
+use pipeline::{phases::Phases, storage::Requests};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 /// What a rank says of its work, as far as estimates need it.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -7,8 +7,9 @@ use bill::{
     estimate::{Estimate, Place, RankShare, RunWork, Setup, estimate},
     figures::{Figures, Origin},
     fit::{RunRecord, fit},
-    records::{Phases, RankRecord, Spent},
+    records::RankRecord,
 };
+use pipeline::phases::{Phases, Spent};
 
 const ROW: u64 = 20_548;
 
@@ -198,7 +199,10 @@ fn records_without_rows_give_no_figures() {
 fn a_record_is_read_as_combined_data_has_it() {
     let json = r#"{"rank": 3, "rows": 510, "bytes": 10479480, "files": [{"key": "1.pt", "from": 0, "to": 510}],
         "batch_size": 512, "num_batches": 1, "started_at": 1795649562.3, "wall_seconds": 2.6, "first_of_process": true,
-        "phases": {"inference": {"wall_seconds": 2.5, "cpu_seconds": 1.3}}, "cores": 2, "memory_mb": null,
+        "phases": {"start": {"wall_seconds": 0.02, "cpu_seconds": 0.01}, "model": {"wall_seconds": 0.0, "cpu_seconds": 0.0},
+        "waiting": {"wall_seconds": 0.05, "cpu_seconds": 0.01}, "inference": {"wall_seconds": 2.5, "cpu_seconds": 1.3},
+        "warm_up": {"wall_seconds": 0.0, "cpu_seconds": 0.0}, "post_processing": {"wall_seconds": 0.01, "cpu_seconds": 0.01}},
+        "cores": 2, "memory_mb": null,
         "requests": {"reads": 11, "writes": 1}, "total_cpu_memory (MB)": 150.5, "engine": "native", "device": "cpu"}"#;
     let record: RankRecord = serde_json::from_str(json).unwrap();
     assert_eq!((record.files, record.memory_mb), (Some(1), None));
