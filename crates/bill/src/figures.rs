@@ -4,13 +4,10 @@
 //! shipped and say where, when and by which command they were measured. CPU seconds are the base, because they hardly
 //! depend on what else a machine does; wall seconds follow from the share of a processor that a rank has.
 
-use pipeline::phases::Spent;
+use pipeline::{phases::Spent, read_ahead::CHUNK_BYTES};
 use serde::{Deserialize, Serialize};
 
 const SHIPPED: &str = include_str!("../data/figures.json");
-
-/// Bytes that a rank reads at a time where its batches are smaller, as `pipeline::read_ahead` does.
-const CHUNK_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 
 /// Measured and assumed figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -202,7 +199,7 @@ impl RankFigures {
     /// Galaxies that are read at a time.
     pub fn chunk_rows(&self, batch_size: u64) -> f64 {
         let size = batch_size.max(1) as f64;
-        size * (CHUNK_BYTES / (size * self.bytes_per_galaxy).max(1.0)).floor().max(1.0)
+        size * (CHUNK_BYTES as f64 / (size * self.bytes_per_galaxy).max(1.0)).floor().max(1.0)
     }
 }
 

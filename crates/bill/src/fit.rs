@@ -8,8 +8,10 @@ use pipeline::phases::Spent;
 
 use crate::{
     figures::{Figures, Inference, Memory, Origin, PerRank, RankFigures, Surroundings},
+    other_functions::{OtherSetup, OtherTime, OtherWork, other_times},
+    rank_model::surroundings,
     records::RankRecord,
-    setup::{MB_OF_A_VCPU, Place},
+    setup::{Place, vcpus},
 };
 
 /// What is known of an earlier run.
@@ -80,7 +82,7 @@ pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> 
     post_processing(&mut rank.post_processing, usual)?;
 
     waiting(rank, around, usual)?;
-    billed_beyond_records(&mut figures, runs);
+    billed_beyond_records(&mut figures, runs, place);
     orchestration(&mut figures, runs, place);
     Some(figures)
 }
@@ -121,7 +123,7 @@ fn observe(run: &RunRecord, place: Place, cores_left: f64) -> impl Iterator<Item
     run.ranks.iter().filter(|record| record.rows > 0 && record.wall_seconds > 0.0).map(move |record| {
         let at_once = record.at_once(&run.ranks);
         let share = match place {
-            Place::Lambda => record.memory_mb.map_or(1.0, |mb| (mb as f64 / MB_OF_A_VCPU).min(1.0)),
+            Place::Lambda => record.memory_mb.map_or(1.0, |mb| vcpus(mb).min(1.0)),
             Place::Machine { cores } => {
                 // Its one thread beside all threads of the others.
                 let threads = 1.0 + (at_once - 1.0) * record.cores.max(1) as f64;
@@ -206,42 +208,87 @@ fn post_processing(post: &mut PerRank, ranks: &[&Observed<'_>]) -> Option<()> {
     Some(())
 }
 
-/// What is billed beyond the ranks' records is the other functions' time, and for each rank what comes after its record.
-/// How the others' time grows with ranks and galaxies stays as it is, because two of many small figures cannot be told
-/// apart.
-fn billed_beyond_records(figures: &mut Figures, runs: &[RunRecord]) {
-    let (init, others) = (figures.rank.init.wall_seconds, &figures.others);
-    let points: Vec<(f64, f64)> = runs
+/// The figures of a place are of its own processor: a CPU second of theirs is one there.
+const SLOWDOWN: f64 = 1.0;
+/// What infra/template.yaml gives the summarizer, in MB, which no record tells.
+const SUMMARIZER_MB: u64 = 2048;
+
+/// What the initializer and the summarizer would take for a run, by the figures as they are so far.
+fn others_of(figures: &Figures, run: &RunRecord, place: Place) -> (OtherTime, OtherTime) {
+    let sum = |of: &dyn Fn(&RankRecord) -> f64| run.ranks.iter().map(of).sum::<f64>();
+    // Files count by their parts, and headers not at all: where ranks share files, no record says so.
+    let work = OtherWork {
+        files: sum(&RankRecord::file_count),
+        headers: 0.0,
+        ranks: run.ranks.len() as f64,
+        galaxies: sum(&|rank| rank.rows as f64),
+        model_bytes: 0.0,
+    };
+    let setup = OtherSetup { place, summarizer_memory_mb: SUMMARIZER_MB, slowdown: SLOWDOWN };
+    other_times(figures, &work, &setup)
+}
+
+/// What starting its process takes a rank, and what is billed after its record, by the figures as they are so far.
+fn around_record(figures: &Figures, rank: &RankRecord, place: Place) -> (f64, f64) {
+    let share = match place {
+        Place::Lambda => rank.memory_mb.map_or(1.0, |mb| vcpus(mb).min(1.0)),
+        Place::Machine { .. } => 1.0,
+    };
+    let wall = |spent: Spent| (spent.wall_seconds - spent.cpu_seconds).max(0.0) + spent.cpu_seconds / share;
+    let init = if rank.first_of_process { wall(figures.rank.init) } else { 0.0 };
+    let request = surroundings(figures, place).request_seconds;
+    (init, wall(figures.rank.after_record) + request)
+}
+
+/// What is billed beyond the ranks' records is starting their processes, the other functions' time, and for each rank what
+/// comes after its record. How the others' time grows with ranks and galaxies stays as it is, because two of many small
+/// figures cannot be told apart, and so does what comes after a record where all runs have the same number of ranks.
+fn billed_beyond_records(figures: &mut Figures, runs: &[RunRecord], place: Place) {
+    let known: Vec<(&RunRecord, f64)> = runs.iter().filter_map(|run| Some((run, run.billed_seconds?))).collect();
+    let Some((first, _)) = known.first() else { return };
+    let several_counts = known.iter().any(|(run, _)| run.ranks.len() != first.ranks.len());
+    let request = surroundings(figures, place).request_seconds;
+    let points: Vec<(f64, f64)> = known
         .iter()
-        .filter_map(|run| {
-            let walls: f64 = run.ranks.iter().map(|rank| rank.wall_seconds).sum();
-            let cold = run.ranks.iter().filter(|rank| rank.first_of_process).count() as f64;
-            let (ranks, rows) = (run.ranks.len() as f64, run.ranks.iter().map(|rank| rank.rows as f64).sum::<f64>());
-            let growing = others.summarize_of_rank * ranks + others.summarize_of_galaxy * rows;
-            Some((ranks, (run.billed_seconds? - walls - cold * init - growing).max(0.0)))
+        .map(|(run, billed)| {
+            let (initializer, summarizer) = others_of(figures, run, place);
+            let mut modelled = 0.0;
+            for time in [initializer, summarizer] {
+                modelled += time.growing + time.waiting;
+            }
+            for rank in &run.ranks {
+                let (init, after) = around_record(figures, rank, place);
+                modelled += rank.wall_seconds + init + if several_counts { request } else { after };
+            }
+            (run.ranks.len() as f64, (billed - modelled).max(0.0))
         })
         .collect();
-    if points.is_empty() {
-        return;
-    }
     let line = Line::through(&points);
-    let fixed = others.initialize + others.summarize;
+    let (initializer, summarizer) = others_of(figures, first, place);
+    let fixed = initializer.fixed + summarizer.fixed;
+    // Wall seconds are as many times the CPU seconds after this as before.
     let scale = if fixed > 0.0 { line.at_zero / fixed } else { 1.0 };
     figures.others.initialize *= scale;
     figures.others.summarize *= scale;
-    if line.slope > 0.0 {
+    if several_counts {
         figures.rank.after_record = Spent { wall_seconds: line.slope, cpu_seconds: 0.0 };
     }
 }
 
-/// What an execution takes beyond its functions.
+/// What an execution takes beyond its functions: its time without the initializer's, the summarizer's, and that from the
+/// first rank's environment to the end of the last rank's invocation.
 fn orchestration(figures: &mut Figures, runs: &[RunRecord], place: Place) {
-    let others = figures.others.initialize + figures.others.summarize;
+    let environment = surroundings(figures, place).environment_seconds;
     let gaps: Vec<f64> = runs
         .iter()
         .filter_map(|run| {
-            let (first, last) = span(&run.ranks)?;
-            Some((run.seconds? - (last - first) - others).max(0.0))
+            let first = run.ranks.iter().min_by(|a, b| a.started_at.total_cmp(&b.started_at))?;
+            let last = run.ranks.iter().map(|rank| rank.started_at + rank.wall_seconds).reduce(f64::max)?;
+            let (init, after) = around_record(figures, first, place);
+            let environment = if first.first_of_process { environment } else { 0.0 };
+            let ranks = environment + init + (last - first.started_at) + after;
+            let (initializer, summarizer) = others_of(figures, run, place);
+            Some((run.seconds? - ranks - initializer.total() - summarizer.total()).max(0.0))
         })
         .collect();
     let around = match place {
@@ -251,13 +298,6 @@ fn orchestration(figures: &mut Figures, runs: &[RunRecord], place: Place) {
     if let Some(gap) = middle(gaps) {
         (around.begin_seconds, around.end_seconds) = (gap / 2.0, gap / 2.0);
     }
-}
-
-/// From the first start to the last end.
-fn span(ranks: &[RankRecord]) -> Option<(f64, f64)> {
-    let first = ranks.iter().map(|rank| rank.started_at).reduce(f64::min)?;
-    let last = ranks.iter().map(|rank| rank.started_at + rank.wall_seconds).reduce(f64::max)?;
-    Some((first, last))
 }
 
 /// A line through points, by least squares; neither its slope nor its value at zero is negative.

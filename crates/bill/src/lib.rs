@@ -10,6 +10,7 @@ pub mod estimate;
 pub mod figures;
 pub mod fit;
 mod invocations;
+mod other_functions;
 mod prices;
 mod rank_model;
 pub mod records;

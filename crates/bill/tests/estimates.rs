@@ -41,13 +41,13 @@ fn found(work: &RunWork, setup: &Setup) -> Estimate {
 #[test]
 fn parts_add_up_to_the_whole() {
     for setup in [setup(), Setup { place: Place::Machine { cores: 2 }, concurrency_limit: 2, ..setup() }] {
-        let Estimate { wall_seconds, parts, rank_parts, billed_rank_seconds, cost, .. } =
+        let Estimate { wall_seconds, parts, rank_parts, mean_rank_seconds, billed_rank_seconds, cost, .. } =
             found(&work(40, 1276), &setup);
         let sum = parts.initialize + parts.orchestration + parts.ranks + parts.merge;
         assert!((sum - wall_seconds).abs() < 1e-9);
         assert!(rank_parts.compute > rank_parts.cold_start + rank_parts.requests + rank_parts.download);
-        let billed = rank_parts.cold_start + rank_parts.requests + rank_parts.download + rank_parts.compute;
-        let environments = 40.0 * (billed + rank_parts.post_processing) - billed_rank_seconds;
+        assert!((rank_parts.total() - mean_rank_seconds).abs() < 1e-9);
+        let environments = 40.0 * mean_rank_seconds - billed_rank_seconds;
         assert!((-1e-6..40.0).contains(&environments), "what is not billed is making environments: {environments}");
         let sum = cost.lambda_usd() + cost.step_functions_usd + cost.s3_usd;
         assert!((sum - cost.total_usd).abs() < 1e-12);
@@ -160,19 +160,22 @@ fn run(rows: u64, cold: bool) -> RunRecord {
     RunRecord { seconds: Some(10.0), billed_seconds: Some(walls + 0.3 + 3.0 * 0.02), ranks }
 }
 
-#[test]
-fn a_run_is_predicted_from_others_of_another_size() {
-    let place = Place::Machine { cores: 2 };
-    let origin = Origin {
+fn origin(on_lambda: bool) -> Origin {
+    Origin {
         of: "test".into(),
         command: "test".into(),
         machine: "test".into(),
         date: "2026-11-25".into(),
         engine: "native".into(),
-        on_lambda: false,
-    };
+        on_lambda,
+    }
+}
+
+#[test]
+fn a_run_is_predicted_from_others_of_another_size() {
+    let place = Place::Machine { cores: 2 };
     let known = [run(500, true), run(1000, false), run(2000, false)];
-    let figures = fit(&Figures::shipped().unwrap(), &known, place, origin).unwrap();
+    let figures = fit(&Figures::shipped().unwrap(), &known, place, origin(false)).unwrap();
     assert!((figures.rank.inference_of_galaxy(512) - 0.002).abs() < 1e-9);
     assert!((figures.rank.model.cpu_seconds - 0.2).abs() < 1e-9);
     assert!((figures.machine.cores_left - 0.9).abs() < 0.02, "{}", figures.machine.cores_left);
@@ -183,10 +186,80 @@ fn a_run_is_predicted_from_others_of_another_size() {
     let mean = walls.iter().sum::<f64>() / 3.0;
     let setup = Setup { place, concurrency_limit: 2, warm: true, ..setup() };
     let predicted = estimate(&figures, &work(3, 4000), &setup, &Prices::of("us-east-1"), 1.0);
-    assert!((predicted.mean_rank_seconds / mean - 1.0).abs() < 0.05, "{} {mean}", predicted.mean_rank_seconds);
+    assert!((predicted.mean_recorded_seconds / mean - 1.0).abs() < 0.05, "{} {mean}", predicted.mean_recorded_seconds);
     let billed = measured.billed_seconds.unwrap();
     assert!((predicted.billed_seconds / billed - 1.0).abs() < 0.05, "{} {billed}", predicted.billed_seconds);
     assert!((predicted.slowest_rank_seconds / walls[0] - 1.0).abs() < 0.05);
+}
+
+/// Figures of Lambda, and a cold run of so many ranks that takes and costs what they say.
+fn run_by_figures(ranks: u16) -> (Figures, RunRecord) {
+    let figures = Figures::shipped().unwrap();
+    let mut known = Figures { origin: origin(true), ..figures };
+    known.others.initialize = 0.4;
+    known.others.summarize = 0.8;
+    known.lambda.begin_seconds = 2.0;
+    known.lambda.end_seconds = 2.0;
+    known.lambda.starts_per_second = 1e6;
+    let setup = Setup { memory_mb: 1769, ..setup() };
+    let told = estimate(&known, &work(usize::from(ranks), 1000), &setup, &Prices::of("us-east-1"), 1.0);
+    let (rank, around) = (&known.rank, &known.lambda);
+    let start_of = around.environment_seconds + rank.init.wall_seconds + told.parts.initialize + around.begin_seconds;
+    let (cpu, requests) = (1000.0 * rank.inference_of_galaxy(512), around.request_seconds);
+    let spent = |cpu_seconds: f64, latency| Spent { wall_seconds: cpu_seconds + latency, cpu_seconds };
+    let transfer = |rows: f64| rows * rank.bytes_per_galaxy / around.download_bytes_per_second;
+    let first_rows = rank.chunk_rows(512).min(1000.0);
+    let phases = Phases {
+        start: spent(rank.start.cpu_seconds, rank.requests.waits_of_rank * requests),
+        model: rank.model,
+        waiting: spent(rank.first_rows.cpu_seconds, rank.requests.waits_of_file * requests + transfer(first_rows)),
+        inference: spent(cpu + rank.warm_up.cpu_seconds, 0.0),
+        warm_up: rank.warm_up,
+        post_processing: spent(rank.post_processing.of_rank.cpu_seconds + 1000.0 * rank.post_processing.of_galaxy, 0.0),
+    };
+    let record = |number| RankRecord {
+        phases,
+        cores: 2,
+        memory_mb: Some(1769),
+        wall_seconds: told.mean_recorded_seconds,
+        ..record(number, start_of, 1000, 1.0, true)
+    };
+    let ranks: Vec<RankRecord> = (0..u64::from(ranks)).map(record).collect();
+    let run = RunRecord { seconds: Some(told.wall_seconds), billed_seconds: Some(told.billed_seconds), ranks };
+    (known, run)
+}
+
+#[test]
+fn on_lambda_a_fit_finds_what_the_other_functions_and_the_orchestration_took() {
+    let shipped = Figures::shipped().unwrap();
+    // Runs of one number of ranks, and of two.
+    for counts in [&[40][..], &[40, 10]] {
+        let runs: Vec<RunRecord> = counts.iter().map(|ranks| run_by_figures(*ranks).1).collect();
+        let known = run_by_figures(40).0;
+        let figures = fit(&shipped, &runs, Place::Lambda, origin(true)).unwrap();
+        let is_near = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 0.05, "{found} {expected}");
+        let others = |figures: &Figures| figures.others.initialize + figures.others.summarize;
+        is_near(others(&figures), others(&known));
+        is_near(figures.lambda.begin_seconds + figures.lambda.end_seconds, 4.0);
+        let setup = Setup { memory_mb: 1769, ..setup() };
+        for ranks in [40, 100] {
+            let found = |figures| estimate(figures, &work(ranks, 1000), &setup, &Prices::of("us-east-1"), 1.0);
+            is_near(found(&figures).billed_seconds, found(&known).billed_seconds);
+            is_near(found(&figures).parts.merge, found(&known).parts.merge);
+        }
+    }
+}
+
+#[test]
+fn ranks_that_never_run_are_not_billed() {
+    let tight = Setup { concurrency_limit: 10, ..setup() };
+    let failing = found(&work(1700, 5000), &tight);
+    let held = found(&work(1700, 5000), &Setup { max_concurrency: 10, ..tight });
+    assert!(failing.failed_ranks > 0 && held.failed_ranks == 0);
+    // All but the first ten of the held ones are warm.
+    let share = 1.0 - failing.failed_ranks as f64 / 1700.0;
+    assert!((failing.billed_rank_seconds / held.billed_rank_seconds / share - 1.0).abs() < 1e-3, "{failing:?}");
+    assert!((failing.cost.requests.reads as f64 / held.cost.requests.reads as f64 / share - 1.0).abs() < 1e-2);
 }
 
 #[test]

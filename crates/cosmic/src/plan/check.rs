@@ -137,7 +137,7 @@ fn check_cell(title: &str, runs: &[RunRecord], figures: &Figures, place: Place) 
     }
 }
 
-/// The mean time of a rank, and the billed seconds of all functions, of a run with the work of this one.
+/// The mean time of a rank by its record, and the billed seconds of all functions, of a run with the work of this one.
 fn predict(run: &RunRecord, figures: &Figures, place: Place) -> (f64, f64) {
     let mut ranks: Vec<&RankRecord> = run.ranks.iter().collect();
     ranks.sort_by(|a, b| a.started_at.total_cmp(&b.started_at));
@@ -166,7 +166,7 @@ fn predict(run: &RunRecord, figures: &Figures, place: Place) -> (f64, f64) {
         ranks: shares,
     };
     let found = estimate(figures, &work, &setup, &Prices::of("us-east-1"), 1.0);
-    (found.mean_rank_seconds, found.billed_seconds)
+    (found.mean_recorded_seconds, found.billed_seconds)
 }
 
 fn text(output: &CheckOutput) -> String {

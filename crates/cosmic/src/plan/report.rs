@@ -236,7 +236,7 @@ pub(crate) fn text(output: &PlanOutput) -> String {
     text += &format!("\nwall time  {}\n", between(&|estimate| seconds(estimate.wall_seconds)));
     text += &format!("           {}\n", run_parts(&estimate.parts));
     text += &format!(
-        "a rank     {} in the mean, {} at most, of {:.0} s that it has\n",
+        "a rank     {} in the mean with its start; from its event on at most {} of the {:.0} s that it has\n",
         seconds(estimate.mean_rank_seconds),
         seconds(estimate.slowest_rank_seconds),
         output.deadline_seconds
