@@ -1,6 +1,6 @@
 //! What ranks say of their work, as combined_data.json and sweep.json have it.
 
-use pipeline::{phases::Phases, storage::Requests};
+use pipeline::{phases::Phases, ran_on::RanOn, storage::Requests};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 /// What a rank says of its work, as far as estimates need it.
@@ -20,6 +20,8 @@ pub struct RankRecord {
     pub phases: Phases,
     /// Whether the process had computed no other rank before.
     pub first_of_process: bool,
+    /// Nothing in records of earlier versions.
+    pub ran_on: Option<RanOn>,
     /// Processors that the process saw.
     pub cores: u64,
     /// Memory that the function is configured with, in MB.

@@ -9,7 +9,10 @@ use bill::{
     fit::{RunRecord, fit},
     records::RankRecord,
 };
-use pipeline::phases::{Phases, Spent};
+use pipeline::{
+    phases::{Phases, Spent},
+    ran_on::RanOn,
+};
 
 const ROW: u64 = 20_548;
 
@@ -142,6 +145,7 @@ fn record(rank: u64, started_at: f64, rows: u64, share: f64, cold: bool) -> Rank
         wall_seconds: parts.iter().map(|part| part.wall_seconds).sum(),
         phases,
         first_of_process: cold,
+        ran_on: None,
         cores: 2,
         memory_mb: Some(3008),
         requests: Requests::default(),
@@ -278,7 +282,9 @@ fn a_record_is_read_as_combined_data_has_it() {
         "cores": 2, "memory_mb": null,
         "requests": {"reads": 11, "writes": 1}, "total_cpu_memory (MB)": 150.5, "engine": "native", "device": "cpu"}"#;
     let record: RankRecord = serde_json::from_str(json).unwrap();
-    assert_eq!((record.files, record.memory_mb), (Some(1), None));
+    assert_eq!((record.files, record.memory_mb, record.ran_on), (Some(1), None, None));
+    let there = json.replace(r#""cores": 2"#, r#""ran_on": "local stack", "cores": 2"#);
+    assert_eq!(serde_json::from_str::<RankRecord>(&there).unwrap().ran_on, Some(RanOn::LocalStack));
     assert_eq!(record.phases.inference.cpu_seconds, 1.3);
     let without = json.replace(r#""files": [{"key": "1.pt", "from": 0, "to": 510}],"#, "");
     assert_eq!(serde_json::from_str::<RankRecord>(&without).unwrap().files, None);

@@ -11,7 +11,7 @@ use clap::Args;
 use pipeline::{payload::Payload, storage::explain};
 use serde::Serialize;
 
-use crate::global::Global;
+use crate::{global::Global, resume::DEFAULT_MACHINE};
 
 /// What infra/template.yaml gives the inference function, in MB and seconds.
 const MEMORY_MB: u64 = 3008;
@@ -27,7 +27,7 @@ const LEAST_LOCAL_CONCURRENCY: u64 = 2;
 #[derive(Args, Clone, Default)]
 pub(crate) struct SetupArgs {
     /// The state machine by its name, which the inference function's configuration is found by.
-    #[arg(long, value_name = "NAME", default_value = "cosmic-redshift", env = "COSMIC_STATE_MACHINE")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE, env = "COSMIC_STATE_MACHINE")]
     state_machine: String,
     /// Memory of the inference function in MB, instead of what it is deployed with.
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(128..=10_240))]
@@ -74,11 +74,9 @@ pub(crate) struct FoundSetup {
 
 /// On this machine where an endpoint is given that is not AWS's.
 pub(crate) fn place(global: &Global) -> Place {
-    match &global.endpoint_url {
-        Some(endpoint) if !endpoint.contains(".amazonaws.com") => {
-            Place::Machine { cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64) }
-        }
-        _ => Place::Lambda,
+    match global.is_on_aws() {
+        true => Place::Lambda,
+        false => Place::Machine { cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64) },
     }
 }
 
