@@ -21,7 +21,7 @@ use crate::{
 
 pub use crate::{
     rank_model::RankParts,
-    setup::{MB_OF_A_VCPU, Place, RankShare, RunWork, Setup},
+    setup::{MB_OF_A_VCPU, Place, RankShare, RunWork, Setup, in_lambda_mb},
 };
 
 /// The temporary storage that each function has without paying for it, in MB.

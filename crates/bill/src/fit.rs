@@ -59,18 +59,18 @@ pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> 
     let rank = &mut figures.rank;
     let (rows, bytes) = totals(&all);
     rank.bytes_per_galaxy = bytes / rows;
-    let start = median(usual, |rank| rank.unstretched(rank.record.phases.start))?;
+    let start = median_spent(usual, |rank| rank.unstretched(rank.record.phases.start))?;
     rank.start = Spent { wall_seconds: start.cpu_seconds, ..start };
     let around = match place {
         Place::Lambda => &mut figures.lambda,
         Place::Machine { .. } => &mut figures.machine,
     };
     around.request_seconds = (start.wall_seconds - start.cpu_seconds) / rank.requests.waits_of_rank.max(1.0);
-    if let Some(model) = median(&cold, |rank| rank.unstretched(rank.record.phases.model)) {
+    if let Some(model) = median_spent(&cold, |rank| rank.unstretched(rank.record.phases.model)) {
         rank.model = model;
     }
     let several_batches: Vec<_> = cold.iter().copied().filter(|rank| rank.record.num_batches > 1).collect();
-    if let Some(warm_up) = median(&several_batches, |rank| rank.record.phases.warm_up) {
+    if let Some(warm_up) = median_spent(&several_batches, |rank| rank.record.phases.warm_up) {
         rank.warm_up = Spent { wall_seconds: warm_up.cpu_seconds, ..warm_up };
     }
     rank.inference = inference(usual);
@@ -94,7 +94,7 @@ fn waiting(rank: &mut RankFigures, around: &mut Surroundings, ranks: &[&Observed
         let files = observed.record.file_count();
         Spent { wall_seconds: wall_seconds / files, cpu_seconds: cpu_seconds / files }
     };
-    let waited = median(ranks, of_file)?;
+    let waited = median_spent(ranks, of_file)?;
     rank.first_rows = Spent { wall_seconds: waited.cpu_seconds, ..waited };
     let answers = rank.requests.waits_of_file * around.request_seconds;
     let speeds = ranks.iter().filter_map(|observed| {
@@ -104,7 +104,7 @@ fn waiting(rank: &mut RankFigures, around: &mut Surroundings, ranks: &[&Observed
         let seconds = wall_seconds - cpu_seconds - answers;
         (seconds > 0.0).then_some(first * rank.bytes_per_galaxy / seconds)
     });
-    if let Some(speed) = middle(speeds.collect()) {
+    if let Some(speed) = median(&speeds.collect::<Vec<_>>()) {
         around.download_bytes_per_second = speed;
     }
     Some(())
@@ -199,7 +199,7 @@ fn post_processing(post: &mut PerRank, ranks: &[&Observed<'_>]) -> Option<()> {
     let points: Vec<(f64, f64)> =
         ranks.iter().map(|rank| (rank.record.rows as f64, rank.record.phases.post_processing.cpu_seconds)).collect();
     let line = Line::through(&points);
-    let latency = median(ranks, |rank| {
+    let latency = median_spent(ranks, |rank| {
         let spent = rank.unstretched(rank.record.phases.post_processing);
         Spent { wall_seconds: spent.wall_seconds - spent.cpu_seconds, cpu_seconds: 0.0 }
     })?;
@@ -295,7 +295,7 @@ fn orchestration(figures: &mut Figures, runs: &[RunRecord], place: Place) {
         Place::Lambda => &mut figures.lambda,
         Place::Machine { .. } => &mut figures.machine,
     };
-    if let Some(gap) = middle(gaps) {
+    if let Some(gap) = median(&gaps) {
         (around.begin_seconds, around.end_seconds) = (gap / 2.0, gap / 2.0);
     }
 }
@@ -319,7 +319,9 @@ impl Line {
     }
 }
 
-fn middle(mut values: Vec<f64>) -> Option<f64> {
+/// The median: of an even number of values, the mean of the middle two.
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;
     match values.len() {
@@ -329,10 +331,10 @@ fn middle(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
-fn median<'a>(ranks: &[&Observed<'a>], of: impl Fn(&Observed<'a>) -> Spent) -> Option<Spent> {
+fn median_spent<'a>(ranks: &[&Observed<'a>], of: impl Fn(&Observed<'a>) -> Spent) -> Option<Spent> {
     let spent: Vec<Spent> = ranks.iter().map(|rank| of(rank)).collect();
     Some(Spent {
-        wall_seconds: middle(spent.iter().map(|spent| spent.wall_seconds).collect())?,
-        cpu_seconds: middle(spent.iter().map(|spent| spent.cpu_seconds).collect())?,
+        wall_seconds: median(&spent.iter().map(|spent| spent.wall_seconds).collect::<Vec<_>>())?,
+        cpu_seconds: median(&spent.iter().map(|spent| spent.cpu_seconds).collect::<Vec<_>>())?,
     })
 }

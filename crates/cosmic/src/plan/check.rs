@@ -1,7 +1,8 @@
 //! `cosmic plan --check`: each cell of a sweep predicted from its other cells, and compared with what was measured.
 //!
-//! What a cell is predicted from are the figures of all others (leave one out), the rows and files of its ranks, and how
-//! many of its ranks were the first of their process, which depends on what ran before it. No time of the cell itself is.
+//! What a cell is predicted from are the figures of all others (leave one out), the rows and files of its ranks, how many
+//! of its ranks ran at once, and whether any was the first of its process, which depends on what ran before it. The times
+//! that a cell's ranks took are not.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use bill::{
     Prices,
     estimate::{Place, RankShare, RunWork, Setup, estimate},
     figures::Figures,
-    fit::{RunRecord, fit},
+    fit::{RunRecord, fit, median},
     records::RankRecord,
 };
 use serde::Serialize;
@@ -61,7 +62,7 @@ impl Errors {
     fn of(mut errors: Vec<f64>) -> Option<Self> {
         errors.iter_mut().for_each(|error| *error = error.abs());
         errors.sort_by(f64::total_cmp);
-        Some(Self { median: *errors.get(errors.len() / 2)?, worst: *errors.last()? })
+        Some(Self { median: median(&errors)?, worst: *errors.last()? })
     }
 
     fn are_small(self) -> bool {
@@ -211,4 +212,16 @@ fn text(output: &CheckOutput) -> String {
         line("billed time", errors);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_of_errors_is_between_the_middle_two() {
+        let errors = Errors::of(vec![-0.1, 0.3, 0.0, 0.2]).unwrap();
+        assert!((errors.median - 0.15).abs() < 1e-12 && errors.worst == 0.3);
+        assert!(Errors::of(Vec::new()).is_none());
+    }
 }

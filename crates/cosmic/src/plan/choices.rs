@@ -3,7 +3,7 @@
 
 use bill::{
     choices::{Notable, Outcome, notable},
-    estimate::{Place, RunWork, Setup},
+    estimate::{Place, RunWork, Setup, in_lambda_mb},
     throttling::MOST_CHILDREN,
 };
 use pipeline::payload::MAX_WORLD_SIZE;
@@ -77,7 +77,7 @@ pub(crate) fn compare(planned: &Planned) -> Compared {
             rank_seconds: estimate.slowest_rank_seconds,
             possible: estimate.late_ranks == 0
                 && estimate.failed_ranks == 0
-                && enough_memory < setup.memory_mb as f64 * 1.048_576,
+                && in_lambda_mb(enough_memory) < setup.memory_mb as f64,
             as_asked,
         }
     };

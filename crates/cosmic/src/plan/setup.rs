@@ -11,7 +11,7 @@ use clap::Args;
 use pipeline::{payload::Payload, storage::explain};
 use serde::Serialize;
 
-use crate::{global::Global, resume::DEFAULT_MACHINE};
+use crate::{execution_arn::region_of, global::Global, resume::DEFAULT_MACHINE};
 
 /// What infra/template.yaml gives the inference function, in MB and seconds.
 const MEMORY_MB: u64 = 3008;
@@ -26,7 +26,7 @@ const LEAST_LOCAL_CONCURRENCY: u64 = 2;
 
 #[derive(Args, Clone, Default)]
 pub(crate) struct SetupArgs {
-    /// The state machine by its name, which the inference function's configuration is found by.
+    /// The state machine by its name or ARN, which the inference function's configuration is found by.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE, env = "COSMIC_STATE_MACHINE")]
     state_machine: String,
     /// Memory of the inference function in MB, instead of what it is deployed with.
@@ -53,6 +53,11 @@ impl SetupArgs {
     /// Everything as it is deployed with a state machine.
     pub(crate) fn as_deployed(state_machine: &str) -> Self {
         Self { state_machine: state_machine.to_owned(), ..Self::default() }
+    }
+
+    /// By its name or ARN.
+    pub(crate) fn state_machine(&self) -> &str {
+        &self.state_machine
     }
 }
 
@@ -112,7 +117,10 @@ pub(crate) async fn find(args: &SetupArgs, payload: &Payload, place: Place, aws:
     let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
     let region = match aws {
         Some(aws) => aws.region().map(ToString::to_string),
-        None => variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
+        None => {
+            let of_arn = region_of(&args.state_machine).map(str::to_owned);
+            of_arn.or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"))
+        }
     };
     let region = args.region.clone().or(region);
     FoundSetup {
