@@ -10,7 +10,7 @@ use crate::{
     figures::{Figures, Inference, Memory, Origin, PerRank, RankFigures, Surroundings},
     other_functions::{OtherSetup, OtherTime, OtherWork, other_times},
     rank_model::surroundings,
-    records::RankRecord,
+    records::{RankRecord, at_once},
     setup::{Place, vcpus},
 };
 
@@ -39,10 +39,11 @@ const CONTENDED: f64 = 1.8;
 
 /// The given figures with all that the records of runs tell. `None` where there is no record of a rank with rows.
 pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> Option<Figures> {
-    let cores_left = match place {
-        Place::Lambda => base.machine.cores_left,
-        Place::Machine { cores } => cores_left(runs, cores).unwrap_or(base.machine.cores_left),
+    let found = match place {
+        Place::Lambda => None,
+        Place::Machine { cores } => cores_left(runs, cores),
     };
+    let cores_left = found.unwrap_or(base.machine.cores_left);
     let observed: Vec<Observed<'_>> = runs.iter().flat_map(|run| observe(run, place, cores_left)).collect();
     if observed.is_empty() {
         return None;
@@ -50,6 +51,14 @@ pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> 
     let mut figures = base.clone();
     figures.origin = origin;
     figures.machine.cores_left = cores_left;
+    if found.is_some() {
+        figures.measured("machine.cores_left");
+    }
+    if place == Place::Lambda {
+        for name in ["lambda.request_seconds", "lambda.download_bytes_per_second", "lambda_galaxies_per_second"] {
+            figures.measured(name);
+        }
+    }
     let (cold, warm): (Vec<&Observed<'_>>, Vec<&Observed<'_>>) =
         observed.iter().partition(|rank| rank.record.first_of_process);
     let all: Vec<&Observed<'_>> = observed.iter().collect();
@@ -120,8 +129,13 @@ impl Observed<'_> {
 }
 
 fn observe(run: &RunRecord, place: Place, cores_left: f64) -> impl Iterator<Item = Observed<'_>> {
-    run.ranks.iter().filter(|record| record.rows > 0 && record.wall_seconds > 0.0).map(move |record| {
-        let at_once = record.at_once(&run.ranks);
+    // On Lambda each has its own share of a processor.
+    let numbers = match place {
+        Place::Lambda => vec![1.0; run.ranks.len()],
+        Place::Machine { .. } => at_once(&run.ranks),
+    };
+    let ran = |(record, _): &(&RankRecord, f64)| record.rows > 0 && record.wall_seconds > 0.0;
+    run.ranks.iter().zip(numbers).filter(ran).map(move |(record, at_once)| {
         let share = match place {
             Place::Lambda => record.memory_mb.map_or(1.0, |mb| vcpus(mb).min(1.0)),
             Place::Machine { cores } => {
@@ -138,8 +152,7 @@ fn observe(run: &RunRecord, place: Place, cores_left: f64) -> impl Iterator<Item
 fn cores_left(runs: &[RunRecord], cores: u64) -> Option<f64> {
     let (mut busy, mut could) = (0.0, 0.0);
     for run in runs {
-        for record in &run.ranks {
-            let at_once = record.at_once(&run.ranks);
+        for (record, at_once) in run.ranks.iter().zip(at_once(&run.ranks)) {
             if at_once >= CONTENDED {
                 busy += record.phases.inference.cpu_seconds;
                 could += record.phases.inference.wall_seconds * cores as f64 / at_once;
@@ -291,12 +304,15 @@ fn orchestration(figures: &mut Figures, runs: &[RunRecord], place: Place) {
             Some((run.seconds? - ranks - initializer.total() - summarizer.total()).max(0.0))
         })
         .collect();
+    let Some(gap) = median(&gaps) else { return };
     let around = match place {
         Place::Lambda => &mut figures.lambda,
         Place::Machine { .. } => &mut figures.machine,
     };
-    if let Some(gap) = median(&gaps) {
-        (around.begin_seconds, around.end_seconds) = (gap / 2.0, gap / 2.0);
+    (around.begin_seconds, around.end_seconds) = (gap / 2.0, gap / 2.0);
+    if place == Place::Lambda {
+        figures.measured("lambda.begin_seconds");
+        figures.measured("lambda.end_seconds");
     }
 }
 

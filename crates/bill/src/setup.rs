@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn memory_is_compared_in_the_megabytes_of_lambda() {
-        assert!((in_lambda_mb(3154.1) - 3008.0).abs() < 0.01);
+        assert!((in_lambda_mb(3_154.116_608) - 3008.0).abs() < 1e-9);
     }
 
     #[test]

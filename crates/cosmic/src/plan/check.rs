@@ -12,7 +12,7 @@ use bill::{
     estimate::{Place, RankShare, RunWork, Setup, estimate},
     figures::Figures,
     fit::{RunRecord, fit, median},
-    records::RankRecord,
+    records::{RankRecord, at_once},
 };
 use serde::Serialize;
 
@@ -147,7 +147,7 @@ fn predict(run: &RunRecord, figures: &Figures, place: Place) -> (f64, f64) {
         .map(|rank| RankShare { rows: rank.rows, bytes: rank.bytes, files: rank.file_count() as u64 })
         .collect();
     let first = ranks.first();
-    let at_once = ranks.iter().map(|rank| rank.at_once(&run.ranks)).fold(1.0, f64::max).round() as u64;
+    let at_once = at_once(&run.ranks).into_iter().fold(1.0, f64::max).round() as u64;
     let setup = Setup {
         place,
         architecture: bill::Architecture::default(),

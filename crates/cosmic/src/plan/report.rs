@@ -223,7 +223,7 @@ pub(crate) fn text(output: &PlanOutput) -> String {
     let is_range = slow > fast;
     if is_range {
         text += &format!(
-            "           a vCPU of Lambda is taken to be {fast} to {slow} times as slow, most likely {likely}: --from gives the \
+            "           a vCPU of Lambda is taken to be {fast:.1} to {slow:.1} times as slow, most likely {likely:.1}: --from gives the \
              figures of a run there\n"
         );
     }
