@@ -22,5 +22,5 @@ pub mod throttling;
 pub use cost::{Cost, GbSeconds, Usage};
 pub use invocations::{Architecture, Invocation, InvocationLog, JoinedInvocations, Owner, Unreported};
 pub use pipeline::storage::Requests;
-pub use prices::{PerArchitecture, Prices};
+pub use prices::{BadPrices, PerArchitecture, Prices};
 pub use report_line::InvocationReport;

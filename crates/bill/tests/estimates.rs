@@ -38,7 +38,7 @@ fn work(ranks: usize, rows: u64) -> RunWork {
 
 fn found(work: &RunWork, setup: &Setup) -> Estimate {
     let figures = Figures::shipped().unwrap();
-    estimate(&figures, work, setup, &Prices::of("us-east-1"), figures.slowdown().likely)
+    estimate(&figures, work, setup, &Prices::of("us-east-1").unwrap(), figures.slowdown().likely)
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn the_published_data_set_costs_what_was_computed_by_hand() {
         let requests = 517.0 * (19.0 * 0.000_000_4 + 0.000_005);
         let by_hand = computing + rest_of_ranks + transitions + requests;
         let work = work(517, PUBLISHED_BYTES / ROW / 517);
-        let found = estimate(&figures, &work, &setup(), &Prices::of("us-east-1"), slowdown).cost.total_usd;
+        let found = estimate(&figures, &work, &setup(), &Prices::of("us-east-1").unwrap(), slowdown).cost.total_usd;
         assert!((found / by_hand - 1.0).abs() < 0.05, "${found}, by hand ${by_hand}");
     }
 }
@@ -203,7 +203,7 @@ fn a_run_is_predicted_from_others_of_another_size() {
     let walls: Vec<f64> = measured.ranks.iter().map(|rank| rank.wall_seconds).collect();
     let mean = walls.iter().sum::<f64>() / 3.0;
     let setup = Setup { place, concurrency_limit: 2, warm: true, ..setup() };
-    let predicted = estimate(&figures, &work(3, 4000), &setup, &Prices::of("us-east-1"), 1.0);
+    let predicted = estimate(&figures, &work(3, 4000), &setup, &Prices::of("us-east-1").unwrap(), 1.0);
     assert!((predicted.mean_recorded_seconds / mean - 1.0).abs() < 0.05, "{} {mean}", predicted.mean_recorded_seconds);
     let billed = measured.billed_seconds.unwrap();
     assert!((predicted.billed_seconds / billed - 1.0).abs() < 0.05, "{} {billed}", predicted.billed_seconds);
@@ -220,7 +220,7 @@ fn run_by_figures(ranks: u16) -> (Figures, RunRecord) {
     known.lambda.end_seconds = 2.0;
     known.lambda.starts_per_second = 1e6;
     let setup = Setup { memory_mb: 1769, ..setup() };
-    let told = estimate(&known, &work(usize::from(ranks), 1000), &setup, &Prices::of("us-east-1"), 1.0);
+    let told = estimate(&known, &work(usize::from(ranks), 1000), &setup, &Prices::of("us-east-1").unwrap(), 1.0);
     let (rank, around) = (&known.rank, &known.lambda);
     let start_of = around.environment_seconds + rank.init.wall_seconds + told.parts.initialize + around.begin_seconds;
     let (cpu, requests) = (1000.0 * rank.inference_of_galaxy(512), around.request_seconds);
@@ -261,7 +261,7 @@ fn on_lambda_a_fit_finds_what_the_other_functions_and_the_orchestration_took() {
         is_near(figures.lambda.begin_seconds + figures.lambda.end_seconds, 4.0);
         let setup = Setup { memory_mb: 1769, ..setup() };
         for ranks in [40, 100] {
-            let found = |figures| estimate(figures, &work(ranks, 1000), &setup, &Prices::of("us-east-1"), 1.0);
+            let found = |figures| estimate(figures, &work(ranks, 1000), &setup, &Prices::of("us-east-1").unwrap(), 1.0);
             is_near(found(&figures).billed_seconds, found(&known).billed_seconds);
             is_near(found(&figures).parts.merge, found(&known).parts.merge);
         }

@@ -74,6 +74,8 @@ pub(crate) fn check(path: &Path, printer: Printer) -> Result<Outcome> {
     let sweep = sweep(path)?;
     let place = sweep_place(&sweep);
     let shipped = Figures::shipped()?;
+    // No price is compared.
+    let prices = Prices::of("us-east-1")?;
     let mut cells = Vec::new();
     for cell in &sweep.cells {
         let runs = runs_of(cell)?;
@@ -89,8 +91,10 @@ pub(crate) fn check(path: &Path, printer: Printer) -> Result<Outcome> {
             .filter(|(other, _)| *other != index)
             .flat_map(|(_, (_, runs))| runs.clone())
             .collect();
-        let Some(figures) = fit(&shipped, &others, place, origin(&sweep, path, place)) else { continue };
-        checked.push(check_cell(title, runs, &figures, place));
+        let Some(figures) = fit(&shipped, &others, place, origin(&sweep, &path.display().to_string(), place)) else {
+            continue;
+        };
+        checked.push(check_cell(title, runs, &figures, place, &prices));
     }
     if checked.len() < 2 {
         bail!("{} has {} whole cells, and a check needs two", path.display(), cells.len());
@@ -113,9 +117,9 @@ pub(crate) fn check(path: &Path, printer: Printer) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn check_cell(title: &str, runs: &[RunRecord], figures: &Figures, place: Place) -> CheckedCell {
+fn check_cell(title: &str, runs: &[RunRecord], figures: &Figures, place: Place, prices: &Prices) -> CheckedCell {
     let count = runs.len() as f64;
-    let predicted: Vec<_> = runs.iter().map(|run| predict(run, figures, place)).collect();
+    let predicted: Vec<_> = runs.iter().map(|run| predict(run, figures, place, prices)).collect();
     let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / count;
     let measured_ranks = mean(
         &mut runs
@@ -139,7 +143,7 @@ fn check_cell(title: &str, runs: &[RunRecord], figures: &Figures, place: Place) 
 }
 
 /// The mean time of a rank by its record, and the billed seconds of all functions, of a run with the work of this one.
-fn predict(run: &RunRecord, figures: &Figures, place: Place) -> (f64, f64) {
+fn predict(run: &RunRecord, figures: &Figures, place: Place, prices: &Prices) -> (f64, f64) {
     let mut ranks: Vec<&RankRecord> = run.ranks.iter().collect();
     ranks.sort_by(|a, b| a.started_at.total_cmp(&b.started_at));
     let shares: Vec<RankShare> = ranks
@@ -166,7 +170,7 @@ fn predict(run: &RunRecord, figures: &Figures, place: Place) -> (f64, f64) {
         batch_size: first.map_or(1, |rank| rank.batch_size),
         ranks: shares,
     };
-    let found = estimate(figures, &work, &setup, &Prices::of("us-east-1"), 1.0);
+    let found = estimate(figures, &work, &setup, prices, 1.0);
     (found.mean_recorded_seconds, found.billed_seconds)
 }
 

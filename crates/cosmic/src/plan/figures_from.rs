@@ -16,19 +16,19 @@ use pipeline::{
 };
 use serde_json::Value;
 
-use crate::{global::Global, location::Location};
+use crate::{global::Global, location::Location, report};
 
 /// Name of a run on this machine, where an execution has its own.
 const LOCAL: &str = "local";
 
-/// Reads the records of a folder of results or of a sweep.json. `place` is that of the plan, which counts where records
+/// Reads the records of a folder of results, or of a sweep.json or its folder, on this machine or in S3. `place` is that of the plan, which counts where records
 /// do not say where they were made.
 pub(crate) async fn read(path: &str, place: Place, global: &Global) -> Result<Figures> {
     let base = Figures::shipped()?;
-    let (runs, place, origin) = if path.ends_with(".json") && !path.ends_with(RESULTS_JSON) {
-        of_sweep(Path::new(path))?
-    } else {
-        of_results(path, place, global).await?
+    let sweep = if path.ends_with(RESULTS_JSON) { None } else { report::sweep(path, global).await? };
+    let (runs, place, origin) = match sweep {
+        Some(sweep) => of_sweep(&sweep, path)?,
+        None => of_results(path, place, global).await?,
     };
     fit(&base, &runs, place, origin).with_context(|| format!("{path} has no record of a rank that computed any galaxy"))
 }
@@ -80,15 +80,14 @@ fn place_of(rank: &RankRecord, execution: &str, planned: Place, path: &str) -> P
     }
 }
 
-fn of_sweep(path: &Path) -> Result<(Vec<RunRecord>, Place, Origin)> {
-    let sweep = sweep(path)?;
-    let place = sweep_place(&sweep);
+fn of_sweep(sweep: &Sweep, path: &str) -> Result<(Vec<RunRecord>, Place, Origin)> {
+    let place = sweep_place(sweep);
     let runs = sweep.cells.iter().map(runs_of).collect::<Result<Vec<_>>>()?.concat();
-    let origin = origin(&sweep, path, place);
+    let origin = origin(sweep, path, place);
     Ok((runs, place, origin))
 }
 
-/// Reads a sweep.json.
+/// Reads a sweep.json of this machine.
 pub(crate) fn sweep(path: &Path) -> Result<Sweep> {
     Sweep::read(path)?.with_context(|| format!("{} does not exist", path.display()))
 }
@@ -98,9 +97,9 @@ pub(crate) fn sweep_place(sweep: &Sweep) -> Place {
     if sweep.place == "AWS" { Place::Lambda } else { Place::Machine { cores: sweep.machine.cores } }
 }
 
-pub(crate) fn origin(sweep: &Sweep, path: &Path, place: Place) -> Origin {
+pub(crate) fn origin(sweep: &Sweep, path: &str, place: Place) -> Origin {
     Origin {
-        of: path.display().to_string(),
+        of: path.to_owned(),
         command: format!("cosmic sweep, {}", sweep.name),
         machine: match place {
             Place::Lambda => format!("Lambda in {}", sweep.region.as_deref().unwrap_or("a region not named")),

@@ -97,7 +97,7 @@ mod tests {
         };
         let share = RankShare { rows: 1276, bytes: 26_000_000, files: 1 };
         let work = RunWork { ranks: vec![share; 40], files: 40, headers: 0, batch_size: 512, model_bytes: 0 };
-        let of = |slowdown| estimate(&figures, &work, &setup, &Prices::of("us-east-1"), slowdown);
+        let of = |slowdown| estimate(&figures, &work, &setup, &Prices::of("us-east-1").unwrap(), slowdown);
         let slowdown = figures.slowdown();
         let range = Range { low: of(slowdown.low), likely: of(slowdown.likely), high: of(slowdown.high) };
         let (likely, high) = (range.likely.cost.total_usd, range.high.cost.total_usd);

@@ -53,7 +53,7 @@ impl Planned {
         };
         let work = work::find(payload, data, &figures, aws, global).await?;
         let setup = setup::find(setup, payload, place, aws).await;
-        let prices = Prices::of(&setup.region);
+        let prices = Prices::of(&setup.region)?;
         Ok(Self { work, setup, figures, prices })
     }
 

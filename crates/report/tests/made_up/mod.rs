@@ -144,7 +144,7 @@ pub(crate) fn logs(ranks: u64) -> report::Logs {
         })
         .collect();
     let usage = bill::Usage::of(&invocations, ranks + 2, 19 + 2 * ranks);
-    report::Logs { cost: bill::Cost::of(&usage, &bill::Prices::of("us-east-1")), invocations }
+    report::Logs { cost: bill::Cost::of(&usage, &bill::Prices::of("us-east-1").unwrap()), invocations }
 }
 
 impl MadeUp {
