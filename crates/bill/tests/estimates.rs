@@ -255,6 +255,9 @@ fn on_lambda_a_fit_finds_what_the_other_functions_and_the_orchestration_took() {
         let runs: Vec<RunRecord> = counts.iter().map(|ranks| run_by_figures(*ranks).1).collect();
         let known = run_by_figures(40).0;
         let figures = fit(&shipped, &runs, Place::Lambda, origin(true)).unwrap();
+        // What was measured is no longer assumed.
+        assert!(!figures.assumed.contains_key("lambda.begin_seconds"));
+        assert!(figures.assumed.contains_key("lambda.starts_per_second"));
         let is_near = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 0.05, "{found} {expected}");
         let others = |figures: &Figures| figures.others.initialize + figures.others.summarize;
         is_near(others(&figures), others(&known));
