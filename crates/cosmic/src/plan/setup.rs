@@ -185,3 +185,18 @@ async fn account_concurrency(client: &Client, stack: &str) -> Result<u64, String
     let limit = settings.account_limit.and_then(|limit| limit.unreserved_concurrent_executions);
     limit.and_then(|limit| u64::try_from(limit).ok()).ok_or_else(|| "AWS did not say".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_arn_names_the_region_whose_prices_count() {
+        let payload = serde_json::json!({"bucket": "b", "data_prefix": "d", "result_path": "r", "batch_size": 512});
+        let (payload, _) = Payload::parse(&payload, "test").unwrap();
+        let args = SetupArgs::as_deployed("arn:aws:states:eu-west-3:123456789012:stateMachine:cosmic-redshift");
+        assert_eq!(find(&args, &payload, Place::Lambda, None).await.region, "eu-west-3");
+        let given = SetupArgs { region: Some("us-west-2".to_owned()), ..args };
+        assert_eq!(find(&given, &payload, Place::Lambda, None).await.region, "us-west-2");
+    }
+}
