@@ -42,7 +42,7 @@ pub(crate) async fn find(run: &Gathered, data: Option<&str>, global: &Global) ->
 
 async fn draw(worst: &[WorstGalaxy], place: &str, global: &Global) -> Result<Stamps> {
     let location = Location::parse(place, global).await?;
-    let Partitions { files, .. } = location.partitions().await?;
+    let Partitions { files, .. } = location.partitions(None).await?;
     let mut by_file: BTreeMap<&str, Vec<&WorstGalaxy>> = BTreeMap::new();
     for galaxy in worst {
         by_file.entry(&galaxy.source_file).or_default().push(galaxy);
