@@ -57,3 +57,10 @@ def test_an_earlier_run_gives_the_figures_of_a_plan(cosmic, ran):
     folder = f"s3://{cosmic.bucket}/results/planned"
     origin = plan(cosmic, "--from", folder)["figures"]["origin"]
     assert origin["of"] == folder and ran["execution"] in origin["command"]
+
+
+def test_a_result_path_that_another_run_has_is_warned_of(cosmic, ran):
+    taken = plan(cosmic, "--set", "result_path=results/planned", "--set", "batch_size=64")
+    assert any("would be refused" in warning and "`batch_size`" in warning for warning in taken["warnings"])
+    begun = plan(cosmic, "--set", "result_path=results/planned")
+    assert any(ran["execution"] in warning and "not be computed again" in warning for warning in begun["warnings"])

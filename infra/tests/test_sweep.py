@@ -1,4 +1,4 @@
-"""`cosmic sweep` with executions: a cell that fails, the function's memory put back, and sweeps that are interrupted."""
+"""`cosmic sweep` with executions: a cell that fails, the memory put back, and sweeps that are interrupted."""
 
 import csv
 import json

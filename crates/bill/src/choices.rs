@@ -16,8 +16,9 @@ pub struct Notable {
     pub pareto: Vec<usize>,
     pub cheapest: usize,
     pub fastest: usize,
-    /// Of the Pareto set the one with the smallest product of cost and time: from there, any of the two can be bettered by
-    /// some percent only if the other worsens by more.
+    /// Of the Pareto set the one that is furthest below the straight line from the cheapest to the fastest, where cost and
+    /// time are logarithms between those of the two: from there on, each percent of time costs more, or each percent of
+    /// cost takes more time, than before (Satopää et al. 2011, doi:10.1109/ICDCSW.2011.20).
     pub knee: usize,
 }
 
@@ -32,9 +33,18 @@ pub fn notable(outcomes: &[Outcome]) -> Option<Notable> {
             pareto.push(index);
         }
     }
-    let product = |index: usize| outcomes[index].usd * outcomes[index].seconds;
-    let knee = pareto.iter().copied().min_by(|a, b| product(*a).total_cmp(&product(*b)))?;
-    Some(Notable { cheapest: *pareto.first()?, fastest: *pareto.last()?, knee, pareto })
+    let (cheapest, fastest) = (*pareto.first()?, *pareto.last()?);
+    // 0 at one end and 1 at the other.
+    let between = |value: f64, from: f64, to: f64| {
+        let span = (to / from).ln();
+        if span.abs() > 0.0 && span.is_finite() { (value / from).ln() / span } else { 0.0 }
+    };
+    let above_line = |index: usize| {
+        let (ends, at) = ((outcomes[cheapest], outcomes[fastest]), outcomes[index]);
+        between(at.usd, ends.0.usd, ends.1.usd) + between(at.seconds, ends.1.seconds, ends.0.seconds)
+    };
+    let knee = pareto.iter().copied().min_by(|a, b| above_line(*a).total_cmp(&above_line(*b)))?;
+    Some(Notable { cheapest, fastest, knee, pareto })
 }
 
 #[cfg(test)]

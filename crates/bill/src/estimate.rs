@@ -11,16 +11,19 @@ use serde::Serialize;
 
 use crate::{
     cost::{Cost, Usage},
-    figures::{Figures, Surroundings},
-    invocations::{Architecture, Requests},
+    figures::Figures,
+    invocations::Requests,
     prices::Prices,
-    records::Spent,
-    shared_machine::{self, Stage},
+    rank_model::{rank_times, surroundings},
+    setup::vcpus,
     throttling::{Concurrency, RETRY, Schedule, simulate, unthrottled},
 };
 
-/// Memory that gives one vCPU, in MB: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>.
-pub const MB_OF_A_VCPU: f64 = 1769.0;
+pub use crate::{
+    rank_model::RankParts,
+    setup::{MB_OF_A_VCPU, Place, RankShare, RunWork, Setup},
+};
+
 /// The temporary storage that each function has without paying for it, in MB.
 const FREE_TEMPORARY_MB: u64 = 512;
 /// What infra/template.yaml gives the initializer, in MB.
@@ -38,95 +41,6 @@ const WAITS_OF_SUMMARIZER: f64 = 12.0;
 const CONCURRENT_READS: f64 = 32.0;
 /// Chance has its own seed, so that the same plan has the same estimate.
 const SEED: u64 = 1;
-
-/// What one rank reads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct RankShare {
-    pub rows: u64,
-    pub bytes: u64,
-    /// Files, or parts of files.
-    pub files: u64,
-}
-
-/// The work of a run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunWork {
-    pub ranks: Vec<RankShare>,
-    pub files: u64,
-    /// Headers that the initializer reads: all, where ranks share files.
-    pub headers: u64,
-    pub batch_size: u64,
-    /// Of a model in the bucket, which each new process fetches; 0 of the one that is packaged.
-    pub model_bytes: u64,
-}
-
-/// Where ranks run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Place {
-    /// Each has its own share of a processor, by its memory.
-    Lambda,
-    /// They share this machine.
-    Machine { cores: u64 },
-}
-
-/// How functions are configured and how many run at once.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Setup {
-    pub place: Place,
-    pub architecture: Architecture,
-    /// Of the inference function, in MB.
-    pub memory_mb: u64,
-    /// Of the inference function.
-    pub timeout_seconds: u64,
-    pub temporary_mb: u64,
-    pub summarizer_memory_mb: u64,
-    /// Functions that run at once.
-    pub concurrency_limit: u64,
-    /// The payload's; 0 is as many as Lambda gives.
-    pub max_concurrency: u64,
-    /// Whether environments of an earlier run are still there.
-    pub warm: bool,
-}
-
-impl Setup {
-    /// The share of processors that memory gives on Lambda.
-    pub fn vcpus(&self) -> f64 {
-        vcpus(self.memory_mb)
-    }
-
-    /// Threads of the engine: one for each processor that it sees. Lambda shows at least two.
-    fn threads(&self) -> f64 {
-        match self.place {
-            Place::Lambda => self.vcpus().ceil().max(2.0),
-            Place::Machine { cores } => cores.max(1) as f64,
-        }
-    }
-
-    /// A rank that is not done by then stops by itself and says so: see `pipeline::deadline`.
-    pub fn deadline_seconds(&self) -> f64 {
-        let timeout = self.timeout_seconds as f64;
-        timeout - (timeout / 10.0).clamp(3.0, 30.0)
-    }
-}
-
-fn vcpus(memory_mb: u64) -> f64 {
-    memory_mb as f64 / MB_OF_A_VCPU
-}
-
-/// Where the time of a rank goes, in wall seconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct RankParts {
-    /// Making the environment, starting the process, loading the model, and what the first batch takes longer.
-    pub cold_start: f64,
-    /// Waiting for S3's answers.
-    pub requests: f64,
-    /// Rows on their way, as far as nothing is computed meanwhile.
-    pub download: f64,
-    pub compute: f64,
-    /// Encoding and writing what the rank leaves.
-    pub post_processing: f64,
-}
 
 /// Where the time of a run goes, in wall seconds. They add up to the whole.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -162,155 +76,6 @@ pub struct Estimate {
     pub throttled_attempts: u64,
     /// Ranks that Lambda turns away too often.
     pub failed_ranks: u64,
-}
-
-/// A rank as the model sees it.
-#[derive(Debug, Clone)]
-pub(crate) struct ModelledRank {
-    /// Before the function's time counts: making the environment.
-    environment: f64,
-    /// Starting the process, in wall seconds.
-    init: Stage,
-    /// From the event to the record.
-    pub(crate) stages: Vec<Stage>,
-    /// What is billed after the record.
-    after_record: Stage,
-}
-
-/// Which part of a rank a stage belongs to, in the order of [`ModelledRank::stages`].
-const PARTS: [Part; 6] =
-    [Part::Requests, Part::ColdStart, Part::Download, Part::ColdStart, Part::Compute, Part::PostProcessing];
-
-#[derive(Debug, Clone, Copy)]
-enum Part {
-    ColdStart,
-    Requests,
-    Download,
-    Compute,
-    PostProcessing,
-}
-
-/// The model of a rank. `slowdown` multiplies CPU seconds.
-pub(crate) fn model_rank(
-    figures: &Figures,
-    setup: &Setup,
-    share: &RankShare,
-    RunWork { batch_size, model_bytes, .. }: &RunWork,
-    cold: bool,
-    slowdown: f64,
-) -> ModelledRank {
-    let (rank, batch_size) = (&figures.rank, *batch_size);
-    let around = surroundings(figures, setup);
-    let stage = |spent: Spent| Stage {
-        latency: (spent.wall_seconds - spent.cpu_seconds).max(0.0),
-        cpu: spent.cpu_seconds * slowdown,
-        parallelism: 1.0,
-    };
-    let nothing = Stage { latency: 0.0, cpu: 0.0, parallelism: 1.0 };
-    let if_cold = |stage: Stage| if cold { stage } else { nothing };
-    let threads = setup.threads();
-    let busy = (threads * rank.parallel_efficiency).max(1.0);
-    let cores = match setup.place {
-        Place::Lambda => setup.vcpus(),
-        Place::Machine { cores } => cores as f64,
-    };
-    let rows = share.rows as f64;
-    let compute =
-        Stage { latency: 0.0, cpu: rows * rank.inference_of_galaxy(batch_size) * slowdown, parallelism: busy };
-    // Of each file the first rows are waited for. The others are read meanwhile, unless they come more slowly than they are
-    // computed.
-    let files = share.files.max(1) as f64;
-    let first_rows = rank.chunk_rows(batch_size).min(rows / files);
-    let transfer = |bytes: f64| bytes / around.download_bytes_per_second.max(1.0);
-    let behind = (transfer((rows - files * first_rows) * rank.bytes_per_galaxy) - compute.alone(cores)).max(0.0);
-    let wait = stage(rank.first_rows);
-    let wait_of_file = wait.latency
-        + rank.requests.waits_of_file * around.request_seconds
-        + transfer(first_rows * rank.bytes_per_galaxy);
-    let start = stage(rank.start);
-    let model = stage(rank.model);
-    let after = stage(rank.after_record);
-    let post = rank.post_processing;
-    ModelledRank {
-        environment: if cold { around.environment_seconds } else { 0.0 },
-        init: if_cold(stage(rank.init)),
-        stages: vec![
-            Stage { latency: start.latency + rank.requests.waits_of_rank * around.request_seconds, ..start },
-            if_cold(Stage { latency: model.latency + transfer(*model_bytes as f64), ..model }),
-            Stage { latency: files * wait_of_file + behind, cpu: files * wait.cpu, ..wait },
-            Stage { parallelism: busy, ..if_cold(stage(rank.warm_up)) },
-            compute,
-            Stage { cpu: (post.of_rank.cpu_seconds + rows * post.of_galaxy) * slowdown, ..stage(post.of_rank) },
-        ],
-        after_record: Stage { latency: after.latency + around.request_seconds, ..after },
-    }
-}
-
-fn surroundings<'a>(figures: &'a Figures, setup: &Setup) -> &'a Surroundings {
-    match setup.place {
-        Place::Lambda => &figures.lambda,
-        Place::Machine { .. } => &figures.machine,
-    }
-}
-
-/// What the ranks take: from the event to the record, and what is billed.
-struct RankTimes {
-    /// From the event to the record, in wall seconds.
-    walls: Vec<f64>,
-    /// Billed seconds.
-    billed: Vec<f64>,
-    /// The time in which a slot is taken.
-    taken: Vec<f64>,
-    parts: RankParts,
-    /// From the first rank's start to the last one's end, where they share a machine.
-    together: Option<f64>,
-}
-
-fn rank_times(figures: &Figures, work: &RunWork, setup: &Setup, at_once: u64, slowdown: f64) -> RankTimes {
-    let cold = |rank: usize| !setup.warm && (rank as u64) < at_once;
-    let modelled: Vec<ModelledRank> = work
-        .ranks
-        .iter()
-        .enumerate()
-        .map(|(rank, share)| model_rank(figures, setup, share, work, cold(rank), slowdown))
-        .collect();
-    let cores = match setup.place {
-        Place::Lambda => setup.vcpus(),
-        Place::Machine { cores } => cores as f64 * figures.machine.cores_left,
-    };
-    let mut parts = RankParts::default();
-    let of_ranks = 1.0 / modelled.len().max(1) as f64;
-    for rank in &modelled {
-        parts.cold_start += (rank.environment + rank.init.alone(cores)) * of_ranks;
-        parts.post_processing += rank.after_record.alone(cores) * of_ranks;
-        for (stage, part) in rank.stages.iter().zip(PARTS) {
-            let part = match part {
-                Part::ColdStart => &mut parts.cold_start,
-                Part::Requests => &mut parts.requests,
-                Part::Download => &mut parts.download,
-                Part::Compute => &mut parts.compute,
-                Part::PostProcessing => &mut parts.post_processing,
-            };
-            *part += stage.alone(cores) * of_ranks;
-        }
-    }
-    let alone = |rank: &ModelledRank| rank.stages.iter().map(|stage| stage.alone(cores)).sum::<f64>();
-    let (walls, together): (Vec<f64>, _) = match setup.place {
-        Place::Lambda => (modelled.iter().map(alone).collect(), None),
-        Place::Machine { .. } => {
-            let stages: Vec<Vec<Stage>> = modelled.iter().map(|rank| rank.stages.clone()).collect();
-            let times = shared_machine::run(&stages, usize::try_from(at_once).unwrap_or(1), cores);
-            let end = times.iter().map(|(_, to)| *to).fold(0.0, f64::max);
-            (times.iter().map(|(from, to)| to - from).collect(), Some(end))
-        }
-    };
-    let billed: Vec<f64> = modelled
-        .iter()
-        .zip(&walls)
-        .map(|(rank, wall)| rank.init.alone(cores) + wall + rank.after_record.alone(cores))
-        .collect();
-    let taken = modelled.iter().zip(&billed).map(|(rank, billed)| rank.environment + billed).collect();
-    RankTimes { walls, billed, taken, parts, together }
 }
 
 /// What a run would take and cost. `slowdown` is how much slower the processor is than that of the figures.

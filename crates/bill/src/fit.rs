@@ -5,9 +5,9 @@
 //! does not explain.
 
 use crate::{
-    estimate::Place,
     figures::{Figures, Inference, Memory, Origin, PerRank, RankFigures, Surroundings},
     records::{RankRecord, Spent},
+    setup::{MB_OF_A_VCPU, Place},
 };
 
 /// What is known of an earlier run.
@@ -119,7 +119,7 @@ fn observe(run: &RunRecord, place: Place, cores_left: f64) -> impl Iterator<Item
     run.ranks.iter().filter(|record| record.rows > 0 && record.wall_seconds > 0.0).map(move |record| {
         let at_once = record.at_once(&run.ranks);
         let share = match place {
-            Place::Lambda => record.memory_mb.map_or(1.0, |mb| (mb as f64 / crate::estimate::MB_OF_A_VCPU).min(1.0)),
+            Place::Lambda => record.memory_mb.map_or(1.0, |mb| (mb as f64 / MB_OF_A_VCPU).min(1.0)),
             Place::Machine { cores } => {
                 // Its one thread beside all threads of the others.
                 let threads = 1.0 + (at_once - 1.0) * record.cores.max(1) as f64;

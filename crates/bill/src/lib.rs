@@ -11,8 +11,10 @@ pub mod figures;
 pub mod fit;
 mod invocations;
 mod prices;
+mod rank_model;
 pub mod records;
 mod report_line;
+mod setup;
 pub mod shared_machine;
 pub mod throttling;
 

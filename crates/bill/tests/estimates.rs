@@ -1,5 +1,7 @@
 //! The model as a whole: what it says of a run, and what it finds in the records of one.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use bill::{
     Architecture, Prices, Requests,
     estimate::{Estimate, Place, RankShare, RunWork, Setup, estimate},
@@ -38,10 +40,14 @@ fn found(work: &RunWork, setup: &Setup) -> Estimate {
 #[test]
 fn parts_add_up_to_the_whole() {
     for setup in [setup(), Setup { place: Place::Machine { cores: 2 }, concurrency_limit: 2, ..setup() }] {
-        let Estimate { wall_seconds, parts, rank_parts, cost, .. } = found(&work(40, 1276), &setup);
+        let Estimate { wall_seconds, parts, rank_parts, billed_rank_seconds, cost, .. } =
+            found(&work(40, 1276), &setup);
         let sum = parts.initialize + parts.orchestration + parts.ranks + parts.merge;
         assert!((sum - wall_seconds).abs() < 1e-9);
         assert!(rank_parts.compute > rank_parts.cold_start + rank_parts.requests + rank_parts.download);
+        let billed = rank_parts.cold_start + rank_parts.requests + rank_parts.download + rank_parts.compute;
+        let environments = 40.0 * (billed + rank_parts.post_processing) - billed_rank_seconds;
+        assert!((-1e-6..40.0).contains(&environments), "what is not billed is making environments: {environments}");
         let sum = cost.lambda_usd() + cost.step_functions_usd + cost.s3_usd;
         assert!((sum - cost.total_usd).abs() < 1e-12);
         // Initialize, AnythingToRun, Ranks, Summarize, Accepted, Done and the end; each rank's state and end.

@@ -1,15 +1,20 @@
 //! The picture of choices: cost against wall time, with those marked that no other beats.
+//!
+//! Both axes are logarithmic. They are drawn here, because plotters labels only powers of ten of such an axis, or too many
+//! values: what is drawn with it are logarithms.
 
 use std::ops::Range;
 
 use anyhow::{Context, Result};
-use canvas::{Anchor, Area, DrawError, FONT, render, text};
+use canvas::{Anchor, Area, DrawError, render, rotated_text, text};
 use plotters::{
     chart::ChartBuilder,
     element::{Circle, Cross},
-    prelude::IntoLogRange,
     series::LineSeries,
-    style::{BLACK, Color, IntoFont, RGBColor, ShapeStyle, WHITE},
+    style::{
+        BLACK, Color, FontTransform, RGBColor, ShapeStyle, WHITE,
+        text_anchor::{HPos, VPos},
+    },
 };
 
 use crate::plan::choices::Compared;
@@ -20,94 +25,119 @@ const LIGHT: RGBColor = RGBColor(225, 225, 225);
 const BLUE: RGBColor = RGBColor(31, 98, 168);
 const RED: RGBColor = RGBColor(190, 40, 40);
 
+/// Where the axis of time may have a label, in seconds.
+const TIMES: [f64; 20] = [
+    1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0,
+    18_000.0, 36_000.0, 86_400.0,
+];
+/// Where the axis of cost may have a label, in each decade.
+const STEPS: [f64; 6] = [1.0, 1.5, 2.0, 3.0, 5.0, 7.0];
+
 /// Draws all choices that are possible.
 ///
 /// # Errors
 /// Where there is none, or drawing fails.
 pub(crate) fn draw(compared: &Compared, title: &str) -> Result<Vec<u8>> {
     let notable = compared.notable.as_ref().context("no choice is possible, so that there is nothing to draw")?;
-    let point = |index: usize| (compared.choices[index].outcome.seconds, compared.choices[index].outcome.usd);
+    let point = |index: usize| {
+        let outcome = compared.choices[index].outcome;
+        (outcome.seconds.max(1e-3).log10(), outcome.usd.max(1e-9).log10())
+    };
     let possible: Vec<usize> = (0..compared.choices.len()).filter(|index| compared.choices[*index].possible).collect();
-    let (x, y) =
-        (range(possible.iter().map(|index| point(*index).0)), range(possible.iter().map(|index| point(*index).1)));
+    let x = range(possible.iter().map(|index| point(*index).0));
+    let y = range(possible.iter().map(|index| point(*index).1));
     let picture = render(SIZE, &WHITE, |root: &Area<'_>| {
         text(root, title, 26, Anchor::upper_left((90, 14)), &BLACK)?;
         let subtitle =
             "each dot is a world size, memory size and number of ranks at once; the line has those that no other beats";
         text(root, subtitle, 17, Anchor::upper_left((90, 46)), &GREY)?;
-        let area = root.margin(76, 10, 10, 40);
-        let mut chart = ChartBuilder::on(&area)
-            .x_label_area_size(56)
-            .y_label_area_size(90)
-            .build_cartesian_2d(x.clone().log_scale(), y.clone().log_scale())
-            .map_err(DrawError::of)?;
-        chart
-            .configure_mesh()
-            .light_line_style(WHITE)
-            .bold_line_style(LIGHT)
-            .axis_style(GREY)
-            .x_desc("wall time of the run")
-            .y_desc("cost in US dollars")
-            .x_labels(6)
-            .y_labels(8)
-            .x_label_formatter(&|time| ticks(*time))
-            .y_label_formatter(&|usd| dollars(*usd))
-            .label_style((FONT, 17).into_font())
-            .axis_desc_style((FONT, 20).into_font())
-            .draw()
-            .map_err(DrawError::of)?;
+        let area = root.margin(84, 76, 100, 40);
+        let mut chart = ChartBuilder::on(&area).build_cartesian_2d(x.clone(), y.clone()).map_err(DrawError::of)?;
+        for time in TIMES.iter().map(|time| time.log10()).filter(|time| x.contains(time)) {
+            chart.draw_series(LineSeries::new([(time, y.start), (time, y.end)], LIGHT)).map_err(DrawError::of)?;
+            let (at, bottom) = chart.backend_coord(&(time, y.start));
+            let anchor = Anchor { at: (at, bottom + 8), horizontal: HPos::Center, vertical: VPos::Top };
+            text(root, &time_label(time), 17, anchor, &BLACK)?;
+        }
+        for usd in dollars(&y) {
+            chart.draw_series(LineSeries::new([(x.start, usd), (x.end, usd)], LIGHT)).map_err(DrawError::of)?;
+            let (left, at) = chart.backend_coord(&(x.start, usd));
+            let anchor = Anchor { at: (left - 8, at), horizontal: HPos::Right, vertical: VPos::Center };
+            text(root, &dollar_label(usd), 17, anchor, &BLACK)?;
+        }
+        let (width, height) = (SIZE.0 as i32, SIZE.1 as i32);
+        let below = Anchor { at: (width / 2, height - 16), horizontal: HPos::Center, vertical: VPos::Bottom };
+        text(root, "wall time of the run", 20, below, &BLACK)?;
+        rotated_text(root, "cost in US dollars", 20, (22, height / 2), FontTransform::Rotate270, &BLACK)?;
+
         let others = possible.iter().map(|index| Circle::new(point(*index), 3, GREY.mix(0.5).filled()));
         chart.draw_series(others).map_err(DrawError::of)?;
         let line = notable.pareto.iter().map(|index| point(*index));
         chart.draw_series(LineSeries::new(line, ShapeStyle::from(BLUE).stroke_width(2))).map_err(DrawError::of)?;
         let dots = notable.pareto.iter().map(|index| Circle::new(point(*index), 5, BLUE.filled()));
         chart.draw_series(dots).map_err(DrawError::of)?;
-        let asked = possible.iter().filter(|index| compared.choices[**index].as_asked);
-        let cross = asked.clone().map(|index| Cross::new(point(*index), 8, ShapeStyle::from(RED).stroke_width(3)));
+        let asked: Vec<usize> = possible.iter().copied().filter(|index| compared.choices[*index].as_asked).collect();
+        let cross = asked.iter().map(|index| Cross::new(point(*index), 8, ShapeStyle::from(RED).stroke_width(3)));
         chart.draw_series(cross).map_err(DrawError::of)?;
 
-        let mut labels: Vec<(usize, String)> = Vec::new();
+        let mut labelled: Vec<usize> = Vec::new();
         for index in [notable.cheapest, notable.knee, notable.fastest] {
-            if labels.iter().all(|(labelled, _)| *labelled != index) {
+            if !labelled.contains(&index) {
+                labelled.push(index);
                 let choice = &compared.choices[index];
-                let names = compared.names(index).join(", ");
-                let setting = format!(
-                    "{names}: {} ranks, {} MB, {} at once",
-                    choice.world_size, choice.memory_mb, choice.max_concurrency
+                let label = format!(
+                    "{}: {} ranks, {} MB, {} at once",
+                    compared.names(index).join(", "),
+                    choice.world_size,
+                    choice.memory_mb,
+                    choice.max_concurrency
                 );
-                labels.push((index, setting));
+                text(root, &label, 18, beside(chart.backend_coord(&point(index)), width), &BLACK)?;
             }
         }
-        labels.extend(asked.map(|index| (*index, "as asked".to_owned())));
-        let ((left, _), (width, _)) = (area.get_base_pixel(), area.dim_in_pixel());
-        for (index, label) in labels {
+        for index in asked {
             let (at_x, at_y) = chart.backend_coord(&point(index));
-            // Labels on the right half end at their point.
-            let anchor = if at_x - left > width as i32 / 2 {
-                Anchor::lower_right((at_x - 9, at_y - 7))
-            } else {
-                Anchor::lower_left((at_x + 9, at_y - 7))
-            };
-            let colour = if label == "as asked" { RED } else { BLACK };
-            text(root, &label, 18, anchor, &colour)?;
+            text(root, "as asked", 18, Anchor::left((at_x + 14, at_y)), &RED)?;
         }
         Ok(())
     });
     picture.context("failed to draw the picture")
 }
 
-/// A time on an axis: short, since the steps of a logarithmic axis are close together at their end.
-fn ticks(time: f64) -> String {
-    if time < 100.0 { format!("{time:.0} s") } else { format!("{:.0} min", time / 60.0) }
+/// Where the label of a point stands: above those on the left, whose line falls to the right, and below the others.
+fn beside((x, y): (i32, i32), width: i32) -> Anchor {
+    match x > width / 2 {
+        true => Anchor { at: (x - 9, y + 7), horizontal: HPos::Right, vertical: VPos::Top },
+        false => Anchor::lower_left((x + 9, y - 7)),
+    }
 }
 
-fn dollars(usd: f64) -> String {
-    if usd < 0.01 { format!("${usd:.4}") } else { format!("${usd:.2}") }
+fn time_label(logarithm: f64) -> String {
+    let seconds = 10_f64.powf(logarithm).round();
+    match seconds {
+        ..60.0 => format!("{seconds} s"),
+        ..3600.0 => format!("{} min", seconds / 60.0),
+        _ => format!("{} h", seconds / 3600.0),
+    }
+}
+
+/// Logarithms of round amounts within a range.
+fn dollars(range: &Range<f64>) -> Vec<f64> {
+    let decades = range.start.floor() as i32..=range.end.ceil() as i32;
+    let all = decades.flat_map(|decade| STEPS.map(|step| (step * 10_f64.powi(decade)).log10()));
+    all.filter(|usd| range.contains(usd)).collect()
+}
+
+fn dollar_label(logarithm: f64) -> String {
+    let usd = 10_f64.powf(logarithm);
+    let digits = (1.0 - logarithm).ceil().clamp(0.0, 9.0) as usize;
+    format!("${usd:.digits$}")
 }
 
 /// The range of an axis, with room around the values.
 fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
-    let least = values.clone().fold(f64::INFINITY, f64::min).max(1e-9);
-    let most = values.fold(0.0, f64::max).max(least);
-    least / 1.3..most * 1.5
+    let least = values.clone().fold(f64::INFINITY, f64::min);
+    let most = values.fold(f64::NEG_INFINITY, f64::max);
+    let room = (0.08 * (most - least)).max(0.05);
+    least - room..most + room
 }

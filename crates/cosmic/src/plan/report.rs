@@ -20,6 +20,11 @@ use crate::{
 /// Ranks whose time is above this share of what they have are warned of.
 const CLOSE: f64 = 0.8;
 
+/// What infra/template.yaml gives the summarizer.
+const SUMMARIZER_SECONDS: f64 = 900.0;
+/// Memory of the summarizer for a galaxy, by infra/template.yaml.
+const SUMMARIZER_BYTES: f64 = 40.0;
+
 #[derive(Serialize)]
 pub(crate) struct PlanOutput {
     payload: String,
@@ -149,6 +154,20 @@ fn warnings(planned: &Planned, estimate: &Estimate) -> Vec<String> {
             "a rank needs about {:.0} MB, and the function has {memory:.0}: raise InferenceMemory, or take a smaller \
              batch_size",
             estimate.peak_memory_mb
+        ));
+    }
+    if setup.place == Place::Lambda && estimate.parts.merge > SUMMARIZER_SECONDS {
+        warnings.push(format!(
+            "the summarizer would take {} of the {SUMMARIZER_SECONDS} s that it has: divide the files among several runs",
+            seconds(estimate.parts.merge)
+        ));
+    }
+    let catalogue = planned.work.rows as f64 * SUMMARIZER_BYTES / 1e6;
+    if catalogue > setup.summarizer_memory_mb as f64 * 1.048_576 {
+        warnings.push(format!(
+            "the summarizer holds the catalogue, about {catalogue:.0} MB and the data set's own columns, and has {} MB: \
+             raise SummarizerMemory",
+            setup.summarizer_memory_mb
         ));
     }
     if setup.max_concurrency > setup.concurrency_limit {

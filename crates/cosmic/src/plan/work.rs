@@ -13,6 +13,7 @@ use pipeline::{
     partitions::list_partitions,
     payload::Payload,
     plan::{Owner, Plan, PlannedFile, PlannedModel, shares_files},
+    run_files::RunFiles,
     storage::{ObjectInfo, ObjectStore, S3Store, Unreadable, explain},
 };
 
@@ -79,6 +80,9 @@ pub(crate) async fn find(
         }
     };
     let model_bytes = model_bytes(payload, aws, &mut warnings).await;
+    if let Some(aws) = aws {
+        warnings.extend(result_path_warning(payload, aws).await);
+    }
     let files = match (data.headers, &store) {
         (true, Some(store)) => count_rows(store, files).await?,
         _ => estimated(files, figures.rank.bytes_per_galaxy),
@@ -106,6 +110,31 @@ async fn model_bytes(payload: &Payload, aws: Option<&SdkConfig>, warnings: &mut 
             0
         }
     }
+}
+
+/// What a run would find under its result path, if anything.
+async fn result_path_warning(payload: &Payload, aws: &SdkConfig) -> Option<String> {
+    let store = S3Store::new(S3Store::client(aws), &payload.bucket);
+    let files = RunFiles::new(Arc::new(store), &payload.result_path);
+    let found = match files.find_plan().await {
+        Ok(found) => found?.plan,
+        Err(error) => return Some(format!("what is under the result path cannot be read: {}", explain(&error))),
+    };
+    let (path, execution) = (&payload.result_path, &found.owner.execution);
+    let differences = payload.differences(&found.payload);
+    Some(if payload.overwrite {
+        format!("the results of execution {execution} in {path} would be replaced")
+    } else if differences.is_empty() {
+        format!(
+            "execution {execution} has begun this run in {path}: what it has finished would not be computed again, and is in \
+             this estimate all the same"
+        )
+    } else {
+        format!(
+            "the run would be refused: {path} belongs to execution {execution}, with other {}",
+            differences.join(", ")
+        )
+    })
 }
 
 /// The initializer refuses what local inference leaves out.

@@ -26,9 +26,18 @@ struct SweepOutput<'a> {
     /// Whether the redshifts of the same galaxies are the same to the last bit in all cells.
     redshifts_agree: Option<bool>,
     warnings: Vec<String>,
-    cells: Vec<CellSummary>,
+    cells: Vec<CellOutput>,
     /// Where everything is.
     paths: Vec<String>,
+}
+
+/// A cell as it is printed.
+#[derive(Serialize)]
+struct CellOutput {
+    #[serde(flatten)]
+    summary: CellSummary,
+    /// Repeats that the sweep file asks for.
+    repeats: u64,
 }
 
 /// Writes what a sweep leaves beside sweep.json, and prints its summary.
@@ -54,24 +63,25 @@ pub(super) fn finish(state: &State, printer: Printer) -> Result<Outcome> {
     for (name, contents) in published_files(sweep, &state.planned)? {
         write(&PathBuf::from("published").join(name), &contents)?;
     }
+    let planned = state.planned.iter().map(|planned| planned.repeats);
     let cells = sweep.summary();
     let count = |of: fn(&CellSummary) -> usize| cells.iter().map(of).sum::<usize>();
     let output = SweepOutput {
         name: &sweep.name,
         place: &sweep.place,
-        runs: state.planned.iter().map(|planned| planned.repeats).sum(),
+        runs: planned.clone().sum(),
         done: count(|cell| cell.done),
         incomplete: count(|cell| cell.incomplete),
         failed: count(|cell| cell.failed),
         redshifts_agree: sweep.redshifts_agree(),
         warnings: sweep.warnings(),
         paths: paths.iter().map(|path| path.display().to_string()).collect(),
-        cells,
+        cells: cells.into_iter().zip(planned).map(|(summary, repeats)| CellOutput { summary, repeats }).collect(),
     };
     printer.print(&output, text)?;
     let (made, runs) = (output.done + output.incomplete, output.runs as usize);
     if made == 0 && output.failed > 0 {
-        let reason = output.cells.iter().find_map(|cell| cell.reason.clone());
+        let reason = output.cells.iter().find_map(|cell| cell.summary.reason.clone());
         bail!("no run of the sweep has results: {}", reason.unwrap_or_default());
     }
     Ok(if output.done == runs { Outcome::Done } else { Outcome::Incomplete })
@@ -98,14 +108,15 @@ fn text(output: &SweepOutput<'_>) -> String {
     for warning in &output.warnings {
         text += &format!("warning: {warning}\n");
     }
-    for cell in output.cells.iter().filter(|cell| cell.failed + cell.incomplete > 0) {
+    let summaries = output.cells.iter().map(|cell| &cell.summary);
+    for cell in summaries.filter(|cell| cell.failed + cell.incomplete > 0) {
         text +=
             &format!("NOT DONE {}: {}\n", cell.cell.title(), cell.reason.as_deref().unwrap_or("no reason was given"));
     }
     text + &format!("\n{}\n", output.paths.join("\n"))
 }
 
-fn row(cell: &CellSummary) -> Vec<String> {
+fn row(CellOutput { summary: cell, repeats }: &CellOutput) -> Vec<String> {
     let shown = |spread: Option<Spread>, number: fn(f64) -> String| match spread {
         None => "–".to_owned(),
         Some(Spread { median, min, max }) if min == max => number(median),
@@ -113,7 +124,7 @@ fn row(cell: &CellSummary) -> Vec<String> {
     };
     vec![
         cell.cell.title(),
-        format!("{}/{}", cell.done, cell.done + cell.incomplete + cell.failed),
+        format!("{}/{repeats}", cell.done),
         shown(cell.wall_seconds, seconds),
         shown(cell.galaxies_per_second, |rate| format!("{rate:.0}")),
         shown(cell.bits_per_second, |rate| format!("{:.1}", rate / 1e6)),

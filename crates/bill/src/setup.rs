@@ -1,0 +1,83 @@
+//! The work of a run, and what it is done with.
+
+use serde::Serialize;
+
+use crate::invocations::Architecture;
+
+/// Memory that gives one vCPU, in MB: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>.
+pub const MB_OF_A_VCPU: f64 = 1769.0;
+/// What one rank reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct RankShare {
+    pub rows: u64,
+    pub bytes: u64,
+    /// Files, or parts of files.
+    pub files: u64,
+}
+
+/// The work of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunWork {
+    pub ranks: Vec<RankShare>,
+    pub files: u64,
+    /// Headers that the initializer reads: all, where ranks share files.
+    pub headers: u64,
+    pub batch_size: u64,
+    /// Of a model in the bucket, which each new process fetches; 0 of the one that is packaged.
+    pub model_bytes: u64,
+}
+
+/// Where ranks run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Each has its own share of a processor, by its memory.
+    Lambda,
+    /// They share this machine.
+    Machine { cores: u64 },
+}
+
+/// How functions are configured and how many run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Setup {
+    pub place: Place,
+    pub architecture: Architecture,
+    /// Of the inference function, in MB.
+    pub memory_mb: u64,
+    /// Of the inference function.
+    pub timeout_seconds: u64,
+    pub temporary_mb: u64,
+    pub summarizer_memory_mb: u64,
+    /// Functions that run at once.
+    pub concurrency_limit: u64,
+    /// The payload's; 0 is as many as Lambda gives.
+    pub max_concurrency: u64,
+    /// Whether environments of an earlier run are still there.
+    pub warm: bool,
+}
+
+impl Setup {
+    /// The share of processors that memory gives on Lambda.
+    pub fn vcpus(&self) -> f64 {
+        vcpus(self.memory_mb)
+    }
+
+    /// Threads of the engine: one for each processor that it sees. Lambda shows at least two.
+    pub(crate) fn threads(&self) -> f64 {
+        match self.place {
+            Place::Lambda => self.vcpus().ceil().max(2.0),
+            Place::Machine { cores } => cores.max(1) as f64,
+        }
+    }
+
+    /// A rank that is not done by then stops by itself and says so: see `pipeline::deadline`.
+    pub fn deadline_seconds(&self) -> f64 {
+        let timeout = self.timeout_seconds as f64;
+        timeout - (timeout / 10.0).clamp(3.0, 30.0)
+    }
+}
+
+/// The share of processors that so much memory gives.
+pub(crate) fn vcpus(memory_mb: u64) -> f64 {
+    memory_mb as f64 / MB_OF_A_VCPU
+}
