@@ -177,12 +177,20 @@ fn megabits(Spread { median, min, max }: Spread) -> Spread {
 }
 
 fn cells(sweep: &Sweep) -> Markup {
-    let rows: Vec<Vec<Cell>> = sweep
-        .summary()
+    let summary = sweep.summary();
+    // What all cells have in common is among what was asked.
+    let dimensions: Vec<&Dimension> = DIMENSIONS
+        .iter()
+        .enumerate()
+        .filter(|(index, one)| *index == 0 || one.sizes(sweep).len() > 1)
+        .map(|(_, one)| one)
+        .collect();
+    let is_billed = summary.iter().any(|cell| cell.billed_ms.is_some() || cell.cost_usd.is_some());
+    let rows: Vec<Vec<Cell>> = summary
         .iter()
         .take(MOST_CELLS)
         .map(|cell| {
-            let mut row: Vec<Cell> = DIMENSIONS
+            let mut row: Vec<Cell> = dimensions
                 .iter()
                 .map(|dimension| {
                     let (order, text) = (dimension.size)(&cell.cell);
@@ -206,28 +214,19 @@ fn cells(sweep: &Sweep) -> Markup {
                 reach(cell.galaxies_per_second, &digits),
                 median(cell.bits_per_second.map(megabits), &digits),
                 median(cell.peak_memory_mb, &digits),
-                median(cell.billed_ms, &digits),
-                median(cell.cost_usd, &dollars),
             ]);
+            if is_billed {
+                row.extend([median(cell.billed_ms, &digits), median(cell.cost_usd, &dollars)]);
+            }
             row
         })
         .collect();
-    let columns = [
-        "#batch",
-        "#partition",
-        "#data",
-        "#ranks",
-        "#memory",
-        "#done",
-        "#time s",
-        "#least–most",
-        "#galaxies/s",
-        "#least–most",
-        "#Mbit/s",
-        "#peak MB",
-        "#billed ms",
-        "#cost",
-    ];
+    let names: Vec<String> = dimensions.iter().map(|dimension| format!("#{}", dimension.name)).collect();
+    let mut columns: Vec<&str> = names.iter().map(String::as_str).collect();
+    columns.extend(["#done", "#time s", "#least–most", "#galaxies/s", "#least–most", "#Mbit/s", "#peak MB"]);
+    if is_billed {
+        columns.extend(["#billed ms", "#cost"]);
+    }
     html! {
         (table("All cells, medians of the repeats", &columns, &rows))
         @if sweep.cells.len() > MOST_CELLS { p.note { "The first " (MOST_CELLS) " cells; sweep.csv has all." } }
