@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     execution::{Execution, has_ended, in_region_of, machine_arn},
+    execution_arn::ExecutionArn,
     run::{Fetched, duration, summarized},
     statement::{Statement, statement},
     sweep::{
@@ -134,7 +135,8 @@ impl Executions {
 
     /// Stops an execution that is of no use any more, if it still runs. Says whether it did.
     pub(super) async fn stop(&self, arn: &str) -> Result<bool> {
-        let (execution, described) = Execution::find(&self.aws, arn, "").await?;
+        let found = Execution::if_there(&self.aws, ExecutionArn::parse(arn)?).await?;
+        let Some((execution, described)) = found else { return Ok(false) };
         let runs = !has_ended(&described);
         if runs {
             execution.stop().await?;

@@ -74,6 +74,11 @@ impl State {
         Ok(self.record.write(&self.out.join(SWEEP_JSON))?)
     }
 
+    /// A name that no other sweep has.
+    pub(super) fn unique_name(&self) -> String {
+        format!("{}-{:.0}", self.record.name, self.record.started_at * 1e3)
+    }
+
     /// Whether a repeat has results, of which none is made again. One that failed is.
     pub(super) fn has(&self, cell: usize, repeat: u64) -> bool {
         let repeats = &self.record.cells[cell].repeats;
