@@ -117,16 +117,17 @@ impl Sweep {
                 list.join("; ")
             ));
         }
-        for runs in &self.cells {
-            for repeat in &runs.repeats {
-                if let Some(found) = repeat.cost_of.filter(|found| !found.is_whole()) {
-                    warnings.push(format!(
-                        "the cost of {}, repeat {}, is not known: the logs have {found} invocations",
-                        runs.cell.title(),
-                        repeat.repeat
-                    ));
-                }
-            }
+        let repeats = self.cells.iter().flat_map(|runs| runs.repeats.iter().map(move |repeat| (&runs.cell, repeat)));
+        let mut not_billed = repeats.filter_map(|(cell, repeat)| {
+            let found = repeat.cost_of.filter(|found| !found.is_whole())?;
+            Some(format!("{}, repeat {}: the logs have {found} invocations", cell.title(), repeat.repeat))
+        });
+        if let Some(first) = not_billed.next() {
+            let others = match not_billed.count() {
+                0 => String::new(),
+                others => format!(", and {others} more, for which see cost_of_invocations in sweep.csv"),
+            };
+            warnings.push(format!("the cost is not known of {first}{others}"));
         }
         warnings
     }

@@ -121,7 +121,7 @@ fn a_bill_with_invocations_missing_is_in_no_figure_and_is_said() {
     let warnings = sweep.warnings();
     assert_eq!(
         warnings,
-        ["the cost of 25MiB, batch 32, repeat 2, is not known: the logs have 3 of at least 5 invocations"]
+        ["the cost is not known of 25MiB, batch 32, repeat 2: the logs have 3 of at least 5 invocations"]
     );
     let table = sweep.csv().unwrap();
     assert_eq!(reader_column(&table, "billed_ms"), ["4000", ""]);
