@@ -97,6 +97,15 @@ impl Compared {
         compared
     }
 
+    /// Whether both have the same galaxies, and each has the same redshift in both, or in neither.
+    pub(crate) fn is_same(&self) -> bool {
+        self.matched > 0
+            && self.only_first == 0
+            && self.only_second == 0
+            && self.in_one_alone == 0
+            && self.same == self.changes.len() as u64
+    }
+
     fn add(&mut self, moved: Moved) {
         self.same += u64::from(moved.first.to_bits() == moved.second.to_bits());
         let change = moved.change();
@@ -195,6 +204,14 @@ mod tests {
         assert_eq!((compared.matched, compared.only_first, compared.only_second), (3, 1, 1));
         assert_eq!((compared.in_one_alone, compared.same, compared.changes.len()), (1, 1, 2));
         assert_eq!((compared.moved.len(), compared.moved[0].row_index), (1, 2));
+    }
+
+    #[test]
+    fn a_galaxy_without_a_redshift_in_both_is_no_difference() {
+        let [same, other] = [None, Some(0.3)].map(|last| [rows("1.pt", 0, &[Some(0.1), last])]);
+        assert!(Compared::of(&same, &same).is_same());
+        assert!(!Compared::of(&same, &other).is_same(), "one has a redshift in one alone");
+        assert!(!Compared::of(&same, &[rows("1.pt", 0, &[Some(0.1)])]).is_same(), "one is in the first alone");
     }
 
     #[test]

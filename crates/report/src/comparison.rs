@@ -37,17 +37,15 @@ pub fn comparison_page(names: &[String; 2], first: &Run<'_>, second: &Run<'_>, c
 
 fn verdict(first: &Run<'_>, second: &Run<'_>, compared: &Compared) -> Markup {
     let both_complete = first.results.complete && second.results.complete;
-    let all_same = compared.matched > 0
-        && compared.same == compared.matched
-        && compared.only_first == 0
-        && compared.only_second == 0;
-    let headline = match (all_same, compared.matched) {
+    let same = compared.is_same();
+    let headline = match (same, compared.matched) {
+        (true, _) if compared.changes.is_empty() => "No galaxy has a redshift in either run",
         (true, _) => "The redshifts are the same to the last bit",
         (false, 0) => "The runs have no galaxy in common",
         (false, _) => "The redshifts differ",
     };
     html! {
-        section.verdict.complete[both_complete && all_same].incomplete[!both_complete] aria-label="Outcome" {
+        section.verdict.complete[both_complete && same].incomplete[!both_complete] aria-label="Outcome" {
             p.headline { (headline) }
             @if !both_complete {
                 p { @match (first.results.complete, second.results.complete) {
