@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     charts::{Histogram, histogram},
     compared::{Compared, MatchedBy},
-    elements::{Cell, chart, definitions, foreign, number, section, table},
+    elements::{Cell, chart, definitions, foreign, number, remarks, section, table},
     numbers::{decimals, digits, dollars, percent, signed, thousands},
     page::{Heading, page},
     run::Run,
@@ -124,7 +124,15 @@ fn figures(first: &Run<'_>, second: &Run<'_>) -> Markup {
     row("peak memory of a rank, MB", [memory(first), memory(second)], &digits, &two);
     let cost = |run: &Run<'_>| run.logs.map(|logs| logs.cost.total_usd);
     row("cost on AWS", [cost(first), cost(second)], &dollars, &more);
-    html! { (table("Figures of both runs", &["figure", "#first", "#second", "#difference"], &rows)) }
+    html! {
+        (table("Figures of both runs", &["figure", "#first", "#second", "#difference"], &rows))
+        @for (name, run) in [("first", first), ("second", second)] {
+            @if let Some(logs) = run.logs && !logs.cost_remarks.is_empty() {
+                p { "On the cost of the " (name) ":" }
+                (remarks(&logs.cost_remarks))
+            }
+        }
+    }
 }
 
 fn galaxies(compared: &Compared) -> Markup {

@@ -118,6 +118,11 @@ pub(crate) fn table(caption: &str, columns: &[&str], rows: &[Vec<Cell>]) -> Mark
     }
 }
 
+/// Sentences that restrict what is shown above them.
+pub(crate) fn remarks(remarks: &[String]) -> Markup {
+    html! { ul.warnings { @for remark in remarks { li { (foreign(remark)) } } } }
+}
+
 /// Names and what they are, one below the other.
 pub(crate) fn definitions(items: &[(&str, Markup)]) -> Markup {
     html! { dl { @for (name, value) in items { div { dt { (name) } dd { (value) } } } } }

@@ -17,7 +17,7 @@ use maud::{Markup, html};
 use pipeline::{report::ReportInput, run_files::Results};
 
 use crate::{
-    elements::{foreign, number},
+    elements::{foreign, number, remarks},
     numbers::{moment, thousands},
     page::{Heading, page},
     rank::RankRecord,
@@ -27,6 +27,8 @@ use crate::{
 pub struct Logs {
     pub invocations: Vec<Invocation>,
     pub cost: Cost,
+    /// What the cost lacks, and what of it is estimated: a sentence each.
+    pub cost_remarks: Vec<String>,
 }
 
 /// Pictures of galaxies as PNG, by their file and row.
@@ -114,7 +116,7 @@ fn subtitle(run: &Run<'_>) -> Markup {
 
 fn warnings(run: &Run<'_>) -> Option<Markup> {
     let warnings = [run.notes, &run.results.warnings()].concat();
-    (!warnings.is_empty()).then(|| html! { ul.warnings { @for warning in &warnings { li { (foreign(warning)) } } } })
+    (!warnings.is_empty()).then(|| remarks(&warnings))
 }
 
 /// The most own columns that are listed.

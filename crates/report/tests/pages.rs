@@ -46,10 +46,11 @@ fn a_run_shows_the_figures_of_its_results_exactly() {
         assert!(numbers.contains(&figure), "{place} = {figure}");
     }
     assert!(numbers.contains(&made.logs.as_ref().unwrap().cost.total_usd));
-    assert!(
-        page.contains("It is of <data class=\"n\" value=\"11\">11</data> of <data class=\"n\" value=\"13\">"),
-        "n of m"
-    );
+    let of_two = comparison(["a", "b"], &made, &run(3, 3000, 0.0));
+    for remark in ["the cost is that of 11 of 13 invocations", "3 attempts were throttled"] {
+        assert!(page.contains(remark) && of_two.contains(remark), "{remark}");
+    }
+    assert!(of_two.contains("On the cost of the first:") && !of_two.contains("On the cost of the second:"));
     for text in
         ["rank 3: waiting for data, 6.50 s", "Rank 3 took", "cold start", "model.safetensors", &"a8526df1".repeat(8)]
     {

@@ -40,7 +40,7 @@ pub(super) fn body(run: &Run<'_>) -> Markup {
         work.push((
             "cost on AWS",
             number(cost, dollars(cost)),
-            if logs.cost.expected_invocations > logs.cost.invocations { "of the invocations known" } else { "" },
+            if logs.cost_remarks.is_empty() { "" } else { "see the remarks on it" },
         ));
     }
     html! {
