@@ -53,16 +53,38 @@ impl Run<'_> {
         self.ranks.iter().filter(|rank| rank.execution == self.results.execution).collect()
     }
 
-    /// Seconds of the cold start of each rank that had one.
+    /// Seconds of the cold start of each rank that had one. A rank that was tried again has several invocations: that
+    /// which ran when its record says that it began is meant.
     fn cold_starts(&self) -> BTreeMap<u64, f64> {
-        let invocations = self.logs.iter().flat_map(|logs| &logs.invocations);
-        invocations.filter_map(|invocation| Some((invocation.rank?, invocation.report.init_ms? / 1e3))).collect()
+        let mut by_rank: BTreeMap<u64, Vec<&Invocation>> = BTreeMap::new();
+        for invocation in self.logs.iter().flat_map(|logs| &logs.invocations) {
+            if let Some(rank) = invocation.rank {
+                by_rank.entry(rank).or_default().push(invocation);
+            }
+        }
+        let cold_start = |rank: &RankRecord| {
+            let started_at = rank.started_at?;
+            let distance = |invocation: &Invocation| (invocation.started_at - started_at).abs();
+            let own = by_rank.get(&rank.rank)?.iter().filter(|invocation| spans(invocation, started_at));
+            let own = own.min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
+            Some((rank.rank, own.report.init_ms? / 1e3))
+        };
+        self.own_ranks().into_iter().filter_map(cold_start).collect()
     }
 
     /// When the first rank began, in seconds since 1970.
     fn began(&self) -> Option<f64> {
         self.own_ranks().iter().filter_map(|rank| rank.started_at).min_by(f64::total_cmp)
     }
+}
+
+/// How far the clock of a function and that of the logs may be apart, in seconds.
+const CLOCKS_APART: f64 = 1.0;
+
+/// Whether an invocation ran at a moment, given in seconds since 1970.
+fn spans(invocation: &Invocation, moment: f64) -> bool {
+    let ended_at = invocation.started_at + invocation.report.duration_ms / 1e3;
+    (invocation.started_at - CLOCKS_APART..=ended_at + CLOCKS_APART).contains(&moment)
 }
 
 /// The page that a run writes beside its results, without what only its logs and its data say.

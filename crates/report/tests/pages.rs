@@ -59,6 +59,22 @@ fn a_run_shows_the_figures_of_its_results_exactly() {
 }
 
 #[test]
+fn a_cold_start_is_that_of_the_attempt_which_the_rank_was_computed_by() {
+    let mut made = MadeUp { logs: Some(logs(1)), ..run(1, 300, 0.0) };
+    assert!(made.page().contains("rank 0: cold start, 0.48 s"));
+    // An attempt before it was cold and died, and it itself found the function warm.
+    let invocations = &mut made.logs.as_mut().unwrap().invocations;
+    let mut died = invocations[0].clone();
+    died.started_at -= 60.0;
+    invocations[0].report.init_ms = None;
+    invocations.insert(0, died);
+    assert!(!made.page().contains("rank 0: cold start"));
+    // The same where the lines of the second attempt have not come.
+    made.logs.as_mut().unwrap().invocations.truncate(1);
+    assert!(!made.page().contains("rank 0: cold start"));
+}
+
+#[test]
 fn texts_of_others_are_no_elements() {
     let hostile = run(4, 1000, 0.0).hostile();
     let pages = [
