@@ -146,15 +146,16 @@ fn by_file_and_row(first: &[CatalogueRows], second: &[CatalogueRows]) -> Vec<(Pl
     places
 }
 
-/// Rows that have a value in common, by the first column of both in which each value is there once. Columns that are
-/// called an identifier come first.
+/// Rows that have a value in common, by the first column of both that is called an identifier and in which each value is
+/// there once.
 fn by_column(first: &[CatalogueRows], second: &[CatalogueRows]) -> Option<(String, Vec<(Place, Place)>)> {
     let names = |catalogue: &[CatalogueRows]| -> HashSet<String> {
         catalogue.iter().flat_map(|rows| &rows.columns).map(|column| column.name.to_string()).collect()
     };
     let in_second = names(second);
-    let mut shared: Vec<String> = names(first).into_iter().filter(|name| in_second.contains(name)).collect();
-    shared.sort_by_key(|name| (!name.to_lowercase().contains("id"), name.clone()));
+    let mut shared: Vec<String> =
+        names(first).into_iter().filter(|name| in_second.contains(name) && is_identifier(name)).collect();
+    shared.sort_unstable();
     shared.into_iter().find_map(|name| {
         let (first, second) = (places_by_value(first, &name)?, places_by_value(second, &name)?);
         let mut places: Vec<_> =
@@ -162,6 +163,23 @@ fn by_column(first: &[CatalogueRows], second: &[CatalogueRows]) -> Option<(Strin
         places.sort_unstable();
         (!places.is_empty()).then_some((name, places))
     })
+}
+
+/// Whether a column is called an identifier: `id` is a word of its name, as in `object_id`, `ID` and `objID`, or it has
+/// one of the names that surveys write in one word. A column of unique values need not be one: two galaxies of equal
+/// flux are not the same galaxy.
+fn is_identifier(name: &str) -> bool {
+    const IN_ONE_WORD: [&str; 4] = ["objid", "specobjid", "sourceid", "targetid"];
+    let mut words = String::new();
+    let mut after_lowercase = false;
+    for character in name.chars() {
+        if after_lowercase && character.is_uppercase() {
+            words.push(' ');
+        }
+        words.extend(character.to_lowercase());
+        after_lowercase = character.is_lowercase();
+    }
+    words.split(|character: char| !character.is_alphanumeric()).any(|word| word == "id" || IN_ONE_WORD.contains(&word))
 }
 
 /// Where each value of a column is; `None` where one is there twice, or not in each row.
@@ -222,6 +240,16 @@ mod tests {
     }
 
     #[test]
+    fn an_identifier_is_told_by_a_word_of_its_name() {
+        for name in ["id", "ID", "object_id", "id_gaia", "source.id", "objID", "specObjID", "sourceId", "TARGETID"] {
+            assert!(is_identifier(name), "{name}");
+        }
+        for name in ["width", "grid", "validity", "fluid", "identified", "ra", "ids", ""] {
+            assert!(!is_identifier(name), "{name}");
+        }
+    }
+
+    #[test]
     fn rows_of_other_files_are_matched_by_an_identifier() {
         let with_ids = |file: &str, ids: Vec<i64>, z: &[Option<f32>]| CatalogueRows {
             columns: ["object_id", "ra"]
@@ -237,6 +265,12 @@ mod tests {
         let compared = Compared::of(&first, &second);
         assert_eq!(compared.matched_by, MatchedBy::Column("object_id".into()));
         assert_eq!((compared.matched, compared.moved[0].first), (1, 0.2));
+        let fluxes = |file: &str| {
+            let mut rows = with_ids(file, vec![7, 8], &[Some(0.1), Some(0.2)]);
+            rows.columns.iter_mut().for_each(|column| column.name = "width".into());
+            [rows]
+        };
+        assert_eq!(Compared::of(&fluxes("1.pt"), &fluxes("a.pt")).matched_by, MatchedBy::Nothing);
         let twice = [with_ids("a.pt", vec![8, 8], &[Some(0.25), Some(0.9)])];
         assert_eq!(Compared::of(&first, &twice).matched_by, MatchedBy::Nothing);
     }
