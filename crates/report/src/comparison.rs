@@ -7,7 +7,11 @@ use serde_json::Value;
 use crate::{
     charts::{Histogram, histogram},
     compared::{Compared, MatchedBy},
-    elements::{Cell, chart, definitions, foreign, number, remarks, section, table},
+    elements::{
+        Cell,
+        Column::{Numbers, Texts},
+        chart, definitions, foreign, number, remarks, section, table,
+    },
     numbers::{decimals, digits, dollars, percent, signed, thousands},
     page::{Heading, page},
     run::Run,
@@ -125,7 +129,7 @@ fn figures(first: &Run<'_>, second: &Run<'_>) -> Markup {
     let cost = |run: &Run<'_>| run.logs.map(|logs| logs.cost.total_usd);
     row("cost on AWS", [cost(first), cost(second)], &dollars, &more);
     html! {
-        (table("Figures of both runs", &["figure", "#first", "#second", "#difference"], &rows))
+        (table("Figures of both runs", &[Texts("figure"), Numbers("first"), Numbers("second"), Numbers("difference")], &rows))
         @for (name, run) in [("first", first), ("second", second)] {
             @if let Some(logs) = run.logs && !logs.cost_remarks.is_empty() {
                 p { "On the cost of the " (name) ":" }
@@ -181,7 +185,7 @@ fn differences(first: &Run<'_>, second: &Run<'_>) -> Markup {
     match rows.is_empty() {
         true => html! { p { "Payload, model, engine and version are the same." } },
         false => {
-            html! { (table("What differs in payload, model, engine and version", &["of", "first", "second"], &rows)) }
+            html! { (table("What differs in payload, model, engine and version", &[Texts("of"), Texts("first"), Texts("second")], &rows)) }
         }
     }
 }
@@ -237,7 +241,7 @@ fn moved(compared: &Compared) -> Markup {
     match rows.is_empty() {
         true => html! { p { "None has moved." } },
         false => {
-            html! { (table("The galaxies that moved most", &["file", "#row", "#z_spec", "#first z_phot", "#second z_phot", "#change"], &rows)) }
+            html! { (table("The galaxies that moved most", &[Texts("file"), Numbers("row"), Numbers("z_spec"), Numbers("first z_phot"), Numbers("second z_phot"), Numbers("change")], &rows)) }
         }
     }
 }

@@ -145,7 +145,11 @@ fn warnings(run: &Run<'_>) -> Option<Markup> {
 const COLUMNS_SHOWN: usize = 200;
 
 fn columns(results: &Results) -> Option<Markup> {
-    use crate::elements::{Cell, table};
+    use crate::elements::{
+        Cell,
+        Column::{Numbers, Texts},
+        table,
+    };
     let rows: Vec<Vec<Cell>> = results
         .columns
         .iter()
@@ -162,7 +166,7 @@ fn columns(results: &Results) -> Option<Markup> {
     (!rows.is_empty()).then(|| {
         html! {
             p { "The data set brought these along, and the catalogue has them under their names." }
-            (table("Own columns", &["column", "type", "#files without it", "the first of them"], &rows))
+            (table("Own columns", &[Texts("column"), Texts("type"), Numbers("files without it"), Texts("the first of them")], &rows))
             @if results.columns.len() > COLUMNS_SHOWN { p.note { "Results.json names all " (results.columns.len()) "." } }
         }
     })

@@ -77,10 +77,14 @@ fn a_cold_start_is_that_of_the_attempt_which_the_rank_was_computed_by() {
 #[test]
 fn texts_of_others_are_no_elements() {
     let hostile = run(4, 1000, 0.0).hostile();
+    let mut hostile_sweep = sweep(HOSTILE[0]);
+    for cell in &mut hostile_sweep.cells {
+        cell.cell.partition = Some(format!("{}{}", HOSTILE[2], HOSTILE[0]));
+    }
     let pages = [
         hostile.page(),
         comparison([HOSTILE[0], HOSTILE[2]], &hostile, &run(4, 1000, 0.001)),
-        sweep_page(&sweep(HOSTILE[0])),
+        sweep_page(&hostile_sweep),
     ];
     for page in pages {
         for tag in ["<script>", "</script>", "<style>", "</style>", "<title>"].map(str::to_owned) {
@@ -96,6 +100,17 @@ fn texts_of_others_are_no_elements() {
         assert!(page.contains("&lt;/style&gt;&lt;/script&gt;"), "it is shown");
         assert!(!page.contains("href=\"javascript"), "no text becomes an address");
     }
+}
+
+#[test]
+fn a_column_of_others_is_named_as_they_named_it() {
+    let mut made = run(1, 300, 0.0);
+    for rows in &mut made.rows {
+        rows.columns[0].name = "#shot".into();
+    }
+    made.comparison = Comparison::default();
+    made.rows.iter().for_each(|rows| made.comparison.add(rows));
+    assert!(made.page().contains("<th scope=\"col\"><bdi>#shot</bdi></th>"));
 }
 
 #[test]

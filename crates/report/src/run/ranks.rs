@@ -3,7 +3,11 @@
 use maud::{Markup, html};
 
 use crate::{
-    elements::{Cell, number, table},
+    elements::{
+        Cell,
+        Column::{self, Numbers, Texts},
+        number, table,
+    },
     numbers::{bytes, decimals, digits, thousands},
     rank::{RankRecord, parts},
     run::Run,
@@ -11,6 +15,22 @@ use crate::{
 
 /// The most ranks in the table; of more it has the slowest.
 const MOST_ROWS: usize = 100;
+
+const COLUMNS: [&str; 13] = [
+    "rank",
+    "galaxies",
+    "flagged",
+    "data",
+    "wall s",
+    "cold start",
+    "start",
+    "model",
+    "waiting",
+    "inference",
+    "post-processing",
+    "galaxies/s",
+    "peak MB",
+];
 
 /// Nothing where there is no rank.
 pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
@@ -26,19 +46,9 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
         ranks.sort_by_key(|rank| rank.rank);
     }
     let resumed = ranks.iter().any(|rank| rank.execution != run.results.execution);
-    let mut columns = vec!["#rank", "#galaxies", "#flagged", "#data", "#wall s"];
-    columns.extend([
-        "#cold start",
-        "#start",
-        "#model",
-        "#waiting",
-        "#inference",
-        "#post-processing",
-        "#galaxies/s",
-        "#peak MB",
-    ]);
+    let mut columns: Vec<Column<'_>> = COLUMNS.map(Numbers).to_vec();
     if resumed {
-        columns.push("computed by");
+        columns.push(Texts("computed by"));
     }
     let two = |value: f64| Cell::Number(value, decimals(value, 2));
     let rows: Vec<Vec<Cell>> = ranks

@@ -5,7 +5,11 @@ use maud::{Markup, html};
 
 use crate::{
     charts::{Histogram, histogram},
-    elements::{Cell, chart, foreign, number, remarks, table},
+    elements::{
+        Cell,
+        Column::{Numbers, Texts},
+        chart, foreign, number, remarks, table,
+    },
     numbers::{bytes, digits, dollars, percent, seconds, thousands},
     run::{Logs, Run, times::FEWEST_COUNTED},
 };
@@ -40,7 +44,7 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
             (number(throughput.galaxies_per_second_per_rank, digits(throughput.galaxies_per_second_per_rank)))
             " galaxies a second in a rank's inference."
         }
-        @if ranks.len() > 1 { (table("Spread over the ranks", &["of a rank", "#least", "#median", "#95 %", "#most"], &spreads)) }
+        @if ranks.len() > 1 { (table("Spread over the ranks", &[Texts("of a rank"), Numbers("least"), Numbers("median"), Numbers("95 %"), Numbers("most")], &spreads)) }
         @if ranks.len() >= FEWEST_COUNTED {
             div.charts {
                 (chart("Speed of ranks.", "Galaxies per second of inference.",
@@ -88,7 +92,7 @@ fn cost(logs: &Logs) -> Markup {
     let prices = cost.prices_of_region.as_ref().unwrap_or(&cost.region);
     html! {
         h3 { "Cost on AWS" }
-        (table("Cost on AWS", &["part", "of", "#US dollars", "#share"], &rows))
+        (table("Cost on AWS", &[Texts("part"), Texts("of"), Numbers("US dollars"), Numbers("share")], &rows))
         p.note {
             "At the list prices of " (foreign(prices)) " of " (foreign(&cost.prices_date))
             @if cost.prices_of_region.is_some() { ", as those of " (foreign(&cost.region)) " are not known" }
