@@ -26,7 +26,8 @@ pub(crate) struct ReportArgs {
     /// The folder of a run's results, or of a sweep's: local, or s3://bucket/prefix.
     #[arg(value_name = "PATH")]
     path: String,
-    /// The folder of the results of another run, to be held against the first.
+    /// The folder of the results of another run, to be held against the first. Both catalogues are held in memory whole,
+    /// with the data sets' own columns.
     #[arg(value_name = "OTHER")]
     other: Option<String>,
     /// The file to write; named after the folders, in the current one, if not given.
