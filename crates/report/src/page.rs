@@ -14,7 +14,8 @@ use crate::elements::shortened;
 const STYLE: &str = include_str!("../assets/report.css");
 const SCRIPT: &str = include_str!("../assets/report.js");
 
-/// The most bytes that a page has. What grows with a run is cut so that it has fewer.
+/// A page of a run that would have more bytes than this leaves inference.png out. All else that grows with a run is cut to
+/// so many rows, and texts to so many characters, that little of this is used.
 pub const MAX_BYTES: usize = 3_000_000;
 
 static POLICY: LazyLock<String> = LazyLock::new(|| {

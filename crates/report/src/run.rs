@@ -19,7 +19,7 @@ use pipeline::{report::ReportInput, run_files::Results};
 use crate::{
     elements::{foreign, number, remarks},
     numbers::{moment, thousands},
-    page::{Heading, page},
+    page::{Heading, MAX_BYTES, page},
     rank::RankRecord,
 };
 
@@ -105,12 +105,17 @@ pub fn page_of_results(input: &ReportInput<'_>) -> String {
 
 /// The page of a run.
 pub fn run_page(run: &Run<'_>) -> String {
+    let page = drawn(run, true);
+    if page.len() > MAX_BYTES && run.picture.is_some() { drawn(run, false) } else { page }
+}
+
+fn drawn(run: &Run<'_>, with_picture: bool) -> String {
     let worst: Vec<WorstGalaxy> = run.comparison.worst();
     let sections: [(&str, &str, Option<Markup>); 9] = [
         ("figures", "Figures", Some(figures::body(run))),
         ("origin", "What was asked, and what made it", Some(origin::body(run.results, run.ranks))),
         ("warnings", "Warnings", warnings(run)),
-        ("quality", "How good the redshifts are", quality::body(run)),
+        ("quality", "How good the redshifts are", quality::body(run, with_picture)),
         ("time", "Where the time went", times::body(run)),
         ("resources", "Throughput, memory and cost", resources::body(run)),
         ("worst", "The galaxies that are farthest off", worst::body(&worst, run.stamps)),
