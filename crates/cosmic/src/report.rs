@@ -17,6 +17,7 @@ use crate::{
     outcome::Outcome,
     output::Printer,
     report::gathered::{Gathered, LogsOf},
+    resume::DEFAULT_MACHINE,
 };
 
 /// The results of a run are read from their folder, and what only the logs of an execution know is added where they can
@@ -37,7 +38,7 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "ARN|NAME", conflicts_with = "other")]
     execution: Option<String>,
     /// The state machine of the execution, by its name or ARN.
-    #[arg(long, value_name = "NAME", default_value = "cosmic-redshift", env = "COSMIC_STATE_MACHINE")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE, env = "COSMIC_STATE_MACHINE")]
     state_machine: String,
     /// Read no logs: the page has neither cold starts nor cost.
     #[arg(long)]
