@@ -16,7 +16,7 @@ mod charts;
 mod compared;
 mod comparison;
 mod elements;
-mod numbers;
+pub mod numbers;
 mod page;
 mod rank;
 mod run;
