@@ -10,10 +10,10 @@ use crate::{
     elements::{
         Cell,
         Column::{Numbers, Texts},
-        chart, definitions, foreign, number, remarks, section, table,
+        chart, definitions, foreign, number, remarks, table,
     },
     numbers::{decimals, digits, dollars, percent, signed, thousands},
-    page::{Heading, page},
+    page::{Heading, Section, page},
     run::Run,
 };
 
@@ -22,21 +22,16 @@ const BINS: usize = 48;
 
 /// The page of two runs: `names` are how they are told apart.
 pub fn comparison_page(names: &[String; 2], first: &Run<'_>, second: &Run<'_>, compared: &Compared) -> String {
-    let sections: [(&str, &str, Markup); 4] = [
-        ("figures", "Figures side by side", figures(first, second)),
-        ("galaxies", "Galaxy by galaxy", galaxies(compared)),
-        ("differences", "What differs", differences(first, second)),
-        ("moved", "The galaxies that moved most", moved(compared)),
+    let sections: [Section; 4] = [
+        ("figures", "Figures side by side", Some(figures(first, second))),
+        ("galaxies", "Galaxy by galaxy", Some(galaxies(compared))),
+        ("differences", "What differs", Some(differences(first, second))),
+        ("moved", "The galaxies that moved most", Some(moved(compared))),
     ];
-    let contents = sections.each_ref().map(|(id, title, _)| (*id, *title));
     let title = format!("{} and {}", names[0], names[1]);
     let subtitle = html! { "The first is " (foreign(&names[0])) ", the second " (foreign(&names[1])) "." };
     let heading = Heading { kind: "Photometric redshifts: two runs compared", title: &title, subtitle };
-    let body = html! {
-        (verdict(first, second, compared))
-        @for (id, title, body) in &sections { (section(id, title, body.clone())) }
-    };
-    page(&heading, &contents, body)
+    page(&heading, &verdict(first, second, compared), sections)
 }
 
 fn verdict(first: &Run<'_>, second: &Run<'_>, compared: &Compared) -> Markup {

@@ -37,7 +37,7 @@ pub(crate) fn number_or_dash(exact: Option<f64>, shown: impl Fn(f64) -> String) 
 }
 
 /// A section of a page.
-pub(crate) fn section(id: &str, title: &str, body: Markup) -> Markup {
+pub(crate) fn section(id: &str, title: &str, body: &Markup) -> Markup {
     html! { section id=(id) aria-labelledby=(format!("{id}-title")) { h2 id=(format!("{id}-title")) { (title) } (body) } }
 }
 

@@ -26,5 +26,5 @@ pub use compared::Compared;
 pub use comparison::comparison_page;
 pub use page::MAX_BYTES;
 pub use rank::RankRecord;
-pub use run::{Logs, Run, Stamps, page_of_results, run_page};
+pub use run::{Logs, PICTURED, Run, Stamps, page_of_results, run_page};
 pub use sweep::sweep_page;

@@ -9,6 +9,8 @@ mod resources;
 mod times;
 mod worst;
 
+pub use worst::PICTURED;
+
 use std::collections::BTreeMap;
 
 use bill::{Cost, Invocation};
@@ -17,9 +19,13 @@ use maud::{Markup, html};
 use pipeline::{report::ReportInput, run_files::Results};
 
 use crate::{
-    elements::{foreign, number, remarks},
+    elements::{
+        Cell,
+        Column::{Numbers, Texts},
+        foreign, number, remarks, table,
+    },
     numbers::{moment, thousands},
-    page::{Heading, MAX_BYTES, page},
+    page::{Heading, MAX_BYTES, Section, page},
     rank::RankRecord,
 };
 
@@ -111,7 +117,7 @@ pub fn run_page(run: &Run<'_>) -> String {
 
 fn drawn(run: &Run<'_>, with_picture: bool) -> String {
     let worst: Vec<WorstGalaxy> = run.comparison.worst();
-    let sections: [(&str, &str, Option<Markup>); 9] = [
+    let sections: [Section; 9] = [
         ("figures", "Figures", Some(figures::body(run))),
         ("origin", "What was asked, and what made it", Some(origin::body(run.results, run.ranks))),
         ("warnings", "Warnings", warnings(run)),
@@ -122,15 +128,9 @@ fn drawn(run: &Run<'_>, with_picture: bool) -> String {
         ("columns", "Own columns", columns(run.results)),
         ("ranks", "Ranks", ranks::body(run)),
     ];
-    let present: Vec<_> = sections.into_iter().filter_map(|(id, title, body)| Some((id, title, body?))).collect();
-    let contents: Vec<_> = present.iter().map(|(id, title, _)| (*id, *title)).collect();
     let title = if run.results.execution == "local" { "A run on one machine" } else { &run.results.execution };
     let heading = Heading { kind: "Photometric redshifts: a run", title, subtitle: subtitle(run) };
-    let body = html! {
-        (completeness::body(run.results))
-        @for (id, title, body) in &present { (crate::elements::section(id, title, body.clone())) }
-    };
-    page(&heading, &contents, body)
+    page(&heading, &completeness::body(run.results), sections)
 }
 
 fn subtitle(run: &Run<'_>) -> Markup {
@@ -150,11 +150,6 @@ fn warnings(run: &Run<'_>) -> Option<Markup> {
 const COLUMNS_SHOWN: usize = 200;
 
 fn columns(results: &Results) -> Option<Markup> {
-    use crate::elements::{
-        Cell,
-        Column::{Numbers, Texts},
-        table,
-    };
     let rows: Vec<Vec<Cell>> = results
         .columns
         .iter()

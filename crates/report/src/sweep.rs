@@ -10,10 +10,10 @@ use crate::{
     elements::{
         Cell,
         Column::{self, Numbers, Texts},
-        chart, definitions, foreign, key, number, section, shortened, table, wide_chart,
+        chart, definitions, foreign, key, number, shortened, table, wide_chart,
     },
     numbers::{decimals, digits, dollars, moment, seconds, thousands},
-    page::{Heading, page},
+    page::{Heading, Section, page},
     rank::{PARTS, parts_of},
 };
 
@@ -25,26 +25,19 @@ const MOST_LINES: usize = COLOURS.len();
 
 /// The page of a sweep.
 pub fn sweep_page(sweep: &Sweep) -> String {
-    let failures = failures(sweep);
-    let sections: [(&str, &str, Option<Markup>); 5] = [
+    let sections: [Section; 5] = [
         ("charts", "Time, throughput, memory and cost", charts(sweep)),
         ("cells", "All cells", Some(cells(sweep))),
         ("phases", "Where the time went", phases(sweep)),
-        ("failures", "What failed, and why", failures),
+        ("failures", "What failed, and why", failures(sweep)),
         ("origin", "What was asked, and what ran it", Some(origin(sweep))),
     ];
-    let present: Vec<_> = sections.into_iter().filter_map(|(id, title, body)| Some((id, title, body?))).collect();
-    let contents: Vec<_> = present.iter().map(|(id, title, _)| (*id, *title)).collect();
     let subtitle = html! {
         (number(sweep.cells.len(), thousands(sweep.cells.len() as u64))) " cells, on " (foreign(&sweep.place))
         @if let Some(started) = moment(sweep.started_at) { ", " (started) }
     };
     let heading = Heading { kind: "Photometric redshifts: a sweep", title: &sweep.name, subtitle };
-    let body = html! {
-        (verdict(sweep))
-        @for (id, title, body) in &present { (section(id, title, body.clone())) }
-    };
-    page(&heading, &contents, body)
+    page(&heading, &verdict(sweep), sections)
 }
 
 fn verdict(sweep: &Sweep) -> Markup {

@@ -9,11 +9,11 @@ use crate::{
         number, table,
     },
     numbers::{bytes, decimals, digits, thousands},
-    rank::{RankRecord, parts},
+    rank::{all_or_slowest, parts},
     run::Run,
 };
 
-/// The most ranks in the table; of more it has the slowest.
+/// The most ranks in the table.
 const MOST_ROWS: usize = 100;
 
 const COLUMNS: [&str; 13] = [
@@ -38,13 +38,7 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
         return None;
     }
     let cold_starts = run.cold_starts();
-    let mut ranks: Vec<&RankRecord> = run.ranks.iter().collect();
-    if ranks.len() > MOST_ROWS {
-        ranks.sort_by(|a, b| b.wall_seconds.total_cmp(&a.wall_seconds).then(a.rank.cmp(&b.rank)));
-        ranks.truncate(MOST_ROWS);
-    } else {
-        ranks.sort_by_key(|rank| rank.rank);
-    }
+    let ranks = all_or_slowest(run.ranks, MOST_ROWS);
     let resumed = ranks.iter().any(|rank| rank.execution != run.results.execution);
     let mut columns: Vec<Column<'_>> = COLUMNS.map(Numbers).to_vec();
     if resumed {

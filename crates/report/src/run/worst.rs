@@ -14,8 +14,8 @@ use crate::{
     run::Stamps,
 };
 
-/// Galaxies whose pictures are shown.
-const PICTURED: usize = 12;
+/// The most galaxies whose pictures are shown.
+pub const PICTURED: usize = 12;
 
 /// Nothing where no galaxy has both redshifts.
 pub(super) fn body(worst: &[WorstGalaxy], stamps: &Stamps) -> Option<Markup> {
