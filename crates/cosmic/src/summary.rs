@@ -37,7 +37,7 @@ pub(crate) fn summary_text(results: &Results) -> String {
         text += &format!(", {} from an earlier execution", throughput.resumed_rows);
     }
     text += "\n";
-    if let Some(reason) = unavailable(&results.metrics) {
+    if let Some(reason) = results.metrics.reason_of_missing() {
         text += &format!("n/a: {reason}\n");
     }
     for warning in results.warnings() {
@@ -80,21 +80,7 @@ fn interval_rows(intervals: &IntervalMetrics) -> Vec<Vec<String>> {
     vec![row("inside 68.27 %", *coverage_68), row("inside 95.45 %", *coverage_95)]
 }
 
-/// Why metrics are missing, if any is.
-fn unavailable(metrics: &Metrics) -> Option<&'static str> {
-    let Metrics { n, mae, bias, precision, r2, outliers_005, .. } = metrics;
-    if *n == 0 {
-        Some("no galaxy has both a spectroscopic and a predicted redshift")
-    } else if [mae, bias, precision, outliers_005].iter().any(|figure| figure.is_none()) {
-        Some("a figure that is not finite")
-    } else if r2.is_none() {
-        Some("R² needs spectroscopic redshifts that differ")
-    } else {
-        None
-    }
-}
-
-/// A line on the cost by part, and one for each thing that it lacks or that was estimated.
+/// A line on the cost by part, and one for each of the remarks on it.
 pub(crate) fn cost_text(cost: &Cost, of: &CostOf, execution: &str) -> String {
     let mut text = format!(
         "cost in {}{} ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} \

@@ -51,7 +51,7 @@ pub struct Compared {
     pub(crate) moved: Vec<Moved>,
 }
 
-/// A row of a catalogue: which run of rows, and which in it.
+/// A row of a catalogue: which of its groups of rows, and which in that.
 type Place = (usize, usize);
 
 impl Compared {
@@ -79,8 +79,8 @@ impl Compared {
             changes: Vec::new(),
             moved: Vec::new(),
         };
-        for ((run, row), (second_run, second_row)) in places {
-            let (rows, second_rows) = (&first[run], &second[second_run]);
+        for ((group, row), (second_group, second_row)) in places {
+            let (rows, second_rows) = (&first[group], &second[second_group]);
             match (rows.z_phot[row], second_rows.z_phot[second_row]) {
                 (Some(first), Some(second)) => compared.add(Moved {
                     source_file: rows.source_file.clone(),
@@ -126,19 +126,19 @@ impl Compared {
 
 /// Rows that have file and row in common, in the order of the second catalogue.
 fn by_file_and_row(first: &[CatalogueRows], second: &[CatalogueRows]) -> Vec<(Place, Place)> {
-    let mut runs: HashMap<&str, BTreeMap<u64, usize>> = HashMap::new();
+    let mut groups: HashMap<&str, BTreeMap<u64, usize>> = HashMap::new();
     for (index, rows) in first.iter().enumerate() {
-        runs.entry(&rows.source_file).or_default().insert(rows.first_row, index);
+        groups.entry(&rows.source_file).or_default().insert(rows.first_row, index);
     }
     let mut places = Vec::new();
-    for (second_run, rows) in second.iter().enumerate() {
-        let Some(runs) = runs.get(rows.source_file.as_str()) else { continue };
+    for (second_group, rows) in second.iter().enumerate() {
+        let Some(groups) = groups.get(rows.source_file.as_str()) else { continue };
         for second_row in 0..rows.len() {
             let row = rows.first_row + second_row as u64;
-            if let Some((first_row, run)) = runs.range(..=row).next_back() {
+            if let Some((first_row, group)) = groups.range(..=row).next_back() {
                 let at = (row - first_row) as usize;
-                if at < first[*run].len() {
-                    places.push(((*run, at), (second_run, second_row)));
+                if at < first[*group].len() {
+                    places.push(((*group, at), (second_group, second_row)));
                 }
             }
         }
@@ -185,11 +185,11 @@ fn is_identifier(name: &str) -> bool {
 /// Where each value of a column is; `None` where one is there twice, or not in each row.
 fn places_by_value(catalogue: &[CatalogueRows], name: &str) -> Option<HashMap<String, Place>> {
     let mut places = HashMap::new();
-    for (run, rows) in catalogue.iter().enumerate() {
+    for (group, rows) in catalogue.iter().enumerate() {
         let column = rows.columns.iter().find(|column| &*column.name == name)?;
         for row in 0..rows.len() {
             let value = value_text(&*column.values, row).filter(|value| !value.is_empty())?;
-            if places.insert(value, (run, row)).is_some() {
+            if places.insert(value, (group, row)).is_some() {
                 return None;
             }
         }

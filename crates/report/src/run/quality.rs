@@ -6,7 +6,7 @@ use crate::{
     charts::{Histogram, coverage, histogram, pit, residual_bins, residuals, scatter},
     elements::chart,
     page::data_uri,
-    run::Run,
+    run::input::Run,
 };
 
 /// Bins of the distributions.

@@ -10,7 +10,7 @@ use crate::{
     },
     numbers::{bytes, decimals, digits, thousands},
     rank::{all_or_slowest, parts},
-    run::Run,
+    run::input::Run,
 };
 
 /// The most ranks in the table.

@@ -11,7 +11,10 @@ use crate::{
         chart, foreign, number, remarks, table,
     },
     numbers::{bytes, digits, dollars, percent, seconds, thousands},
-    run::{Logs, Run, times::FEWEST_COUNTED},
+    run::{
+        input::{Logs, Run},
+        times::FEWEST_COUNTED,
+    },
 };
 
 /// Nothing where there is no rank and no cost.

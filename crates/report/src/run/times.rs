@@ -10,7 +10,7 @@ use crate::{
     elements::{chart, key, number, wide_chart},
     numbers::{decimals, percent, seconds, thousands},
     rank::{PARTS, RankRecord, all_or_slowest, parts},
-    run::Run,
+    run::input::Run,
 };
 
 /// The most ranks that the timeline shows.

@@ -11,11 +11,8 @@ use crate::{
     },
     numbers::{decimals, signed},
     page::data_uri,
-    run::Stamps,
+    run::input::{PICTURED, Stamps},
 };
-
-/// The most galaxies whose pictures are shown.
-pub const PICTURED: usize = 12;
 
 /// Nothing where no galaxy has both redshifts.
 pub(super) fn body(worst: &[WorstGalaxy], stamps: &Stamps) -> Option<Markup> {
