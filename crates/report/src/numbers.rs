@@ -1,4 +1,4 @@
-//! Numbers as a reader wants them.
+//! Numbers as a reader wants them, on a page and in a terminal.
 
 use time::{OffsetDateTime, macros::format_description};
 
@@ -50,7 +50,7 @@ pub(crate) fn digits(number: f64) -> String {
 }
 
 /// A time span, such as `0.52 s`, `12.3 s` or `2 min 05 s`.
-pub(crate) fn seconds(seconds: f64) -> String {
+pub fn seconds(seconds: f64) -> String {
     match seconds {
         ..10.0 => format!("{} s", decimals(seconds, 2)),
         ..100.0 => format!("{} s", decimals(seconds, 1)),
@@ -60,7 +60,7 @@ pub(crate) fn seconds(seconds: f64) -> String {
 }
 
 /// An amount of data in powers of ten, such as `61.64 MB`.
-pub(crate) fn bytes(bytes: f64) -> String {
+pub fn bytes(bytes: f64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB"];
     let power = (0..units.len() - 1).find(|power| bytes < 1000_f64.powi(*power as i32 + 1)).unwrap_or(units.len() - 1);
     let places = if power == 0 { 0 } else { 2 };
