@@ -2,6 +2,7 @@
 //! continues from.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     io::Write,
     path::{Path, PathBuf},
@@ -48,6 +49,9 @@ pub struct Sweep {
     /// Seconds since 1970; `None` while runs are still to be made.
     pub ended_at: Option<f64>,
     pub cells: Vec<CellRuns>,
+    /// The folder of the partitions of each size, which is named by what they are made of.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub partitions: BTreeMap<String, String>,
     /// What the inference function's memory is to be put back to; `None` where it is as it was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub memory_to_restore: Option<MemoryToRestore>,

@@ -72,6 +72,7 @@ fn sweep(grids: &serde_json::Value, repeats: impl Fn(usize) -> Vec<Repeat>) -> S
         region: None,
         started_at: 1.0,
         ended_at: None,
+        partitions: Default::default(),
         memory_to_restore: None,
         running: None,
     }

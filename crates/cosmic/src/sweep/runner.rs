@@ -145,6 +145,7 @@ impl<'a> Runner<'a> {
         repeat: u64,
     ) -> Result<Repeat> {
         let folder = partitions.of(cell).await?;
+        self.check_data(cell, &folder)?;
         let out = self.state.folder(cell, repeat);
         match &self.backend {
             Backend::Local(local) => {
@@ -162,12 +163,26 @@ impl<'a> Runner<'a> {
                 self.state.record.running = Some(started.arn().to_owned());
                 self.state.save()?;
                 let (ended, combined) = executions.finish(&started, repeat).await?;
+                check_memory(cell, &ended)?;
                 if let Some(combined) = combined {
                     self.publish(at, repeat, &combined)?;
                 }
                 Ok(ended)
             }
         }
+    }
+
+    /// Refuses partitions of another data set than the sweep began with. Their folder is named by what they are made of.
+    fn check_data(&mut self, cell: &Cell, folder: &str) -> Result<()> {
+        let size = cell.partition.clone().unwrap_or_default();
+        let first = self.state.record.partitions.entry(size).or_insert_with(|| folder.to_owned());
+        if first != folder {
+            bail!(
+                "the data set has become another one: its partitions were in {first}, and now they are in {folder}; start \
+                 a sweep in another folder for it"
+            );
+        }
+        Ok(())
     }
 
     /// Puts a combined_data.json where the published scripts look for it.
@@ -252,6 +267,19 @@ impl<'a> Runner<'a> {
         });
         self.state.record.memory_to_restore = None;
         self.state.save()
+    }
+}
+
+/// Refuses a run whose ranks had another memory than its cell: somebody has configured the function meanwhile.
+fn check_memory(cell: &Cell, ended: &Repeat) -> Result<()> {
+    let Some(wanted) = cell.memory_mb else { return Ok(()) };
+    let had = |rank: &serde_json::Value| rank.get("memory_mb").and_then(serde_json::Value::as_u64);
+    match ended.ranks.iter().filter_map(had).find(|had| *had != wanted) {
+        Some(had) => bail!(
+            "a rank ran with {had} MB where {wanted} were to be measured: the function was configured by somebody else \
+             while the sweep ran"
+        ),
+        None => Ok(()),
     }
 }
 

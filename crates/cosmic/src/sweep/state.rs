@@ -1,6 +1,7 @@
 //! A sweep's folder: its sweep.json, and who may write it.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, TryLockError},
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -56,6 +57,7 @@ impl State {
             started_at: seconds_since_1970(),
             ended_at: None,
             cells: planned.iter().map(|planned| CellRuns { cell: planned.cell.clone(), repeats: Vec::new() }).collect(),
+            partitions: BTreeMap::new(),
             memory_to_restore: None,
             running: None,
             asked,
@@ -171,6 +173,7 @@ fn continue_from(record: &mut Sweep, before: Sweep) {
         }
     }
     record.started_at = before.started_at;
+    record.partitions = before.partitions;
     record.engine = before.engine;
     record.model_sha256 = before.model_sha256.or(record.model_sha256.take());
     record.memory_to_restore = before.memory_to_restore;
