@@ -241,6 +241,7 @@ fn an_execution_that_cannot_be_followed_is_stopped_before_the_next_one() {
     let sweep = Sweep::new(&[Err("AccessDeniedException"), Ok("RUNNING")]);
     let (code, said) = sweep.run(&[]);
     assert_eq!(code, 1, "{said}");
+    assert!(said.contains(&format!("stopped {EXECUTION}")), "{said}");
     assert_eq!(sweep.calls(), ["memory 1536", "start", "stop", "memory 3008", "untag"]);
     assert!(sweep.record().get("running").is_none());
 }

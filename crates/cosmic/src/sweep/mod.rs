@@ -44,7 +44,7 @@ use crate::{
     },
 };
 
-/// What the fields hold that are no texts.
+/// The fields of a sweep file that hold no text.
 const NO_TEXTS: [&str; 4] = ["threads", "max_concurrency", "data", "grids"];
 
 #[derive(Args)]

@@ -40,7 +40,6 @@ pub(super) struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// `under` is the folder for partitions.
     pub(super) fn new(state: State, backend: Backend, global: &'a Global, under: String) -> Self {
         Self { state, backend, global, under }
     }
@@ -118,7 +117,9 @@ impl<'a> Runner<'a> {
             self.state.take(at, ended);
             self.state.save()?;
             // Of a run that failed the execution may run still, and would be beside the next one.
-            self.stop_running(&mut Vec::new()).await.context("the sweep ends, because an execution may run still")?;
+            let mut said = Vec::new();
+            self.stop_running(&mut said).await.context("the sweep ends, because an execution may run still")?;
+            said.iter().for_each(|said| eprintln!("{said}"));
         }
         progress.finish();
         Ok(Ended::All)
