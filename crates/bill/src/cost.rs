@@ -1,9 +1,10 @@
 //! What an execution cost: billed duration × configured memory, requests and state transitions, at a region's prices.
 
+use pipeline::storage::Requests;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    invocations::{Architecture, Invocation, Requests},
+    invocations::{Architecture, Invocation},
     prices::Prices,
 };
 
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn memory_is_billed_as_configured_not_as_used() {
         for (architecture, price) in [(Architecture::X86_64, 0.0000166667), (Architecture::Arm64, 0.0000133334)] {
-            let cost = Cost::of(&Usage::of(&[invocation(architecture)], 1, 0), &Prices::of("us-east-1"));
+            let cost = Cost::of(&Usage::of(&[invocation(architecture)], 1, 0), &Prices::of("us-east-1").unwrap());
             assert!((cost.gb_seconds - 409.08).abs() < 1e-9);
             assert!((cost.lambda_usd() - (409.08 * price + 0.0000002)).abs() < 1e-12);
             assert!((cost.s3_usd - (20.0 * 0.0000004 + 2.0 * 0.000005)).abs() < 1e-12);
@@ -163,14 +164,14 @@ mod tests {
 
     #[test]
     fn what_is_missing_shows_in_the_number_of_invocations() {
-        let cost = Cost::of(&Usage::of(&[invocation(Architecture::X86_64)], 3, 0), &Prices::of("us-east-1"));
+        let cost = Cost::of(&Usage::of(&[invocation(Architecture::X86_64)], 3, 0), &Prices::of("us-east-1").unwrap());
         assert_eq!((cost.invocations, cost.expected_invocations), (1, 3));
     }
 
     #[test]
     fn a_thousand_transitions_cost_what_the_region_asks() {
         for (region, usd) in [("us-east-1", 0.025), ("sa-east-1", 0.0375)] {
-            let cost = Cost::of(&Usage { state_transitions: 1000, ..Usage::default() }, &Prices::of(region));
+            let cost = Cost::of(&Usage { state_transitions: 1000, ..Usage::default() }, &Prices::of(region).unwrap());
             assert!((cost.total_usd - usd).abs() < 1e-12);
             assert_eq!(cost.region, region);
         }
@@ -188,7 +189,7 @@ mod tests {
             .into_iter()
             .map(|report| Invocation { report, requests: Requests::default(), ..invocation(Architecture::X86_64) })
             .collect();
-        let prices = Prices::of("us-east-1");
+        let prices = Prices::of("us-east-1").unwrap();
         let of_nine = Cost::of(&Usage::of(&invocations, 9, 0), &prices);
         // 12.6 GB are 173 partitions of 75 MB, one rank each.
         let of_all = of_nine.total_usd / 9.0 * 173.0;

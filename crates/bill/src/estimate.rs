@@ -7,38 +7,29 @@
 //! ranks are the orchestration (Step Functions, the map that starts ranks one after the other, ranks that Lambda turns
 //! away) and the merge. Nothing here does any I/O.
 
+use pipeline::storage::Requests;
 use serde::Serialize;
 
 use crate::{
     cost::{Cost, Usage},
     figures::Figures,
-    invocations::Requests,
+    other_functions::{INITIALIZER_MB, OtherSetup, OtherWork, PAGE, other_times},
     prices::Prices,
     rank_model::{rank_times, surroundings},
-    setup::vcpus,
     throttling::{Concurrency, RETRY, Schedule, simulate, unthrottled},
 };
 
 pub use crate::{
     rank_model::RankParts,
-    setup::{MB_OF_A_VCPU, Place, RankShare, RunWork, Setup},
+    setup::{MB_OF_A_VCPU, Place, RankShare, RunWork, Setup, in_lambda_mb},
 };
 
 /// The temporary storage that each function has without paying for it, in MB.
 const FREE_TEMPORARY_MB: u64 = 512;
-/// What infra/template.yaml gives the initializer, in MB.
-const INITIALIZER_MB: u64 = 1024;
 /// States that an execution enters, and its end: Initialize, AnythingToRun, Ranks, Summarize, Accepted, Done.
 const TRANSITIONS_OF_RUN: u64 = 7;
 /// A rank's one state, and the end of its child execution.
 const TRANSITIONS_OF_RANK: u64 = 2;
-/// Objects of a page of a list.
-const PAGE: f64 = 1000.0;
-/// Requests of the initializer and of the summarizer that wait for each other's answers.
-const WAITS_OF_INITIALIZER: f64 = 6.0;
-const WAITS_OF_SUMMARIZER: f64 = 12.0;
-/// Headers, and what ranks have left, are read so many at a time.
-const CONCURRENT_READS: f64 = 32.0;
 /// Chance has its own seed, so that the same plan has the same estimate.
 const SEED: u64 = 1;
 
@@ -62,7 +53,12 @@ pub struct Estimate {
     pub parts: RunParts,
     /// Of the mean rank.
     pub rank_parts: RankParts,
+    /// In which a rank takes one of those that run at once, from the making of its environment on: the sum of
+    /// `rank_parts`.
     pub mean_rank_seconds: f64,
+    /// From the event to the record, which the records of ranks call their wall time.
+    pub mean_recorded_seconds: f64,
+    /// The longest from an event to a record, which has to be within the deadline.
     pub slowest_rank_seconds: f64,
     /// Billed seconds of all ranks together.
     pub billed_rank_seconds: f64,
@@ -80,7 +76,7 @@ pub struct Estimate {
 
 /// What a run would take and cost. `slowdown` is how much slower the processor is than that of the figures.
 pub fn estimate(figures: &Figures, work: &RunWork, setup: &Setup, prices: &Prices, slowdown: f64) -> Estimate {
-    let around = surroundings(figures, setup);
+    let around = surroundings(figures, setup.place);
     let count = work.ranks.len() as u64;
     let concurrency = Concurrency {
         limit: setup.concurrency_limit.max(1),
@@ -105,24 +101,16 @@ pub fn estimate(figures: &Figures, work: &RunWork, setup: &Setup, prices: &Price
         }
     };
     let galaxies: u64 = work.ranks.iter().map(|rank| rank.rows).sum();
-    let others = &figures.others;
-    let on = |cpu_seconds: f64, memory_mb: u64| match setup.place {
-        Place::Lambda => cpu_seconds * slowdown / vcpus(memory_mb).min(1.0),
-        Place::Machine { .. } => cpu_seconds,
+    let other_work = OtherWork {
+        files: work.files as f64,
+        headers: work.headers as f64,
+        ranks: count as f64,
+        galaxies: galaxies as f64,
+        model_bytes: work.model_bytes as f64,
     };
-    let pages = (work.files as f64 / PAGE).ceil();
-    let initialize = on(
-        others.initialize
-            + others.initialize_of_file * work.files as f64
-            + others.initialize_of_header * work.headers as f64,
-        INITIALIZER_MB,
-    ) + around.request_seconds
-        * (WAITS_OF_INITIALIZER + pages + work.headers as f64 / CONCURRENT_READS)
-        + work.model_bytes as f64 / around.download_bytes_per_second.max(1.0);
-    let merge = on(
-        others.summarize + others.summarize_of_rank * count as f64 + others.summarize_of_galaxy * galaxies as f64,
-        setup.summarizer_memory_mb,
-    ) + around.request_seconds * (WAITS_OF_SUMMARIZER + count as f64 / CONCURRENT_READS);
+    let other_setup = OtherSetup { place: setup.place, summarizer_memory_mb: setup.summarizer_memory_mb, slowdown };
+    let (initializer, summarizer) = other_times(figures, &other_work, &other_setup);
+    let (initialize, merge) = (initializer.total(), summarizer.total());
 
     let parts = RunParts {
         initialize,
@@ -130,22 +118,26 @@ pub fn estimate(figures: &Figures, work: &RunWork, setup: &Setup, prices: &Price
         ranks: at_best.min(schedule.wall_seconds),
         merge,
     };
-    let billed_rank_seconds: f64 = times.billed.iter().sum();
+    // A rank that fails never ran.
+    let ran = |rank: &usize| !schedule.failed_ranks.contains(rank);
+    let billed_rank_seconds: f64 =
+        times.billed.iter().enumerate().filter(|(rank, _)| ran(rank)).map(|(_, billed)| billed).sum();
     let usage = usage(figures, work, setup, &schedule, billed_rank_seconds, (initialize, merge));
     let deadline = setup.deadline_seconds();
     Estimate {
         wall_seconds: parts.initialize + parts.orchestration + parts.ranks + parts.merge,
         parts,
         rank_parts: times.parts,
-        mean_rank_seconds: times.walls.iter().sum::<f64>() / times.walls.len().max(1) as f64,
-        slowest_rank_seconds: times.walls.iter().copied().fold(0.0, f64::max),
+        mean_rank_seconds: times.parts.total(),
+        mean_recorded_seconds: times.recorded.iter().sum::<f64>() / count.max(1) as f64,
+        slowest_rank_seconds: times.recorded.iter().copied().fold(0.0, f64::max),
         billed_rank_seconds,
         billed_seconds: billed_rank_seconds + initialize + merge,
         cost: Cost::of(&usage, prices),
         peak_memory_mb: figures.rank.peak_mb(work.batch_size),
-        late_ranks: times.walls.iter().filter(|wall| **wall > deadline).count() as u64,
+        late_ranks: times.recorded.iter().filter(|wall| **wall > deadline).count() as u64,
         throttled_attempts: schedule.throttled_attempts,
-        failed_ranks: schedule.failed_ranks,
+        failed_ranks: schedule.failed_ranks.len() as u64,
     }
 }
 
@@ -159,14 +151,14 @@ fn usage(
     (initialize, merge): (f64, f64),
 ) -> Usage {
     let count = work.ranks.len() as u64;
-    let invocations = count - schedule.failed_ranks + 2;
+    let invocations = count - schedule.failed_ranks.len() as u64 + 2;
     let mut usage = Usage {
         invocations,
         expected_invocations: invocations,
         temporary_gb_seconds: billed_rank_seconds * setup.temporary_mb.saturating_sub(FREE_TEMPORARY_MB) as f64
             / 1024.0,
         state_transitions: TRANSITIONS_OF_RUN + TRANSITIONS_OF_RANK * count + schedule.throttled_attempts,
-        requests: requests(figures, work),
+        requests: requests(figures, work, schedule),
         ..Usage::default()
     };
     for (seconds, memory_mb) in
@@ -178,12 +170,13 @@ fn usage(
 }
 
 /// Requests to S3 of all functions.
-fn requests(figures: &Figures, work: &RunWork) -> Requests {
+fn requests(figures: &Figures, work: &RunWork, schedule: &Schedule) -> Requests {
     let (rank, others) = (&figures.rank, &figures.others);
     let per_chunk = rank.chunk_rows(work.batch_size);
     let mut reads = others.reads + work.headers as f64 * 2.0;
     let mut writes = others.writes + (work.files as f64 / PAGE).ceil() + (work.ranks.len() as f64 / PAGE).ceil();
-    for share in &work.ranks {
+    let ran = work.ranks.iter().enumerate().filter(|(rank, _)| !schedule.failed_ranks.contains(rank));
+    for (_, share) in ran {
         // A file's rows are read by themselves, so that its last chunk may be a small one.
         let chunks = (share.rows as f64 / per_chunk / share.files.max(1) as f64).ceil() * share.files as f64;
         reads += rank.requests.reads_of_rank

@@ -4,30 +4,28 @@
 //! shipped and say where, when and by which command they were measured. CPU seconds are the base, because they hardly
 //! depend on what else a machine does; wall seconds follow from the share of a processor that a rank has.
 
+use std::collections::BTreeMap;
+
+use pipeline::{phases::Spent, read_ahead::CHUNK_BYTES};
 use serde::{Deserialize, Serialize};
 
-use crate::records::Spent;
-
 const SHIPPED: &str = include_str!("../data/figures.json");
-
-/// Bytes that a rank reads at a time where its batches are smaller, as `pipeline::read_ahead` does.
-const CHUNK_BYTES: f64 = 8.0 * 1024.0 * 1024.0;
 
 /// Measured and assumed figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     pub origin: Origin,
-    /// What of it was not measured, and where it is from.
+    /// What of it was not measured, by its name here or in the model, and where it is from.
     #[serde(default)]
-    pub assumed: Vec<String>,
+    pub assumed: BTreeMap<String, String>,
     pub rank: RankFigures,
     /// What the summarizer and the initializer take together.
     pub others: OtherFunctions,
     /// One machine that ranks share.
     pub machine: Surroundings,
     pub lambda: Surroundings,
-    /// How much slower Lambda's vCPU is than a core of the machine of these figures.
-    pub lambda_slowdown: Slowdown,
+    /// Galaxies that a vCPU of Lambda is assumed to compute in a second.
+    pub lambda_galaxies_per_second: Rate,
 }
 
 /// Where figures were measured.
@@ -145,7 +143,18 @@ pub struct Surroundings {
     pub cores_left: f64,
 }
 
-/// CPU seconds on Lambda per CPU second measured.
+/// An assumed rate. `low` is the slowest processor that may be.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    pub low: f64,
+    pub likely: f64,
+    pub high: f64,
+}
+
+/// The batch size that [`Figures::lambda_galaxies_per_second`] is of.
+const BATCH_OF_RATE: u64 = 512;
+
+/// CPU seconds on Lambda per CPU second measured. `low` is the fastest processor that may be.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Slowdown {
     pub low: f64,
@@ -167,9 +176,20 @@ impl Figures {
         Ok(serde_json::from_str(SHIPPED)?)
     }
 
-    /// How much slower a vCPU of Lambda is.
+    /// How much slower a vCPU of Lambda is than a core of the machine of these figures: what that core computes in a
+    /// second by what is assumed of a vCPU. Figures of Lambda itself need none.
     pub fn slowdown(&self) -> Slowdown {
-        if self.origin.on_lambda { Slowdown { low: 1.0, likely: 1.0, high: 1.0 } } else { self.lambda_slowdown }
+        if self.origin.on_lambda {
+            return Slowdown { low: 1.0, likely: 1.0, high: 1.0 };
+        }
+        let of_core = 1.0 / self.rank.inference_of_galaxy(BATCH_OF_RATE).max(f64::MIN_POSITIVE);
+        let Rate { low, likely, high } = self.lambda_galaxies_per_second;
+        Slowdown { low: of_core / high, likely: of_core / likely, high: of_core / low }
+    }
+
+    /// Forgets that something was assumed, because it has been measured.
+    pub(crate) fn measured(&mut self, name: &str) {
+        self.assumed.remove(name);
     }
 }
 
@@ -203,7 +223,7 @@ impl RankFigures {
     /// Galaxies that are read at a time.
     pub fn chunk_rows(&self, batch_size: u64) -> f64 {
         let size = batch_size.max(1) as f64;
-        size * (CHUNK_BYTES / (size * self.bytes_per_galaxy).max(1.0)).floor().max(1.0)
+        size * (CHUNK_BYTES as f64 / (size * self.bytes_per_galaxy).max(1.0)).floor().max(1.0)
     }
 }
 
@@ -218,13 +238,27 @@ mod tests {
         for text in [command, machine, date, engine] {
             assert!(!text.is_empty());
         }
-        let Slowdown { low, likely, high } = figures.lambda_slowdown;
-        assert!(1.0 <= low && low <= likely && likely <= high);
+        let Slowdown { low, likely, high } = figures.slowdown();
+        assert!(0.5 < low && low < likely && likely < high && high < 10.0);
         for Inference { batch_size, cpu_seconds_per_galaxy } in &figures.rank.inference {
             assert!((1e-4..0.1).contains(cpu_seconds_per_galaxy), "batch {batch_size}");
         }
         // What infra/template.yaml says a rank needs.
         assert!(figures.rank.peak_mb(512) < 300.0 && figures.rank.peak_mb(4096) < 500.0);
+    }
+
+    #[test]
+    fn a_faster_machine_is_further_from_lambda() {
+        let mut figures = Figures::shipped().unwrap();
+        figures.lambda_galaxies_per_second = Rate { low: 100.0, likely: 200.0, high: 250.0 };
+        for (cpu_seconds_per_galaxy, expected) in [(0.0025, (1.6, 2.0, 4.0)), (0.00125, (3.2, 4.0, 8.0))] {
+            figures.rank.inference = vec![Inference { batch_size: 512, cpu_seconds_per_galaxy }];
+            let Slowdown { low, likely, high } = figures.slowdown();
+            let off = (low - expected.0).abs() + (likely - expected.1).abs() + (high - expected.2).abs();
+            assert!(off < 1e-9, "{low} {likely} {high}");
+        }
+        figures.origin.on_lambda = true;
+        assert_eq!(figures.slowdown().likely, 1.0);
     }
 
     #[test]

@@ -4,10 +4,14 @@
 //! stretched by each other. What is kept is the CPU time, and of the wall time what the share of the cores that a rank had
 //! does not explain.
 
+use pipeline::phases::Spent;
+
 use crate::{
     figures::{Figures, Inference, Memory, Origin, PerRank, RankFigures, Surroundings},
-    records::{RankRecord, Spent},
-    setup::{MB_OF_A_VCPU, Place},
+    other_functions::{OtherSetup, OtherTime, OtherWork, other_times},
+    rank_model::surroundings,
+    records::{RankRecord, at_once},
+    setup::{Place, vcpus},
 };
 
 /// What is known of an earlier run.
@@ -35,10 +39,11 @@ const CONTENDED: f64 = 1.8;
 
 /// The given figures with all that the records of runs tell. `None` where there is no record of a rank with rows.
 pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> Option<Figures> {
-    let cores_left = match place {
-        Place::Lambda => base.machine.cores_left,
-        Place::Machine { cores } => cores_left(runs, cores).unwrap_or(base.machine.cores_left),
+    let found = match place {
+        Place::Lambda => None,
+        Place::Machine { cores } => cores_left(runs, cores),
     };
+    let cores_left = found.unwrap_or(base.machine.cores_left);
     let observed: Vec<Observed<'_>> = runs.iter().flat_map(|run| observe(run, place, cores_left)).collect();
     if observed.is_empty() {
         return None;
@@ -46,6 +51,14 @@ pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> 
     let mut figures = base.clone();
     figures.origin = origin;
     figures.machine.cores_left = cores_left;
+    if found.is_some() {
+        figures.measured("machine.cores_left");
+    }
+    if place == Place::Lambda {
+        for name in ["lambda.request_seconds", "lambda.download_bytes_per_second", "lambda_galaxies_per_second"] {
+            figures.measured(name);
+        }
+    }
     let (cold, warm): (Vec<&Observed<'_>>, Vec<&Observed<'_>>) =
         observed.iter().partition(|rank| rank.record.first_of_process);
     let all: Vec<&Observed<'_>> = observed.iter().collect();
@@ -55,18 +68,18 @@ pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> 
     let rank = &mut figures.rank;
     let (rows, bytes) = totals(&all);
     rank.bytes_per_galaxy = bytes / rows;
-    let start = median(usual, |rank| rank.unstretched(rank.record.phases.start))?;
+    let start = median_spent(usual, |rank| rank.unstretched(rank.record.phases.start))?;
     rank.start = Spent { wall_seconds: start.cpu_seconds, ..start };
     let around = match place {
         Place::Lambda => &mut figures.lambda,
         Place::Machine { .. } => &mut figures.machine,
     };
     around.request_seconds = (start.wall_seconds - start.cpu_seconds) / rank.requests.waits_of_rank.max(1.0);
-    if let Some(model) = median(&cold, |rank| rank.unstretched(rank.record.phases.model)) {
+    if let Some(model) = median_spent(&cold, |rank| rank.unstretched(rank.record.phases.model)) {
         rank.model = model;
     }
     let several_batches: Vec<_> = cold.iter().copied().filter(|rank| rank.record.num_batches > 1).collect();
-    if let Some(warm_up) = median(&several_batches, |rank| rank.record.phases.warm_up) {
+    if let Some(warm_up) = median_spent(&several_batches, |rank| rank.record.phases.warm_up) {
         rank.warm_up = Spent { wall_seconds: warm_up.cpu_seconds, ..warm_up };
     }
     rank.inference = inference(usual);
@@ -78,7 +91,7 @@ pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> 
     post_processing(&mut rank.post_processing, usual)?;
 
     waiting(rank, around, usual)?;
-    billed_beyond_records(&mut figures, runs);
+    billed_beyond_records(&mut figures, runs, place);
     orchestration(&mut figures, runs, place);
     Some(figures)
 }
@@ -90,7 +103,7 @@ fn waiting(rank: &mut RankFigures, around: &mut Surroundings, ranks: &[&Observed
         let files = observed.record.file_count();
         Spent { wall_seconds: wall_seconds / files, cpu_seconds: cpu_seconds / files }
     };
-    let waited = median(ranks, of_file)?;
+    let waited = median_spent(ranks, of_file)?;
     rank.first_rows = Spent { wall_seconds: waited.cpu_seconds, ..waited };
     let answers = rank.requests.waits_of_file * around.request_seconds;
     let speeds = ranks.iter().filter_map(|observed| {
@@ -100,7 +113,7 @@ fn waiting(rank: &mut RankFigures, around: &mut Surroundings, ranks: &[&Observed
         let seconds = wall_seconds - cpu_seconds - answers;
         (seconds > 0.0).then_some(first * rank.bytes_per_galaxy / seconds)
     });
-    if let Some(speed) = middle(speeds.collect()) {
+    if let Some(speed) = median(&speeds.collect::<Vec<_>>()) {
         around.download_bytes_per_second = speed;
     }
     Some(())
@@ -116,10 +129,15 @@ impl Observed<'_> {
 }
 
 fn observe(run: &RunRecord, place: Place, cores_left: f64) -> impl Iterator<Item = Observed<'_>> {
-    run.ranks.iter().filter(|record| record.rows > 0 && record.wall_seconds > 0.0).map(move |record| {
-        let at_once = record.at_once(&run.ranks);
+    // On Lambda each has its own share of a processor.
+    let numbers = match place {
+        Place::Lambda => vec![1.0; run.ranks.len()],
+        Place::Machine { .. } => at_once(&run.ranks),
+    };
+    let ran = |(record, _): &(&RankRecord, f64)| record.rows > 0 && record.wall_seconds > 0.0;
+    run.ranks.iter().zip(numbers).filter(ran).map(move |(record, at_once)| {
         let share = match place {
-            Place::Lambda => record.memory_mb.map_or(1.0, |mb| (mb as f64 / MB_OF_A_VCPU).min(1.0)),
+            Place::Lambda => record.memory_mb.map_or(1.0, |mb| vcpus(mb).min(1.0)),
             Place::Machine { cores } => {
                 // Its one thread beside all threads of the others.
                 let threads = 1.0 + (at_once - 1.0) * record.cores.max(1) as f64;
@@ -134,8 +152,7 @@ fn observe(run: &RunRecord, place: Place, cores_left: f64) -> impl Iterator<Item
 fn cores_left(runs: &[RunRecord], cores: u64) -> Option<f64> {
     let (mut busy, mut could) = (0.0, 0.0);
     for run in runs {
-        for record in &run.ranks {
-            let at_once = record.at_once(&run.ranks);
+        for (record, at_once) in run.ranks.iter().zip(at_once(&run.ranks)) {
             if at_once >= CONTENDED {
                 busy += record.phases.inference.cpu_seconds;
                 could += record.phases.inference.wall_seconds * cores as f64 / at_once;
@@ -195,7 +212,7 @@ fn post_processing(post: &mut PerRank, ranks: &[&Observed<'_>]) -> Option<()> {
     let points: Vec<(f64, f64)> =
         ranks.iter().map(|rank| (rank.record.rows as f64, rank.record.phases.post_processing.cpu_seconds)).collect();
     let line = Line::through(&points);
-    let latency = median(ranks, |rank| {
+    let latency = median_spent(ranks, |rank| {
         let spent = rank.unstretched(rank.record.phases.post_processing);
         Spent { wall_seconds: spent.wall_seconds - spent.cpu_seconds, cpu_seconds: 0.0 }
     })?;
@@ -204,58 +221,99 @@ fn post_processing(post: &mut PerRank, ranks: &[&Observed<'_>]) -> Option<()> {
     Some(())
 }
 
-/// What is billed beyond the ranks' records is the other functions' time, and for each rank what comes after its record.
-/// How the others' time grows with ranks and galaxies stays as it is, because two of many small figures cannot be told
-/// apart.
-fn billed_beyond_records(figures: &mut Figures, runs: &[RunRecord]) {
-    let (init, others) = (figures.rank.init.wall_seconds, &figures.others);
-    let points: Vec<(f64, f64)> = runs
+/// The figures of a place are of its own processor: a CPU second of theirs is one there.
+const SLOWDOWN: f64 = 1.0;
+/// What infra/template.yaml gives the summarizer, in MB, which no record tells.
+const SUMMARIZER_MB: u64 = 2048;
+
+/// What the initializer and the summarizer would take for a run, by the figures as they are so far.
+fn others_of(figures: &Figures, run: &RunRecord, place: Place) -> (OtherTime, OtherTime) {
+    let sum = |of: &dyn Fn(&RankRecord) -> f64| run.ranks.iter().map(of).sum::<f64>();
+    // Files count by their parts, and headers not at all: where ranks share files, no record says so.
+    let work = OtherWork {
+        files: sum(&RankRecord::file_count),
+        headers: 0.0,
+        ranks: run.ranks.len() as f64,
+        galaxies: sum(&|rank| rank.rows as f64),
+        model_bytes: 0.0,
+    };
+    let setup = OtherSetup { place, summarizer_memory_mb: SUMMARIZER_MB, slowdown: SLOWDOWN };
+    other_times(figures, &work, &setup)
+}
+
+/// What starting its process takes a rank, and what is billed after its record, by the figures as they are so far.
+fn around_record(figures: &Figures, rank: &RankRecord, place: Place) -> (f64, f64) {
+    let share = match place {
+        Place::Lambda => rank.memory_mb.map_or(1.0, |mb| vcpus(mb).min(1.0)),
+        Place::Machine { .. } => 1.0,
+    };
+    let wall = |spent: Spent| (spent.wall_seconds - spent.cpu_seconds).max(0.0) + spent.cpu_seconds / share;
+    let init = if rank.first_of_process { wall(figures.rank.init) } else { 0.0 };
+    let request = surroundings(figures, place).request_seconds;
+    (init, wall(figures.rank.after_record) + request)
+}
+
+/// What is billed beyond the ranks' records is starting their processes, the other functions' time, and for each rank what
+/// comes after its record. How the others' time grows with ranks and galaxies stays as it is, because two of many small
+/// figures cannot be told apart, and so does what comes after a record where all runs have the same number of ranks.
+fn billed_beyond_records(figures: &mut Figures, runs: &[RunRecord], place: Place) {
+    let known: Vec<(&RunRecord, f64)> = runs.iter().filter_map(|run| Some((run, run.billed_seconds?))).collect();
+    let Some((first, _)) = known.first() else { return };
+    let several_counts = known.iter().any(|(run, _)| run.ranks.len() != first.ranks.len());
+    let request = surroundings(figures, place).request_seconds;
+    let points: Vec<(f64, f64)> = known
         .iter()
-        .filter_map(|run| {
-            let walls: f64 = run.ranks.iter().map(|rank| rank.wall_seconds).sum();
-            let cold = run.ranks.iter().filter(|rank| rank.first_of_process).count() as f64;
-            let (ranks, rows) = (run.ranks.len() as f64, run.ranks.iter().map(|rank| rank.rows as f64).sum::<f64>());
-            let growing = others.summarize_of_rank * ranks + others.summarize_of_galaxy * rows;
-            Some((ranks, (run.billed_seconds? - walls - cold * init - growing).max(0.0)))
+        .map(|(run, billed)| {
+            let (initializer, summarizer) = others_of(figures, run, place);
+            let mut modelled = 0.0;
+            for time in [initializer, summarizer] {
+                modelled += time.growing + time.waiting;
+            }
+            for rank in &run.ranks {
+                let (init, after) = around_record(figures, rank, place);
+                modelled += rank.wall_seconds + init + if several_counts { request } else { after };
+            }
+            (run.ranks.len() as f64, (billed - modelled).max(0.0))
         })
         .collect();
-    if points.is_empty() {
-        return;
-    }
     let line = Line::through(&points);
-    let fixed = others.initialize + others.summarize;
+    let (initializer, summarizer) = others_of(figures, first, place);
+    let fixed = initializer.fixed + summarizer.fixed;
+    // Wall seconds are as many times the CPU seconds after this as before.
     let scale = if fixed > 0.0 { line.at_zero / fixed } else { 1.0 };
     figures.others.initialize *= scale;
     figures.others.summarize *= scale;
-    if line.slope > 0.0 {
+    if several_counts {
         figures.rank.after_record = Spent { wall_seconds: line.slope, cpu_seconds: 0.0 };
     }
 }
 
-/// What an execution takes beyond its functions.
+/// What an execution takes beyond its functions: its time without the initializer's, the summarizer's, and that from the
+/// first rank's environment to the end of the last rank's invocation.
 fn orchestration(figures: &mut Figures, runs: &[RunRecord], place: Place) {
-    let others = figures.others.initialize + figures.others.summarize;
+    let environment = surroundings(figures, place).environment_seconds;
     let gaps: Vec<f64> = runs
         .iter()
         .filter_map(|run| {
-            let (first, last) = span(&run.ranks)?;
-            Some((run.seconds? - (last - first) - others).max(0.0))
+            let first = run.ranks.iter().min_by(|a, b| a.started_at.total_cmp(&b.started_at))?;
+            let last = run.ranks.iter().map(|rank| rank.started_at + rank.wall_seconds).reduce(f64::max)?;
+            let (init, after) = around_record(figures, first, place);
+            let environment = if first.first_of_process { environment } else { 0.0 };
+            let ranks = environment + init + (last - first.started_at) + after;
+            let (initializer, summarizer) = others_of(figures, run, place);
+            Some((run.seconds? - ranks - initializer.total() - summarizer.total()).max(0.0))
         })
         .collect();
+    let Some(gap) = median(&gaps) else { return };
     let around = match place {
         Place::Lambda => &mut figures.lambda,
         Place::Machine { .. } => &mut figures.machine,
     };
-    if let Some(gap) = middle(gaps) {
-        (around.begin_seconds, around.end_seconds) = (gap / 2.0, gap / 2.0);
+    (around.begin_seconds, around.end_seconds) = (gap / 2.0, gap / 2.0);
+    if place == Place::Lambda {
+        figures.measured("lambda.begin_seconds");
+        figures.measured("lambda.end_seconds");
     }
-}
-
-/// From the first start to the last end.
-fn span(ranks: &[RankRecord]) -> Option<(f64, f64)> {
-    let first = ranks.iter().map(|rank| rank.started_at).reduce(f64::min)?;
-    let last = ranks.iter().map(|rank| rank.started_at + rank.wall_seconds).reduce(f64::max)?;
-    Some((first, last))
 }
 
 /// A line through points, by least squares; neither its slope nor its value at zero is negative.
@@ -277,7 +335,9 @@ impl Line {
     }
 }
 
-fn middle(mut values: Vec<f64>) -> Option<f64> {
+/// The median: of an even number of values, the mean of the middle two.
+pub fn median(values: &[f64]) -> Option<f64> {
+    let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;
     match values.len() {
@@ -287,10 +347,10 @@ fn middle(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
-fn median<'a>(ranks: &[&Observed<'a>], of: impl Fn(&Observed<'a>) -> Spent) -> Option<Spent> {
+fn median_spent<'a>(ranks: &[&Observed<'a>], of: impl Fn(&Observed<'a>) -> Spent) -> Option<Spent> {
     let spent: Vec<Spent> = ranks.iter().map(|rank| of(rank)).collect();
     Some(Spent {
-        wall_seconds: middle(spent.iter().map(|spent| spent.wall_seconds).collect())?,
-        cpu_seconds: middle(spent.iter().map(|spent| spent.cpu_seconds).collect())?,
+        wall_seconds: median(&spent.iter().map(|spent| spent.wall_seconds).collect::<Vec<_>>())?,
+        cpu_seconds: median(&spent.iter().map(|spent| spent.cpu_seconds).collect::<Vec<_>>())?,
     })
 }

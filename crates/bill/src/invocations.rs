@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use pipeline::storage::Requests;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,13 +22,6 @@ pub enum Architecture {
     /// 64-bit Arm.
     #[serde(rename = "arm64", alias = "aarch64")]
     Arm64,
-}
-
-/// S3 requests that an invocation made: reads are GET and HEAD, writes are PUT and LIST, as AWS prices them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Requests {
-    pub reads: u64,
-    pub writes: u64,
 }
 
 /// An invocation of one of the functions.

@@ -10,6 +10,7 @@ pub mod estimate;
 pub mod figures;
 pub mod fit;
 mod invocations;
+mod other_functions;
 mod prices;
 mod rank_model;
 pub mod records;
@@ -19,6 +20,7 @@ pub mod shared_machine;
 pub mod throttling;
 
 pub use cost::{Cost, GbSeconds, Usage};
-pub use invocations::{Architecture, Invocation, InvocationLog, JoinedInvocations, Owner, Requests, Unreported};
-pub use prices::{PerArchitecture, Prices};
+pub use invocations::{Architecture, Invocation, InvocationLog, JoinedInvocations, Owner, Unreported};
+pub use pipeline::storage::Requests;
+pub use prices::{BadPrices, PerArchitecture, Prices};
 pub use report_line::InvocationReport;

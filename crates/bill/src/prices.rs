@@ -3,7 +3,7 @@
 //! They are without the free tier, volume discounts and taxes. Lambda's price falls above six billion GB-seconds a month,
 //! which would cost $100,000: that is left out.
 
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,16 +55,19 @@ impl PerArchitecture {
 
 impl Prices {
     /// The prices of a region, or those of us-east-1 where the region is not in the data.
-    pub fn of(region: &str) -> Self {
-        let table = table();
+    ///
+    /// # Errors
+    /// Never, as long as the tests of the data pass.
+    pub fn of(region: &str) -> Result<Self, BadPrices> {
+        let table: Table = serde_json::from_str(DATA)?;
         let (found, stand_in) = match table.regions.get(region) {
             Some(found) => (*found, None),
-            None => (table.regions.get(STAND_IN).copied().unwrap_or_default(), Some(STAND_IN.to_owned())),
+            None => (*table.regions.get(STAND_IN).ok_or(BadPrices::NoStandIn)?, Some(STAND_IN.to_owned())),
         };
-        Self {
+        Ok(Self {
             region: region.to_owned(),
             stand_in,
-            date: table.date.clone(),
+            date: table.date,
             gb_second: PerArchitecture {
                 x86_64: found.lambda_million_gb_seconds.x86_64 / 1e6,
                 arm64: found.lambda_million_gb_seconds.arm64 / 1e6,
@@ -74,23 +77,27 @@ impl Prices {
             state_transition: found.step_functions_thousand_transitions / 1e3,
             s3_read: found.s3_thousand_reads / 1e3,
             s3_write: found.s3_thousand_writes / 1e3,
-        }
-    }
-
-    /// The regions whose prices are known.
-    pub fn regions() -> impl Iterator<Item = &'static str> {
-        table().regions.keys().map(String::as_str)
+        })
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The prices that are part of the program cannot be used. Without them everything would cost nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum BadPrices {
+    #[error("the shipped prices cannot be read")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("the shipped prices have none of {STAND_IN}")]
+    NoStandIn,
+}
+
+#[derive(Debug, Deserialize)]
 struct Table {
     date: String,
     regions: BTreeMap<String, Region>,
 }
 
 /// A region's prices, as AWS states them.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 struct Region {
     lambda_million_gb_seconds: PerArchitecture,
     lambda_million_requests: f64,
@@ -100,21 +107,16 @@ struct Region {
     s3_thousand_writes: f64,
 }
 
-/// The data are part of the program, and a test reads them.
-fn table() -> &'static Table {
-    static TABLE: OnceLock<Table> = OnceLock::new();
-    TABLE.get_or_init(|| serde_json::from_str(DATA).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_region_has_every_price() {
-        assert!(Prices::regions().count() >= 10);
-        for region in Prices::regions() {
-            let prices = Prices::of(region);
+        let table: Table = serde_json::from_str(DATA).unwrap();
+        assert!(table.regions.len() >= 10);
+        for region in table.regions.keys() {
+            let prices = Prices::of(region).unwrap();
             assert_eq!(prices.stand_in, None);
             let Prices { gb_second, lambda_request, temporary_gb_second, state_transition, s3_read, s3_write, .. } =
                 prices;
@@ -123,14 +125,14 @@ mod tests {
             }
             assert!((0.75..0.85).contains(&(gb_second.arm64 / gb_second.x86_64)), "{region}");
         }
-        assert_eq!(Prices::of("us-east-1").state_transition, 0.000_025);
-        assert_eq!(Prices::of("sa-east-1").state_transition, 0.000_037_5);
-        assert!(Prices::of("us-east-1").date.starts_with("20"));
+        assert_eq!(Prices::of("us-east-1").unwrap().state_transition, 0.000_025);
+        assert_eq!(Prices::of("sa-east-1").unwrap().state_transition, 0.000_037_5);
+        assert!(Prices::of("us-east-1").unwrap().date.starts_with("20"));
     }
 
     #[test]
     fn a_region_that_is_not_known_says_whose_prices_stand_in() {
-        let prices = Prices::of("mars-north-1");
+        let prices = Prices::of("mars-north-1").unwrap();
         assert_eq!((prices.region.as_str(), prices.stand_in.as_deref()), ("mars-north-1", Some("us-east-1")));
         assert_eq!(prices.s3_write, 0.000_005);
     }

@@ -1,15 +1,18 @@
 //! The model of a rank: the stages that it goes through, and how long they take.
 
+use std::ops::{Range, RangeFrom};
+
+use pipeline::phases::Spent;
 use serde::Serialize;
 
 use crate::{
     figures::{Figures, Surroundings},
-    records::Spent,
     setup::{Place, RankShare, RunWork, Setup},
-    shared_machine::{self, Stage},
+    shared_machine::{self, SharedTime, Stage},
 };
 
-/// Where the time of a rank goes, in wall seconds.
+/// Where the time of a rank goes, in wall seconds. They add up to the time in which its slot is taken, from the making of
+/// its environment to the end of its invocation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct RankParts {
     /// Making the environment, starting the process, loading the model, and what the first batch takes longer.
@@ -23,22 +26,24 @@ pub struct RankParts {
     pub post_processing: f64,
 }
 
-/// A rank as the model sees it.
-#[derive(Debug, Clone)]
-struct ModelledRank {
-    /// Before the function's time counts: making the environment.
-    environment: f64,
-    /// Starting the process, in wall seconds.
-    init: Stage,
-    /// From the event to the record.
-    stages: Vec<Stage>,
-    /// What is billed after the record.
-    after_record: Stage,
-}
-
-/// Which part of a rank a stage belongs to, in the order of [`ModelledRank::stages`].
-const PARTS: [Part; 6] =
-    [Part::Requests, Part::ColdStart, Part::Download, Part::ColdStart, Part::Compute, Part::PostProcessing];
+/// Which part of a rank each of its stages belongs to, in their order: making the environment, starting the process, the
+/// plan, the model, the first rows, the first batch, the batches, what follows them up to the record, and what is billed
+/// after it.
+const PARTS: [Part; 9] = [
+    Part::ColdStart,
+    Part::ColdStart,
+    Part::Requests,
+    Part::ColdStart,
+    Part::Download,
+    Part::ColdStart,
+    Part::Compute,
+    Part::PostProcessing,
+    Part::PostProcessing,
+];
+/// The stages that are billed: all but making the environment.
+const BILLED: RangeFrom<usize> = 1..;
+/// The stages whose time a rank's record tells: from the event to the record.
+const RECORDED: Range<usize> = 2..8;
 
 #[derive(Debug, Clone, Copy)]
 enum Part {
@@ -49,17 +54,17 @@ enum Part {
     PostProcessing,
 }
 
-/// The model of a rank. `slowdown` multiplies CPU seconds.
-fn model_rank(
+/// The stages of a rank. `slowdown` multiplies CPU seconds.
+fn stages_of_rank(
     figures: &Figures,
     setup: &Setup,
     share: &RankShare,
     RunWork { batch_size, model_bytes, .. }: &RunWork,
     cold: bool,
     slowdown: f64,
-) -> ModelledRank {
+) -> Vec<Stage> {
     let (rank, batch_size) = (&figures.rank, *batch_size);
-    let around = surroundings(figures, setup);
+    let around = surroundings(figures, setup.place);
     let stage = |spent: Spent| Stage {
         latency: (spent.wall_seconds - spent.cpu_seconds).max(0.0),
         cpu: spent.cpu_seconds * slowdown,
@@ -90,36 +95,34 @@ fn model_rank(
     let model = stage(rank.model);
     let after = stage(rank.after_record);
     let post = rank.post_processing;
-    ModelledRank {
-        environment: if cold { around.environment_seconds } else { 0.0 },
-        init: if_cold(stage(rank.init)),
-        stages: vec![
-            Stage { latency: start.latency + rank.requests.waits_of_rank * around.request_seconds, ..start },
-            if_cold(Stage { latency: model.latency + transfer(*model_bytes as f64), ..model }),
-            Stage { latency: files * wait_of_file + behind, cpu: files * wait.cpu, ..wait },
-            Stage { parallelism: busy, ..if_cold(stage(rank.warm_up)) },
-            compute,
-            Stage { cpu: (post.of_rank.cpu_seconds + rows * post.of_galaxy) * slowdown, ..stage(post.of_rank) },
-        ],
-        after_record: Stage { latency: after.latency + around.request_seconds, ..after },
-    }
+    vec![
+        if_cold(Stage { latency: around.environment_seconds, ..nothing }),
+        if_cold(stage(rank.init)),
+        Stage { latency: start.latency + rank.requests.waits_of_rank * around.request_seconds, ..start },
+        if_cold(Stage { latency: model.latency + transfer(*model_bytes as f64), ..model }),
+        Stage { latency: files * wait_of_file + behind, cpu: files * wait.cpu, ..wait },
+        Stage { parallelism: busy, ..if_cold(stage(rank.warm_up)) },
+        compute,
+        Stage { cpu: (post.of_rank.cpu_seconds + rows * post.of_galaxy) * slowdown, ..stage(post.of_rank) },
+        Stage { latency: after.latency + around.request_seconds, ..after },
+    ]
 }
 
-pub(crate) fn surroundings<'a>(figures: &'a Figures, setup: &Setup) -> &'a Surroundings {
-    match setup.place {
+pub(crate) fn surroundings(figures: &Figures, place: Place) -> &Surroundings {
+    match place {
         Place::Lambda => &figures.lambda,
         Place::Machine { .. } => &figures.machine,
     }
 }
 
-/// What the ranks take: from the event to the record, and what is billed.
+/// What the ranks of a run take, in seconds.
 pub(crate) struct RankTimes {
-    /// From the event to the record, in wall seconds.
-    pub(crate) walls: Vec<f64>,
-    /// Billed seconds.
+    /// From the event to the record.
+    pub(crate) recorded: Vec<f64>,
     pub(crate) billed: Vec<f64>,
     /// The time in which a slot is taken.
     pub(crate) taken: Vec<f64>,
+    /// Of the mean rank. Their sum is the mean of `taken`.
     pub(crate) parts: RankParts,
     /// From the first rank's start to the last one's end, where they share a machine.
     pub(crate) together: Option<f64>,
@@ -128,49 +131,50 @@ pub(crate) struct RankTimes {
 /// How long the ranks of a run take.
 pub(crate) fn rank_times(figures: &Figures, work: &RunWork, setup: &Setup, at_once: u64, slowdown: f64) -> RankTimes {
     let cold = |rank: usize| !setup.warm && (rank as u64) < at_once;
-    let modelled: Vec<ModelledRank> = work
+    let ranks: Vec<Vec<Stage>> = work
         .ranks
         .iter()
         .enumerate()
-        .map(|(rank, share)| model_rank(figures, setup, share, work, cold(rank), slowdown))
+        .map(|(rank, share)| stages_of_rank(figures, setup, share, work, cold(rank), slowdown))
         .collect();
-    let cores = match setup.place {
-        Place::Lambda => setup.vcpus(),
-        Place::Machine { cores } => cores as f64 * figures.machine.cores_left,
-    };
-    let alone = |rank: &ModelledRank| rank.stages.iter().map(|stage| stage.alone(cores)).sum::<f64>();
-    let (walls, together): (Vec<f64>, _) = match setup.place {
-        Place::Lambda => (modelled.iter().map(alone).collect(), None),
-        Place::Machine { .. } => {
-            let stages: Vec<Vec<Stage>> = modelled.iter().map(|rank| rank.stages.clone()).collect();
-            let times = shared_machine::run(&stages, usize::try_from(at_once).unwrap_or(1), cores);
-            let end = times.iter().map(|(_, to)| *to).fold(0.0, f64::max);
-            (times.iter().map(|(from, to)| to - from).collect(), Some(end))
+    // The wall seconds of each rank's stages.
+    let (times, together): (Vec<Vec<f64>>, _) = match setup.place {
+        Place::Lambda => {
+            let alone = |stages: &Vec<Stage>| stages.iter().map(|stage| stage.alone(setup.vcpus())).collect();
+            (ranks.iter().map(alone).collect(), None)
+        }
+        Place::Machine { cores } => {
+            let cores = cores as f64 * figures.machine.cores_left;
+            let times = shared_machine::run(&ranks, usize::try_from(at_once).unwrap_or(1), cores);
+            let end = times.iter().map(|time| time.from + time.seconds()).fold(0.0, f64::max);
+            (times.into_iter().map(|SharedTime { stages, .. }| stages).collect(), Some(end))
         }
     };
     let mut parts = RankParts::default();
-    // Ranks that share a machine take longer than each would alone, all their parts alike.
-    let stretched = walls.iter().sum::<f64>() / modelled.iter().map(alone).sum::<f64>().max(f64::MIN_POSITIVE);
-    let of_ranks = 1.0 / modelled.len().max(1) as f64;
-    for rank in &modelled {
-        parts.cold_start += (rank.environment + rank.init.alone(cores)) * of_ranks;
-        parts.post_processing += rank.after_record.alone(cores) * of_ranks;
-        for (stage, part) in rank.stages.iter().zip(PARTS) {
-            let part = match part {
-                Part::ColdStart => &mut parts.cold_start,
-                Part::Requests => &mut parts.requests,
-                Part::Download => &mut parts.download,
-                Part::Compute => &mut parts.compute,
-                Part::PostProcessing => &mut parts.post_processing,
-            };
-            *part += stage.alone(cores) * stretched * of_ranks;
-        }
+    let of_ranks = 1.0 / times.len().max(1) as f64;
+    for (seconds, part) in times.iter().flat_map(|stages| stages.iter().zip(PARTS)) {
+        let part = match part {
+            Part::ColdStart => &mut parts.cold_start,
+            Part::Requests => &mut parts.requests,
+            Part::Download => &mut parts.download,
+            Part::Compute => &mut parts.compute,
+            Part::PostProcessing => &mut parts.post_processing,
+        };
+        *part += seconds * of_ranks;
     }
-    let billed: Vec<f64> = modelled
-        .iter()
-        .zip(&walls)
-        .map(|(rank, wall)| rank.init.alone(cores) + wall + rank.after_record.alone(cores))
-        .collect();
-    let taken = modelled.iter().zip(&billed).map(|(rank, billed)| rank.environment + billed).collect();
-    RankTimes { walls, billed, taken, parts, together }
+    let sums = |of: &dyn Fn(&[f64]) -> f64| times.iter().map(|stages| of(stages)).collect();
+    RankTimes {
+        recorded: sums(&|stages| stages[RECORDED].iter().sum()),
+        billed: sums(&|stages| stages[BILLED].iter().sum()),
+        taken: sums(&|stages| stages.iter().sum()),
+        parts,
+        together,
+    }
+}
+
+impl RankParts {
+    pub fn total(&self) -> f64 {
+        let Self { cold_start, requests, download, compute, post_processing } = self;
+        cold_start + requests + download + compute + post_processing
+    }
 }

@@ -1,42 +1,7 @@
 //! What ranks say of their work, as combined_data.json and sweep.json have it.
 
-use std::ops::Sub;
-
-use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
-
-use crate::invocations::Requests;
-
-/// What something took.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Spent {
-    pub wall_seconds: f64,
-    /// CPU seconds of all threads of the process meanwhile.
-    pub cpu_seconds: f64,
-}
-
-/// Never below zero.
-impl Sub for Spent {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        Self {
-            wall_seconds: (self.wall_seconds - other.wall_seconds).max(0.0),
-            cpu_seconds: (self.cpu_seconds - other.cpu_seconds).max(0.0),
-        }
-    }
-}
-
-/// What the phases of a rank took. They do not overlap, but for `warm_up`, which is part of `inference`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Phases {
-    pub start: Spent,
-    pub model: Spent,
-    pub waiting: Spent,
-    pub inference: Spent,
-    pub warm_up: Spent,
-    pub post_processing: Spent,
-}
+use pipeline::{phases::Phases, ran_on::RanOn, storage::Requests};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 /// What a rank says of its work, as far as estimates need it.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -55,6 +20,8 @@ pub struct RankRecord {
     pub phases: Phases,
     /// Whether the process had computed no other rank before.
     pub first_of_process: bool,
+    /// Nothing in records of earlier versions.
+    pub ran_on: Option<RanOn>,
     /// Processors that the process saw.
     pub cores: u64,
     /// Memory that the function is configured with, in MB.
@@ -87,14 +54,54 @@ impl RankRecord {
         self.files.unwrap_or(1).max(1) as f64
     }
 
-    /// Its own and other ranks' mean number at once while it ran, itself included. 1 is alone.
-    pub fn at_once(&self, ranks: &[Self]) -> f64 {
-        let end = self.started_at + self.wall_seconds;
-        let overlap = |other: &Self| {
-            let (from, to) = (self.started_at.max(other.started_at), end.min(other.started_at + other.wall_seconds));
-            (to - from).max(0.0)
-        };
-        let together: f64 = ranks.iter().map(overlap).sum();
-        if self.wall_seconds > 0.0 { (together / self.wall_seconds).max(1.0) } else { 1.0 }
+    /// When it ended, in seconds since 1970.
+    pub fn ended_at(&self) -> f64 {
+        self.started_at + self.wall_seconds
+    }
+}
+
+/// For each of these ranks, how many ran at once with it in the mean while it ran, itself included: 1 is alone.
+///
+/// What a rank shared is the area under the number of ranks that run, between its start and its end. The area up to each
+/// start and end is summed once, because a run may have 100,000 ranks.
+pub fn at_once(ranks: &[RankRecord]) -> Vec<f64> {
+    let mut changes: Vec<(f64, f64)> =
+        ranks.iter().flat_map(|rank| [(rank.started_at, 1.0), (rank.ended_at(), -1.0)]).collect();
+    changes.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // Times are taken from the first start on, so that nothing is lost beside 1970.
+    let first = changes.first().map_or(0.0, |(at, _)| *at);
+    let (mut area, mut running, mut before) = (0.0, 0.0, first);
+    let areas: Vec<f64> = changes
+        .iter()
+        .map(|(at, change)| {
+            area += running * (at - before);
+            (running, before) = (running + change, *at);
+            area
+        })
+        .collect();
+    // Whatever changes at the same time changes nothing of the area.
+    let up_to = |time: f64| areas.get(changes.partition_point(|(at, _)| *at < time)).copied().unwrap_or_default();
+    ranks
+        .iter()
+        .map(|rank| match rank.wall_seconds > 0.0 {
+            true => ((up_to(rank.ended_at()) - up_to(rank.started_at)) / rank.wall_seconds).max(1.0),
+            false => 1.0,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_at_once_are_those_that_overlap() {
+        let rank = |started_at, wall_seconds| RankRecord { started_at, wall_seconds, ..RankRecord::default() };
+        let ranks = [rank(1e9, 4.0), rank(1e9 + 2.0, 4.0), rank(1e9 + 3.0, 1.0), rank(1e9 + 10.0, 1.0), rank(1e9, 0.0)];
+        let found = at_once(&ranks);
+        for (found, expected) in found.iter().zip([1.75, 1.75, 3.0, 1.0, 1.0]) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+        assert!(at_once(&[]).is_empty());
     }
 }

@@ -6,6 +6,14 @@ use crate::invocations::Architecture;
 
 /// Memory that gives one vCPU, in MB: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>.
 pub const MB_OF_A_VCPU: f64 = 1769.0;
+/// Bytes of a MB as Lambda counts memory, where records of ranks count 10⁶.
+const BYTES_OF_LAMBDA_MB: f64 = 1024.0 * 1024.0;
+
+/// So many MB of 10⁶ bytes in those of Lambda.
+pub fn in_lambda_mb(megabytes: f64) -> f64 {
+    megabytes * 1e6 / BYTES_OF_LAMBDA_MB
+}
+
 /// What one rank reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct RankShare {
@@ -42,7 +50,7 @@ pub enum Place {
 pub struct Setup {
     pub place: Place,
     pub architecture: Architecture,
-    /// Of the inference function, in MB.
+    /// Of the inference function, in MB of 2²⁰ bytes, as are the others.
     pub memory_mb: u64,
     /// Of the inference function.
     pub timeout_seconds: u64,
@@ -62,10 +70,17 @@ impl Setup {
         vcpus(self.memory_mb)
     }
 
-    /// Threads of the engine: one for each processor that it sees. Lambda shows at least two.
+    /// Threads of the engine: one for each processor that it sees. Lambda shows two up to 3008 MB, and then one more by
+    /// steps of about a vCPU, the last of which is at 8846 MB.
     pub(crate) fn threads(&self) -> f64 {
         match self.place {
-            Place::Lambda => self.vcpus().ceil().max(2.0),
+            Place::Lambda => match self.memory_mb {
+                0..=3008 => 2.0,
+                3009..=5307 => 3.0,
+                5308..=7076 => 4.0,
+                7077..=8845 => 5.0,
+                _ => 6.0,
+            },
             Place::Machine { cores } => cores.max(1) as f64,
         }
     }
@@ -80,4 +95,34 @@ impl Setup {
 /// The share of processors that so much memory gives.
 pub(crate) fn vcpus(memory_mb: u64) -> f64 {
     memory_mb as f64 / MB_OF_A_VCPU
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_compared_in_the_megabytes_of_lambda() {
+        assert!((in_lambda_mb(3_154.116_608) - 3008.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn lambda_shows_a_third_processor_above_3008_mb() {
+        let threads = |memory_mb| {
+            Setup {
+                place: Place::Lambda,
+                architecture: Architecture::default(),
+                memory_mb,
+                timeout_seconds: 900,
+                temporary_mb: 512,
+                summarizer_memory_mb: 2048,
+                concurrency_limit: 1000,
+                max_concurrency: 0,
+                warm: false,
+            }
+            .threads()
+        };
+        let shown = [128, 1769, 3008, 3009, 3538, 5307, 5308, 7077, 8846, 10_240].map(threads);
+        assert_eq!(shown, [2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 4.0, 5.0, 6.0, 6.0]);
+    }
 }

@@ -26,21 +26,23 @@ impl Stage {
 /// A rank that runs.
 struct Running<'a> {
     rank: usize,
-    started: f64,
-    stages: std::slice::Iter<'a, Stage>,
+    stages: &'a [Stage],
+    /// The stage that it is in.
+    stage: usize,
     latency: f64,
     cpu: f64,
     parallelism: f64,
 }
 
 impl Running<'_> {
-    /// Goes on to the next stage that takes any time. `false` at the end.
-    fn next_stage(&mut self) -> bool {
-        for stage in self.stages.by_ref() {
+    /// Begins the stage that it is in or, where that takes no time, the next that does. `false` at the end.
+    fn begin_stage(&mut self) -> bool {
+        while let Some(stage) = self.stages.get(self.stage) {
             (self.latency, self.cpu, self.parallelism) = (stage.latency, stage.cpu, stage.parallelism);
             if self.latency > 0.0 || self.cpu > 0.0 {
                 return true;
             }
+            self.stage += 1;
         }
         false
     }
@@ -50,22 +52,36 @@ impl Running<'_> {
     }
 }
 
-/// When each rank starts and ends, in seconds, where `at_once` of them run at the same time on so many cores.
-pub fn run(ranks: &[Vec<Stage>], at_once: usize, cores: f64) -> Vec<(f64, f64)> {
+/// What a rank takes among the others, in seconds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SharedTime {
+    pub from: f64,
+    /// Of each of its stages.
+    pub stages: Vec<f64>,
+}
+
+impl SharedTime {
+    /// From its start to its end.
+    pub fn seconds(&self) -> f64 {
+        self.stages.iter().sum()
+    }
+}
+
+/// When each rank starts and how long its stages take, where `at_once` of them run at the same time on so many cores.
+pub fn run(ranks: &[Vec<Stage>], at_once: usize, cores: f64) -> Vec<SharedTime> {
     const NOTHING: f64 = 1e-9;
-    let mut times = vec![(0.0, 0.0); ranks.len()];
+    let mut times: Vec<SharedTime> =
+        ranks.iter().map(|stages| SharedTime { from: 0.0, stages: vec![0.0; stages.len()] }).collect();
     let mut waiting = ranks.iter().enumerate();
     let mut running: Vec<Running<'_>> = Vec::new();
     let mut now = 0.0;
     loop {
         while running.len() < at_once.max(1) {
             let Some((rank, stages)) = waiting.next() else { break };
-            let mut started =
-                Running { rank, started: now, stages: stages.iter(), latency: 0.0, cpu: 0.0, parallelism: 1.0 };
-            if started.next_stage() {
+            times[rank].from = now;
+            let mut started = Running { rank, stages, stage: 0, latency: 0.0, cpu: 0.0, parallelism: 1.0 };
+            if started.begin_stage() {
                 running.push(started);
-            } else {
-                times[rank] = (now, now);
             }
         }
         if running.is_empty() {
@@ -80,6 +96,7 @@ pub fn run(ranks: &[Vec<Stage>], at_once: usize, cores: f64) -> Vec<(f64, f64)> 
         let step = running.iter().map(left).fold(f64::INFINITY, f64::min).max(0.0);
         now += step;
         running.retain_mut(|rank| {
+            times[rank.rank].stages[rank.stage] += step;
             if rank.computes() {
                 rank.cpu -= step * rank.parallelism * share;
             } else {
@@ -88,11 +105,11 @@ pub fn run(ranks: &[Vec<Stage>], at_once: usize, cores: f64) -> Vec<(f64, f64)> 
                     rank.latency = 0.0;
                 }
             }
-            if rank.latency > 0.0 || rank.cpu > NOTHING || rank.next_stage() {
+            if rank.latency > 0.0 || rank.cpu > NOTHING {
                 return true;
             }
-            times[rank.rank] = (rank.started, now);
-            false
+            rank.stage += 1;
+            rank.begin_stage()
         });
     }
 }
@@ -101,8 +118,8 @@ pub fn run(ranks: &[Vec<Stage>], at_once: usize, cores: f64) -> Vec<(f64, f64)> 
 mod tests {
     use super::*;
 
-    fn took(times: &[(f64, f64)]) -> Vec<f64> {
-        times.iter().map(|(from, to)| ((to - from) * 1e6).round() / 1e6).collect()
+    fn took(times: &[SharedTime]) -> Vec<f64> {
+        times.iter().map(|time| (time.seconds() * 1e6).round() / 1e6).collect()
     }
 
     #[test]

@@ -52,8 +52,8 @@ pub(crate) struct PlanArgs {
     /// Read the number of galaxies from each file's header instead of estimating it from the file's size.
     #[arg(long, conflicts_with = "size")]
     headers: bool,
-    /// Take the figures from an earlier run or sweep instead of the shipped ones: a folder of results, local or in S3,
-    /// or a sweep.json.
+    /// Take the figures from an earlier run or sweep instead of the shipped ones: a folder of results or of a sweep, or its
+    /// sweep.json, on this machine or in S3.
     #[arg(long, value_name = "PATH")]
     from: Option<String>,
     #[command(flatten)]

@@ -90,7 +90,7 @@ pub(crate) async fn report(args: ReportArgs, global: &Global, printer: Printer) 
 }
 
 /// The sweep whose record this is, or lies in this folder; `None` where there is none.
-async fn sweep(path: &str, global: &Global) -> Result<Option<Sweep>> {
+pub(crate) async fn sweep(path: &str, global: &Global) -> Result<Option<Sweep>> {
     const RECORD: &str = "sweep.json";
     let location = Location::parse(path, global).await?;
     let is_record = location.key.rsplit('/').next().is_some_and(|name| name.ends_with(".json"));

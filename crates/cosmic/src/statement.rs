@@ -34,8 +34,8 @@ pub(crate) struct ExecutionLog {
     pub(crate) invocations: InvocationLog,
     /// When the execution ended, in milliseconds since 1970.
     ended_ms: Option<i64>,
-    /// The region that it runs in.
-    region: String,
+    /// Those of the region that it runs in.
+    prices: Prices,
 }
 
 /// The invocations of an execution as its logs show them, and their cost.
@@ -110,7 +110,7 @@ impl ExecutionLog {
             pass: LogPass::new(CloudWatch::new(&execution.aws), functions, &execution.name, started),
             invocations: InvocationLog::new(&execution.name),
             ended_ms: None,
-            region: region_of(&execution.arn).unwrap_or_default().to_owned(),
+            prices: Prices::of(region_of(&execution.arn).unwrap_or_default())?,
         };
         log.end(described);
         Ok(log)
@@ -167,7 +167,7 @@ impl ExecutionLog {
         let joined = self.invocations.joined();
         let cost_of = CostOf::new(&joined, counts, self.ended_ms.is_none());
         let usage = Usage::of(&joined.invocations, cost_of.expected_invocations, counts.transitions());
-        let cost = Cost::of(&usage, &Prices::of(&self.region));
+        let cost = Cost::of(&usage, &self.prices);
         Statement { invocations: joined.invocations, cost, cost_of }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Headers that are read at the same time.
-const CONCURRENT_READS: usize = 32;
+pub const CONCURRENT_READS: usize = 32;
 
 /// A model is hashed in pieces of this size, so that planning needs no memory for it.
 const HASH_PIECE: u64 = 8 << 20;

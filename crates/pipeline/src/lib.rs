@@ -28,6 +28,7 @@ pub mod payload;
 pub mod phases;
 mod picture;
 pub mod plan;
+pub mod ran_on;
 pub mod rank;
 pub mod read_ahead;
 pub mod report;

@@ -16,7 +16,7 @@ use crate::{
 
 /// Bytes that are fetched at a time where batches are smaller: below this, a request's latency costs more than its
 /// transfer.
-const CHUNK_BYTES: u64 = 8 << 20;
+pub const CHUNK_BYTES: u64 = 8 << 20;
 
 /// Reads of a file before it is believed that its bytes are not those that were written.
 const READS: usize = 3;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Objects of ranks that are fetched ahead of the one being merged.
-const CONCURRENT_RANKS: usize = 16;
+pub const CONCURRENT_RANKS: usize = 16;
 
 /// Reasons that are given in full before the rest is counted.
 const REASONS_SHOWN: usize = 5;

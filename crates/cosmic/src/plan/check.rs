@@ -1,7 +1,8 @@
 //! `cosmic plan --check`: each cell of a sweep predicted from its other cells, and compared with what was measured.
 //!
-//! What a cell is predicted from are the figures of all others (leave one out), the rows and files of its ranks, and how
-//! many of its ranks were the first of their process, which depends on what ran before it. No time of the cell itself is.
+//! What a cell is predicted from are the figures of all others (leave one out), the rows and files of its ranks, how many
+//! of its ranks ran at once, and whether any was the first of its process, which depends on what ran before it. The times
+//! that a cell's ranks took are not.
 
 use std::path::Path;
 
@@ -10,8 +11,8 @@ use bill::{
     Prices,
     estimate::{Place, RankShare, RunWork, Setup, estimate},
     figures::Figures,
-    fit::{RunRecord, fit},
-    records::RankRecord,
+    fit::{RunRecord, fit, median},
+    records::{RankRecord, at_once},
 };
 use serde::Serialize;
 
@@ -61,7 +62,7 @@ impl Errors {
     fn of(mut errors: Vec<f64>) -> Option<Self> {
         errors.iter_mut().for_each(|error| *error = error.abs());
         errors.sort_by(f64::total_cmp);
-        Some(Self { median: *errors.get(errors.len() / 2)?, worst: *errors.last()? })
+        Some(Self { median: median(&errors)?, worst: *errors.last()? })
     }
 
     fn are_small(self) -> bool {
@@ -73,6 +74,8 @@ pub(crate) fn check(path: &Path, printer: Printer) -> Result<Outcome> {
     let sweep = sweep(path)?;
     let place = sweep_place(&sweep);
     let shipped = Figures::shipped()?;
+    // No price is compared.
+    let prices = Prices::of("us-east-1")?;
     let mut cells = Vec::new();
     for cell in &sweep.cells {
         let runs = runs_of(cell)?;
@@ -88,8 +91,10 @@ pub(crate) fn check(path: &Path, printer: Printer) -> Result<Outcome> {
             .filter(|(other, _)| *other != index)
             .flat_map(|(_, (_, runs))| runs.clone())
             .collect();
-        let Some(figures) = fit(&shipped, &others, place, origin(&sweep, path, place)) else { continue };
-        checked.push(check_cell(title, runs, &figures, place));
+        let Some(figures) = fit(&shipped, &others, place, origin(&sweep, &path.display().to_string(), place)) else {
+            continue;
+        };
+        checked.push(check_cell(title, runs, &figures, place, &prices));
     }
     if checked.len() < 2 {
         bail!("{} has {} whole cells, and a check needs two", path.display(), cells.len());
@@ -112,9 +117,9 @@ pub(crate) fn check(path: &Path, printer: Printer) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn check_cell(title: &str, runs: &[RunRecord], figures: &Figures, place: Place) -> CheckedCell {
+fn check_cell(title: &str, runs: &[RunRecord], figures: &Figures, place: Place, prices: &Prices) -> CheckedCell {
     let count = runs.len() as f64;
-    let predicted: Vec<_> = runs.iter().map(|run| predict(run, figures, place)).collect();
+    let predicted: Vec<_> = runs.iter().map(|run| predict(run, figures, place, prices)).collect();
     let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / count;
     let measured_ranks = mean(
         &mut runs
@@ -137,8 +142,8 @@ fn check_cell(title: &str, runs: &[RunRecord], figures: &Figures, place: Place) 
     }
 }
 
-/// The mean time of a rank, and the billed seconds of all functions, of a run with the work of this one.
-fn predict(run: &RunRecord, figures: &Figures, place: Place) -> (f64, f64) {
+/// The mean time of a rank by its record, and the billed seconds of all functions, of a run with the work of this one.
+fn predict(run: &RunRecord, figures: &Figures, place: Place, prices: &Prices) -> (f64, f64) {
     let mut ranks: Vec<&RankRecord> = run.ranks.iter().collect();
     ranks.sort_by(|a, b| a.started_at.total_cmp(&b.started_at));
     let shares: Vec<RankShare> = ranks
@@ -146,7 +151,7 @@ fn predict(run: &RunRecord, figures: &Figures, place: Place) -> (f64, f64) {
         .map(|rank| RankShare { rows: rank.rows, bytes: rank.bytes, files: rank.file_count() as u64 })
         .collect();
     let first = ranks.first();
-    let at_once = ranks.iter().map(|rank| rank.at_once(&run.ranks)).fold(1.0, f64::max).round() as u64;
+    let at_once = at_once(&run.ranks).into_iter().fold(1.0, f64::max).round() as u64;
     let setup = Setup {
         place,
         architecture: bill::Architecture::default(),
@@ -165,8 +170,8 @@ fn predict(run: &RunRecord, figures: &Figures, place: Place) -> (f64, f64) {
         batch_size: first.map_or(1, |rank| rank.batch_size),
         ranks: shares,
     };
-    let found = estimate(figures, &work, &setup, &Prices::of("us-east-1"), 1.0);
-    (found.mean_rank_seconds, found.billed_seconds)
+    let found = estimate(figures, &work, &setup, prices, 1.0);
+    (found.mean_recorded_seconds, found.billed_seconds)
 }
 
 fn text(output: &CheckOutput) -> String {
@@ -211,4 +216,16 @@ fn text(output: &CheckOutput) -> String {
         line("billed time", errors);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_of_errors_is_between_the_middle_two() {
+        let errors = Errors::of(vec![-0.1, 0.3, 0.0, 0.2]).unwrap();
+        assert!((errors.median - 0.15).abs() < 1e-12 && errors.worst == 0.3);
+        assert!(Errors::of(Vec::new()).is_none());
+    }
 }

@@ -3,7 +3,7 @@
 
 use bill::{
     choices::{Notable, Outcome, notable},
-    estimate::{Place, RunWork, Setup},
+    estimate::{Place, RunWork, Setup, in_lambda_mb},
     throttling::MOST_CHILDREN,
 };
 use pipeline::payload::MAX_WORLD_SIZE;
@@ -14,7 +14,7 @@ use crate::plan::planned::Planned;
 /// Memory sizes of the inference function that are compared, in MB: one, two, three, four and nearly six vCPUs, and what
 /// infra/template.yaml has.
 const MEMORY_SIZES: [u64; 6] = [1769, 3008, 3538, 5307, 7076, 10_240];
-/// Ranks per file that are compared.
+/// Ranks per file that are compared. Like the others this is a grid, which figures.json names among what is assumed.
 const RANKS_PER_FILE: [f64; 7] = [0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0];
 /// Numbers of ranks at once that are compared, as far as the account has them.
 const AT_ONCE: [u64; 5] = [10, 50, 100, 500, 1000];
@@ -77,7 +77,7 @@ pub(crate) fn compare(planned: &Planned) -> Compared {
             rank_seconds: estimate.slowest_rank_seconds,
             possible: estimate.late_ranks == 0
                 && estimate.failed_ranks == 0
-                && enough_memory < setup.memory_mb as f64 * 1.048_576,
+                && in_lambda_mb(enough_memory) < setup.memory_mb as f64,
             as_asked,
         }
     };

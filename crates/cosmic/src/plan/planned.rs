@@ -10,6 +10,7 @@ use bill::{
 use pipeline::payload::Payload;
 
 use crate::{
+    execution::in_region_of,
     global::Global,
     plan::{
         figures_from,
@@ -42,6 +43,9 @@ impl Planned {
         aws: Option<&SdkConfig>,
         global: &Global,
     ) -> Result<Self> {
+        // As `cosmic run` does: an ARN names its region.
+        let aws = aws.map(|aws| in_region_of(aws, setup.state_machine()));
+        let aws = aws.as_ref();
         let place = setup::place(global);
         let figures = match from {
             Some(path) => figures_from::read(path, place, global).await?,
@@ -49,7 +53,7 @@ impl Planned {
         };
         let work = work::find(payload, data, &figures, aws, global).await?;
         let setup = setup::find(setup, payload, place, aws).await;
-        let prices = Prices::of(&setup.region);
+        let prices = Prices::of(&setup.region)?;
         Ok(Self { work, setup, figures, prices })
     }
 

@@ -2,7 +2,7 @@
 
 use bill::{
     Architecture,
-    estimate::{Estimate, Place, RankParts, RunParts},
+    estimate::{Estimate, Place, RankParts, RunParts, in_lambda_mb},
     figures::{Figures, Slowdown},
 };
 use pipeline::payload::Payload;
@@ -129,7 +129,7 @@ impl PlanOutput {
 }
 
 /// What a person should change or know before such a run.
-fn warnings(planned: &Planned, estimate: &Estimate) -> Vec<String> {
+pub(crate) fn warnings(planned: &Planned, estimate: &Estimate) -> Vec<String> {
     let setup = &planned.setup.setup;
     let mut warnings = planned.work.warnings.clone();
     let ranks = planned.work.run.ranks.len() as u64;
@@ -147,13 +147,12 @@ fn warnings(planned: &Planned, estimate: &Estimate) -> Vec<String> {
             seconds(estimate.slowest_rank_seconds)
         ));
     }
-    // Lambda counts in MB of 2²⁰ bytes.
-    let memory = setup.memory_mb as f64 * 1.048_576;
-    if estimate.peak_memory_mb > memory {
+    let needed = in_lambda_mb(estimate.peak_memory_mb);
+    if needed > setup.memory_mb as f64 {
         warnings.push(format!(
-            "a rank needs about {:.0} MB, and the function has {memory:.0}: raise InferenceMemory, or take a smaller \
+            "a rank needs about {needed:.0} MB, and the function has {}: raise InferenceMemory, or take a smaller \
              batch_size",
-            estimate.peak_memory_mb
+            setup.memory_mb
         ));
     }
     if setup.place == Place::Lambda && estimate.parts.merge > SUMMARIZER_SECONDS {
@@ -162,8 +161,8 @@ fn warnings(planned: &Planned, estimate: &Estimate) -> Vec<String> {
             seconds(estimate.parts.merge)
         ));
     }
-    let catalogue = planned.work.rows as f64 * SUMMARIZER_BYTES / 1e6;
-    if catalogue > setup.summarizer_memory_mb as f64 * 1.048_576 {
+    let catalogue = in_lambda_mb(planned.work.rows as f64 * SUMMARIZER_BYTES / 1e6);
+    if catalogue > setup.summarizer_memory_mb as f64 {
         warnings.push(format!(
             "the summarizer holds the catalogue, about {catalogue:.0} MB and the data set's own columns, and has {} MB: \
              raise SummarizerMemory",
@@ -224,7 +223,7 @@ pub(crate) fn text(output: &PlanOutput) -> String {
     let is_range = slow > fast;
     if is_range {
         text += &format!(
-            "           a vCPU of Lambda is taken to be {fast} to {slow} times as slow, most likely {likely}: --from gives the \
+            "           a vCPU of Lambda is taken to be {fast:.1} to {slow:.1} times as slow, most likely {likely:.1}: --from gives the \
              figures of a run there\n"
         );
     }
@@ -236,13 +235,13 @@ pub(crate) fn text(output: &PlanOutput) -> String {
     text += &format!("\nwall time  {}\n", between(&|estimate| seconds(estimate.wall_seconds)));
     text += &format!("           {}\n", run_parts(&estimate.parts));
     text += &format!(
-        "a rank     {} in the mean, {} at most, of {:.0} s that it has\n",
+        "a rank     {} in the mean with its start; from its event on at most {} of the {:.0} s that it has\n",
         seconds(estimate.mean_rank_seconds),
         seconds(estimate.slowest_rank_seconds),
         output.deadline_seconds
     );
     text += &format!("           {}\n", rank_parts(&estimate.rank_parts));
-    text += &format!("memory     {:.0} MB of {}\n", estimate.peak_memory_mb, setup.setup.memory_mb);
+    text += &format!("memory     {:.0} MB of {}\n", in_lambda_mb(estimate.peak_memory_mb), setup.setup.memory_mb);
     let cost = &estimate.cost;
     text += &format!(
         "cost       {} in {}, at prices of {}\n",

@@ -11,7 +11,7 @@ use clap::Args;
 use pipeline::{payload::Payload, storage::explain};
 use serde::Serialize;
 
-use crate::global::Global;
+use crate::{execution_arn::region_of, global::Global, resume::DEFAULT_MACHINE};
 
 /// What infra/template.yaml gives the inference function, in MB and seconds.
 const MEMORY_MB: u64 = 3008;
@@ -26,8 +26,8 @@ const LEAST_LOCAL_CONCURRENCY: u64 = 2;
 
 #[derive(Args, Clone, Default)]
 pub(crate) struct SetupArgs {
-    /// The state machine by its name, which the inference function's configuration is found by.
-    #[arg(long, value_name = "NAME", default_value = "cosmic-redshift", env = "COSMIC_STATE_MACHINE")]
+    /// The state machine by its name or ARN, which the inference function's configuration is found by.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE, env = "COSMIC_STATE_MACHINE")]
     state_machine: String,
     /// Memory of the inference function in MB, instead of what it is deployed with.
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(128..=10_240))]
@@ -54,6 +54,11 @@ impl SetupArgs {
     pub(crate) fn as_deployed(state_machine: &str) -> Self {
         Self { state_machine: state_machine.to_owned(), ..Self::default() }
     }
+
+    /// By its name or ARN.
+    pub(crate) fn state_machine(&self) -> &str {
+        &self.state_machine
+    }
 }
 
 /// A setup, and where it is from.
@@ -74,11 +79,9 @@ pub(crate) struct FoundSetup {
 
 /// On this machine where an endpoint is given that is not AWS's.
 pub(crate) fn place(global: &Global) -> Place {
-    match &global.endpoint_url {
-        Some(endpoint) if !endpoint.contains(".amazonaws.com") => {
-            Place::Machine { cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64) }
-        }
-        _ => Place::Lambda,
+    match global.is_on_aws() {
+        true => Place::Lambda,
+        false => Place::Machine { cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64) },
     }
 }
 
@@ -114,7 +117,10 @@ pub(crate) async fn find(args: &SetupArgs, payload: &Payload, place: Place, aws:
     let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
     let region = match aws {
         Some(aws) => aws.region().map(ToString::to_string),
-        None => variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
+        None => {
+            let of_arn = region_of(&args.state_machine).map(str::to_owned);
+            of_arn.or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"))
+        }
     };
     let region = args.region.clone().or(region);
     FoundSetup {

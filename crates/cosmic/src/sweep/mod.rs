@@ -93,7 +93,7 @@ pub(crate) async fn sweep(args: SweepArgs, global: &Global, printer: Printer) ->
             let aws = aws_config(global.endpoint_url.as_deref()).await;
             let region = aws.region().map(ToString::to_string);
             let executions = Executions::connect(aws, &asked).await?;
-            let place = if global.endpoint_url.is_some() { "local stack" } else { "AWS" };
+            let place = if global.is_on_aws() { "AWS" } else { "local stack" };
             (Backend::Executions(Box::new(executions)), Where { place, region, machine, model_sha256: None })
         }
     };

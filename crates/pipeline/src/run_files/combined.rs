@@ -38,6 +38,7 @@ pub fn combined_entry(run: &RankRun, result_path: &str) -> Value {
         "wall_seconds": run.wall_seconds,
         "phases": run.phases,
         "first_of_process": run.first_of_process,
+        "ran_on": run.ran_on,
         "cores": run.cores,
         "memory_mb": run.memory_mb,
         "requests": run.requests,

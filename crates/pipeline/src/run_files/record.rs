@@ -4,7 +4,7 @@ use bytes::Bytes;
 use catalogue::{CatalogueRows, GrowingCatalogue, ParquetError, Provenance, read, read_metadata, row_count};
 use serde::{Deserialize, Serialize};
 
-use crate::{batch_loop::Work, phases::Phases, storage::Requests};
+use crate::{batch_loop::Work, phases::Phases, ran_on::RanOn, storage::Requests};
 
 /// The most rows of a rank that are believed, 20 TB of images.
 const MAX_ROWS: u64 = 1 << 30;
@@ -34,6 +34,7 @@ pub struct RankRun {
     pub wall_seconds: f64,
     /// Whether no other rank was computed in the process before.
     pub first_of_process: bool,
+    pub ran_on: RanOn,
     /// Processors that the process saw.
     pub cores: u64,
     /// Memory that the function is configured with, in MB of 2²⁰ bytes, by which Lambda gives it CPU; null elsewhere.

@@ -145,7 +145,7 @@ pub(crate) fn logs(ranks: u64) -> report::Logs {
         .collect();
     let usage = bill::Usage::of(&invocations, ranks + 2, 19 + 2 * ranks);
     report::Logs {
-        cost: bill::Cost::of(&usage, &bill::Prices::of("us-east-1")),
+        cost: bill::Cost::of(&usage, &bill::Prices::of("us-east-1").unwrap()),
         cost_remarks: vec![
             format!("the cost is that of {ranks} of {} invocations", ranks + 2),
             "3 attempts were throttled".to_owned(),
