@@ -87,6 +87,21 @@ def test_the_demo_gives_a_redshift_for_each_galaxy(cosmic, demo):
     assert [entry["rank"] for entry in combined] == list(range(6))
 
 
+def test_a_run_leaves_a_page_and_cosmic_report_adds_what_logs_and_data_know(cosmic, demo, tmp_path):
+    r2 = f'value="{demo.report["results"]["R2"]!r}"'
+    left = (demo.folder / "report.html").read_text()
+    assert left.startswith("<!DOCTYPE html>") and r2 in left and "Cost on AWS" not in left
+
+    page = tmp_path / "page.html"
+    printed = cosmic.stack.cosmic("report", "--json", f"s3://{cosmic.bucket}/{demo.path}", "--out", page).stdout
+    made = json.loads(printed)
+    assert math.isclose(made["figures"]["cost"]["total_usd"], demo.report["cost"]["total_usd"])
+    text = page.read_text()
+    assert r2 in text and "Cost on AWS" in text and "cold start" in text
+    assert text.count("in five bands and in colour") == 12
+    assert made["bytes"] == page.stat().st_size < 3_000_000
+
+
 def test_the_state_machine_took_its_straight_path(cosmic, demo):
     pages = (
         cosmic.stack.client("stepfunctions")

@@ -119,8 +119,8 @@ def test_a_cell_that_fails_leaves_its_reason_and_the_others_are_measured(cosmic,
     for runs in record["cells"]:
         for repeat in runs["repeats"]:
             if repeat["status"] == "done":
-                reported, of = map(int, repeat["cost_of"].split(" of "))
-                assert reported == of == 5 and repeat["cost_usd"] > 0 and repeat["billed_ms"] > 0
+                found = {"invocations": 5, "expected_invocations": 5, "at_least": False}
+                assert repeat["cost_of"] == found and repeat["cost_usd"] > 0 and repeat["billed_ms"] > 0
                 assert 0 < repeat["map_seconds"] <= repeat["seconds"]
                 assert repeat["phases"]["inference"]["cpu_seconds"] > 0
 

@@ -49,6 +49,20 @@ pub struct Rail {
 }
 
 impl Metrics {
+    /// Why a metric that is shown to people is missing, for those who see `n/a`; `None` where none is.
+    pub fn reason_of_missing(&self) -> Option<&'static str> {
+        let Self { n, mae, bias, precision, r2, outliers_005, .. } = self;
+        if *n == 0 {
+            Some("no galaxy has both a spectroscopic and a predicted redshift")
+        } else if [mae, bias, precision, outliers_005].iter().any(|metric| metric.is_none()) {
+            Some("the figure is not finite")
+        } else if r2.is_none() {
+            Some("R² needs spectroscopic redshifts that differ")
+        } else {
+            None
+        }
+    }
+
     /// Metrics of pairs of redshifts.
     pub fn of(z_spec: &[f64], z_phot: &[f32]) -> Self {
         let pairs = || z_spec.iter().zip(z_phot).map(|(spec, phot)| (*spec, f64::from(*phot)));

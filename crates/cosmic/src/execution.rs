@@ -15,7 +15,10 @@ use pipeline::storage::printable;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::execution_arn::{ExecutionArn, region_of};
+use crate::{
+    called_functions::called_functions,
+    execution_arn::{ExecutionArn, region_of},
+};
 
 /// How alike two names must be for one to be taken for a misspelling of the other (Jaro-Winkler, 1 is equality).
 const ALIKE: f64 = 0.9;
@@ -96,6 +99,21 @@ impl Execution {
         }
     }
 
+    /// Finds an execution like [`Self::at`]; `None` where there is none. Step Functions forgets executions some time
+    /// after their end, and those of a state machine that is deleted.
+    pub(crate) async fn if_there(
+        aws: &SdkConfig,
+        arn: ExecutionArn,
+    ) -> Result<Option<(Self, DescribeExecutionOutput)>> {
+        let aws = in_region_of(aws, &arn.arn);
+        let sfn = client(&aws);
+        match sfn.describe_execution().execution_arn(&arn.arn).send().await {
+            Ok(described) => Ok(Some((Self { aws, sfn, arn: arn.arn, name: arn.name }, described))),
+            Err(error) if error.code() == Some("ExecutionDoesNotExist") => Ok(None),
+            Err(error) => Err(Error::new(error).context(format!("failed to look at execution {}", arn.arn))),
+        }
+    }
+
     /// What Step Functions says of it.
     pub(crate) async fn describe(&self) -> Result<DescribeExecutionOutput> {
         let described = self.sfn.describe_execution().execution_arn(&self.arn).send().await;
@@ -156,8 +174,8 @@ impl Execution {
         let described = described.context("failed to read the state machine's definition")?;
         let definition: Value =
             serde_json::from_str(&described.definition).context("the state machine's definition is not JSON")?;
-        let mut functions = Vec::new();
-        collect_functions(&definition, &mut functions);
+        let called = called_functions(&definition);
+        let mut functions: Vec<String> = called.iter().map(|called| called.name().to_owned()).collect();
         functions.sort();
         functions.dedup();
         Ok(functions)
@@ -232,29 +250,6 @@ fn others(name: &str, listed: &[ExecutionListItem]) -> String {
     text + ". Step Functions forgets executions 90 days after their end"
 }
 
-fn collect_functions(definition: &Value, functions: &mut Vec<String>) {
-    match definition {
-        Value::Object(object) => {
-            for (key, value) in object {
-                match value.as_str() {
-                    // arn:aws:lambda:region:account:function:NAME, perhaps with a version behind it
-                    Some(text) if key == "FunctionName" || key == "Resource" => {
-                        let name = match text.split_once(":function:") {
-                            Some((_, name)) => name.split(':').next(),
-                            None if key == "FunctionName" => Some(text),
-                            None => None,
-                        };
-                        functions.extend(name.map(str::to_owned));
-                    }
-                    _ => collect_functions(value, functions),
-                }
-            }
-        }
-        Value::Array(values) => values.iter().for_each(|value| collect_functions(value, functions)),
-        _ => {}
-    }
-}
-
 async fn machines(sfn: &Client) -> Result<Vec<StateMachineListItem>> {
     let listed = sfn.list_state_machines().into_paginator().items().send().collect::<Result<_, _>>().await;
     listed.context("failed to list the state machines")
@@ -284,21 +279,6 @@ mod tests {
     use aws_sdk_sfn::primitives::DateTime;
 
     use super::*;
-
-    #[test]
-    fn functions_are_found_however_the_machine_names_them() {
-        let definition = serde_json::json!({
-            "States": {
-                "A": {"Resource": "arn:aws:states:::lambda:invoke",
-                      "Parameters": {"FunctionName": "arn:aws:lambda:us-east-1:1:function:one:$LATEST"}},
-                "B": {"ItemProcessor": {"States": {"C": {"Resource": "arn:aws:lambda:us-east-1:1:function:two"}}}},
-                "D": {"Parameters": {"FunctionName": "three"}},
-            }
-        });
-        let mut found = Vec::new();
-        collect_functions(&definition, &mut found);
-        assert_eq!(found, ["one", "two", "three"]);
-    }
 
     #[test]
     fn a_name_that_is_not_there_is_answered_with_the_nearest_and_the_latest() {

@@ -111,7 +111,8 @@ impl ExecutionCounts {
         let mut runs = sfn.list_map_runs().execution_arn(execution_arn).into_paginator().items().send();
         while let Some(run) = runs.next().await {
             let run = run.context("failed to list the map runs")?;
-            let mut pages = sfn.list_executions().map_run_arn(run.map_run_arn).into_paginator().items().send();
+            let listed = sfn.list_executions().map_run_arn(run.map_run_arn).max_results(1000);
+            let mut pages = listed.into_paginator().items().send();
             while let Some(child) = pages.next().await {
                 let child = child.context("failed to list the ranks' executions")?;
                 children.push((child.execution_arn, child.status.as_str() == "SUCCEEDED"));

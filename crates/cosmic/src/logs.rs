@@ -97,9 +97,13 @@ async fn print_lines(
 ) -> Result<Outcome> {
     let mut log = ExecutionLog::open(execution, &described).await?;
     let mut selection = LineSelection::new(&execution.name, filter);
+    let mut printed = false;
     let mut print = |invocations: &InvocationLog, events: Vec<LogEvent>| {
         let mut lines = selection.take(invocations, events).into_iter();
-        lines.try_for_each(|line| printer.print_line(&line, LogLine::text))
+        lines.try_for_each(|line| {
+            printed = true;
+            printer.print_line(&line, LogLine::text)
+        })
     };
     while follow && !has_ended(&described) {
         let events = log.read().await?;
@@ -110,6 +114,9 @@ async fn print_lines(
     log.end(&described);
     let counts = ExecutionCounts::read(&execution.sfn, &execution.arn).await?;
     log.read_to_end(&counts, print).await?;
+    if !printed {
+        eprintln!("no line of execution {} is asked for by these options", execution.name);
+    }
     let of = log.statement(&counts).cost_of;
     if of.so_far {
         eprintln!("the execution still runs: --follow goes on with the lines to come");

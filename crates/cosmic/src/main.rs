@@ -4,8 +4,10 @@
 //! complete values, and calls a library; what it prints, it prints at its end, as text or (`--json`) as one JSON
 //! value. Exit codes are those of [`Outcome`].
 
+mod assignments;
 mod calibrate;
 mod calibration_summary;
+mod called_functions;
 mod convert;
 mod csv_catalogue;
 mod execution;

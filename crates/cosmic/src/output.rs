@@ -3,8 +3,10 @@
 use std::{io::Write, time::Duration};
 
 use anyhow::Result;
-use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+
+pub(crate) use report::numbers::seconds;
 
 /// Prints what came of a command.
 #[derive(Debug, Clone, Copy)]
@@ -67,16 +69,7 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Seconds for a person: `0.52 s`, `12.3 s`, `2 min 05 s`. Indicatif's own forms have no fractions of a second.
-pub(crate) fn seconds(seconds: f64) -> String {
-    match seconds {
-        ..10.0 => format!("{seconds:.2} s"),
-        ..100.0 => format!("{seconds:.1} s"),
-        _ => format!("{} min {:02} s", (seconds / 60.0) as u64, (seconds % 60.0) as u64),
-    }
-}
-
-/// Bytes for a person, in powers of ten: `26.21 MB`.
+/// An amount of data for a person, in powers of ten: `26.21 MB`.
 pub(crate) fn bytes(bytes: u64) -> String {
-    DecimalBytes(bytes).to_string()
+    report::numbers::bytes(bytes as f64)
 }

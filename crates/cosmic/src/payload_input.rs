@@ -2,12 +2,12 @@
 
 use std::{fmt, path::Path};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use aws_config::SdkConfig;
 use pipeline::payload::is_text;
 use serde_json::{Map, Value};
 
-use crate::{execution::Execution, execution_arn::ExecutionArn};
+use crate::{assignments::assignments, execution::Execution, execution_arn::ExecutionArn};
 
 /// What `--payload` names.
 pub(crate) enum PayloadSource<'a> {
@@ -36,7 +36,7 @@ impl<'a> PayloadSource<'a> {
         }
     }
 
-    /// Reads the payload, and sets fields over it. Values are JSON where they are that and no text is wanted, else text.
+    /// Reads the payload, and sets fields over it.
     pub(crate) async fn read(&self, aws: &SdkConfig, set: &[String]) -> Result<Value> {
         let mut input = match self {
             Self::File(path) => read_file(path)?,
@@ -46,18 +46,7 @@ impl<'a> PayloadSource<'a> {
                     .with_context(|| format!("the input of {arn} is not a payload: expected one JSON object"))?
             }
         };
-        for assignment in set {
-            let Some((key, value)) = assignment.split_once('=') else {
-                bail!("--set {assignment:?} is not of the form key=value");
-            };
-            let value = match serde_json::from_str(value) {
-                // A folder 2024.10 or 007 keeps its name.
-                Ok(Value::Number(_) | Value::Bool(_)) if is_text(key) => Value::String(value.to_owned()),
-                Ok(value) => value,
-                Err(_) => Value::String(value.to_owned()),
-            };
-            input.insert(key.to_owned(), value);
-        }
+        input.extend(assignments(set, is_text)?);
         Ok(Value::Object(input))
     }
 }

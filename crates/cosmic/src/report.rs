@@ -17,6 +17,7 @@ use crate::{
     outcome::Outcome,
     output::Printer,
     report::gathered::{Gathered, LogsOf},
+    resume::DEFAULT_MACHINE,
 };
 
 /// The results of a run are read from their folder, and what only the logs of an execution know is added where they can
@@ -26,7 +27,8 @@ pub(crate) struct ReportArgs {
     /// The folder of a run's results, or of a sweep's: local, or s3://bucket/prefix.
     #[arg(value_name = "PATH")]
     path: String,
-    /// The folder of the results of another run, to be held against the first.
+    /// The folder of the results of another run, to be held against the first. Both catalogues are held in memory whole,
+    /// with the data sets' own columns.
     #[arg(value_name = "OTHER")]
     other: Option<String>,
     /// The file to write; named after the folders, in the current one, if not given.
@@ -36,7 +38,7 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "ARN|NAME", conflicts_with = "other")]
     execution: Option<String>,
     /// The state machine of the execution, by its name or ARN.
-    #[arg(long, value_name = "NAME", default_value = "cosmic-redshift", env = "COSMIC_STATE_MACHINE")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE, env = "COSMIC_STATE_MACHINE")]
     state_machine: String,
     /// Read no logs: the page has neither cold starts nor cost.
     #[arg(long)]

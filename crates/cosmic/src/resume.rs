@@ -4,13 +4,11 @@
 //! takes it over. The payload is the execution's input: the command names it by the execution's ARN, so that it can be
 //! given on any machine.
 
+pub(crate) use pipeline::payload::DEFAULT_MACHINE;
 use pipeline::payload::Payload;
 use serde_json::Value;
 
 use crate::{execution::Execution, execution_arn::ExecutionArn, global::Global};
-
-/// The state machine that commands use if they are told no other.
-pub(crate) const DEFAULT_MACHINE: &str = "cosmic-redshift";
 
 /// `cosmic run --payload ARN --set result_path=…`, ready for a shell.
 pub(crate) fn resume_command(execution: &Execution, payload: &Payload, input: &Value, global: &Global) -> String {

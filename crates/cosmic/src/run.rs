@@ -60,7 +60,7 @@ pub(crate) struct RunArgs {
     #[arg(long, conflicts_with = "out")]
     no_wait: bool,
     /// Start nothing that would cost more, by the estimate of `cosmic plan`.
-    #[arg(long, value_name = "USD", value_parser = max_usd, conflicts_with = "attach", env = "COSMIC_MAX_COST")]
+    #[arg(long, value_name = "USD", value_parser = max_usd, allow_negative_numbers = true, env = "COSMIC_MAX_COST")]
     max_cost: Option<f64>,
     /// Start nothing: follow this execution, given by name or ARN, and show its results.
     #[arg(long, value_name = "NAME|ARN", conflicts_with_all = ["set", "name", "no_wait"])]
@@ -294,9 +294,14 @@ impl Fetched {
         }
         let mut fetched = Vec::new();
         for name in RESULTS.into_iter().filter(|name| *name != RESULTS_JSON) {
+            let Some(expected) = results.sha256.get(name) else {
+                bail!(
+                    "{} does not speak of {name}: the functions are of another version of Cosmic than this command; \
+                     package and deploy them again",
+                    files.location(RESULTS_JSON)
+                );
+            };
             let bytes = files.read_file(name).await?;
-            let expected =
-                results.sha256.get(name).with_context(|| format!("Results.json does not speak of {name}"))?;
             let found = sha256(&bytes);
             if found != *expected {
                 bail!(

@@ -86,10 +86,18 @@ impl CostOf {
         self.expected_invocations - self.invocations
     }
 
+    /// The invocations that were found, as a sweep records them.
+    pub(crate) fn found(&self) -> experiments::CostOf {
+        experiments::CostOf {
+            invocations: self.invocations,
+            expected_invocations: self.expected_invocations,
+            at_least: !self.ranks.all(),
+        }
+    }
+
     /// `6 of 8`, or `6 of at least 8` where not all ranks were read.
     pub(crate) fn n_of_m(&self) -> String {
-        let least = if self.ranks.all() { "" } else { "at least " };
-        format!("{} of {least}{}", self.invocations, self.expected_invocations)
+        self.found().to_string()
     }
 }
 

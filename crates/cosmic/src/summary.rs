@@ -37,7 +37,7 @@ pub(crate) fn summary_text(results: &Results) -> String {
         text += &format!(", {} from an earlier execution", throughput.resumed_rows);
     }
     text += "\n";
-    if let Some(reason) = unavailable(&results.metrics) {
+    if let Some(reason) = results.metrics.reason_of_missing() {
         text += &format!("n/a: {reason}\n");
     }
     for warning in results.warnings() {
@@ -80,28 +80,13 @@ fn interval_rows(intervals: &IntervalMetrics) -> Vec<Vec<String>> {
     vec![row("inside 68.27 %", *coverage_68), row("inside 95.45 %", *coverage_95)]
 }
 
-/// Why metrics are missing, if any is.
-fn unavailable(metrics: &Metrics) -> Option<&'static str> {
-    let Metrics { n, mae, bias, precision, r2, outliers_005, .. } = metrics;
-    if *n == 0 {
-        Some("no galaxy has both a spectroscopic and a predicted redshift")
-    } else if [mae, bias, precision, outliers_005].iter().any(|figure| figure.is_none()) {
-        Some("a figure that is not finite")
-    } else if r2.is_none() {
-        Some("R² needs spectroscopic redshifts that differ")
-    } else {
-        None
-    }
-}
-
-/// A line on the cost by part, and one for each thing that it lacks or that was estimated.
+/// A line on the cost by part, and one for each of the remarks on it.
 pub(crate) fn cost_text(cost: &Cost, of: &CostOf, execution: &str) -> String {
-    let CostOf { throttled_attempts, ranks, so_far, .. } = of;
     let mut text = format!(
         "cost in {}{} ${:.6}: Lambda ${:.6} ({:.1} GB-seconds billed, {} requests), Step Functions ${:.6} ({} \
          transitions), S3 ${:.6} ({} reads, {} writes)\n",
         cost.region,
-        if *so_far { " so far" } else { "" },
+        if of.so_far { " so far" } else { "" },
         cost.total_usd,
         cost.lambda_usd(),
         cost.gb_seconds,
@@ -115,27 +100,68 @@ pub(crate) fn cost_text(cost: &Cost, of: &CostOf, execution: &str) -> String {
     if let Some(region) = &cost.prices_of_region {
         text += &format!("the prices of {} are not known here: these are those of {region}\n", cost.region);
     }
-    if *so_far {
-        text += &format!("the execution still runs: {} invocations have ended\n", of.n_of_m());
-    } else if of.missing() > 0 {
-        text += &format!(
-            "the cost is that of {} invocations: the others have no REPORT line yet (ask again in a minute: cosmic logs \
-             --execution {execution}), or died before they could log whose they were\n",
-            of.n_of_m()
-        );
+    for remark in cost_remarks(of) {
+        text += &format!("{remark}\n");
     }
-    if *throttled_attempts > 0 {
-        text += &format!("{throttled_attempts} attempts were throttled, and cost a state transition each\n");
-    }
-    if !ranks.all() {
-        text +=
-            &format!("transitions and throttled attempts are estimated by {} of {} ranks\n", ranks.read, ranks.started);
+    if !of.so_far && of.missing() > 0 {
+        text += &format!("ask again in a minute: cosmic logs --execution {execution}\n");
     }
     text
+}
+
+/// What a cost lacks, and what of it is estimated: a sentence each.
+pub(crate) fn cost_remarks(of: &CostOf) -> Vec<String> {
+    let CostOf { throttled_attempts, ranks, so_far, .. } = of;
+    let mut remarks = Vec::new();
+    if *so_far {
+        remarks.push(format!("the execution still runs: {} invocations have ended", of.n_of_m()));
+    } else if of.missing() > 0 {
+        remarks.push(format!(
+            "the cost is that of {} invocations: the others have no REPORT line yet, or died before they could log \
+             whose they were",
+            of.n_of_m()
+        ));
+    }
+    if *throttled_attempts > 0 {
+        remarks.push(format!("{throttled_attempts} attempts were throttled, and cost a state transition each"));
+    }
+    if !ranks.all() {
+        remarks.push(format!(
+            "transitions and throttled attempts are estimated by {} of {} ranks",
+            ranks.read, ranks.started
+        ));
+    }
+    remarks
 }
 
 /// Where the results are, each under what it is.
 pub(crate) fn paths_text(paths: &[String]) -> String {
     let labels = ["catalogue", "picture", "ranks", "report", "results"];
     paths.iter().zip(labels).map(|(path, label)| format!("{label:<9}  {path}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::execution_history::Children;
+
+    #[test]
+    fn a_cost_says_what_it_lacks_and_what_is_estimated() {
+        let whole = CostOf {
+            invocations: 5,
+            expected_invocations: 5,
+            throttled_attempts: 0,
+            ranks: Children { started: 3, read: 3 },
+            so_far: false,
+        };
+        assert!(cost_remarks(&whole).is_empty());
+        let ranks = Children { started: 10_000, read: 200 };
+        let estimated = CostOf { expected_invocations: 8, throttled_attempts: 2, ranks, ..whole };
+        let [of, throttled, by] = cost_remarks(&estimated).try_into().unwrap();
+        assert!(of.starts_with("the cost is that of 5 of at least 8 invocations"), "{of}");
+        assert!(throttled.starts_with("2 attempts were throttled"), "{throttled}");
+        assert!(by.ends_with("estimated by 200 of 10000 ranks"), "{by}");
+        let running = cost_remarks(&CostOf { so_far: true, ..whole });
+        assert_eq!(running, ["the execution still runs: 5 of 5 invocations have ended"]);
+    }
 }

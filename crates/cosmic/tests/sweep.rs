@@ -147,6 +147,31 @@ fn a_sweep_that_was_killed_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_data_set_that_has_become_another_one_is_not_measured_beside_the_first() {
+    let sweep = Sweep::new();
+    let data = sweep.folder.path().join("galaxies.pt");
+    let write = |seed: &str| {
+        let (code, _, said) = cosmic(&["simulate", "--count", "16", "--seed", seed, "--out", text(&data)]);
+        assert_eq!(code, 0, "{said}");
+    };
+    let run = |repeats: u64| {
+        let file = sweep.folder.path().join("own.json");
+        let grids = json!([{"partition_sizes": ["164kB"], "batch_sizes": [16], "repeats": repeats}]);
+        let asked = json!({"place": "infer", "data": text(&data), "model": text(&sweep.model), "grids": grids});
+        fs::write(&file, asked.to_string()).unwrap();
+        cosmic(&["sweep", text(&file), "--out", text(&sweep.out())])
+    };
+    write("3");
+    assert_eq!(run(1).0, 0);
+    fs::remove_file(&data).unwrap();
+    write("4");
+    assert_eq!(run(2).0, 3);
+    let repeats = &sweep.record()["cells"][0]["repeats"];
+    assert_eq!(repeats[0]["status"], "done");
+    assert!(repeats[1]["reason"].as_str().unwrap().contains("the data set has become another one"), "{repeats}");
+}
+
+#[test]
 fn wrong_files_and_folders_are_named() {
     let sweep = Sweep::new();
     let file = sweep.file(&json!([{"batch_size": [16]}]));

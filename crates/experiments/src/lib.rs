@@ -16,7 +16,7 @@ mod sweep_file;
 pub use cells::{Cell, PlannedCell};
 pub use error::Error;
 pub use published::published_files;
-pub use record::{CellRuns, FORMAT, Machine, MemoryToRestore, Repeat, Status, Sweep};
+pub use record::{CellRuns, CostOf, FORMAT, Machine, MemoryToRestore, Repeat, Status, Sweep};
 pub use size::Size;
 pub use statistics::{CellSummary, Spread};
 pub use sweep_file::{DataSet, Grid, Place, Simulated, SweepFile};

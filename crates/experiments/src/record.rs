@@ -2,7 +2,8 @@
 //! continues from.
 
 use std::{
-    fs,
+    collections::BTreeMap,
+    fmt, fs,
     io::Write,
     path::{Path, PathBuf},
 };
@@ -48,6 +49,9 @@ pub struct Sweep {
     /// Seconds since 1970; `None` while runs are still to be made.
     pub ended_at: Option<f64>,
     pub cells: Vec<CellRuns>,
+    /// The folder of the partitions of each size, which is named by what they are made of.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub partitions: BTreeMap<String, String>,
     /// What the inference function's memory is to be put back to; `None` where it is as it was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub memory_to_restore: Option<MemoryToRestore>,
@@ -126,11 +130,13 @@ pub struct Repeat {
     pub phases: Phases,
     /// The most that any rank has used.
     pub peak_memory_mb: Option<f64>,
-    /// Sum over all invocations; `None` on this machine, or where the logs could not be read.
+    /// Sum over all invocations; `None` on this machine, where the logs could not be read, and where they lack an
+    /// invocation ([`CostOf::is_whole`]): a part of the sum must not pass for the whole in anything made of it.
     pub billed_ms: Option<f64>,
+    /// US dollars; `None` where `billed_ms` is.
     pub cost_usd: Option<f64>,
-    /// How many of how many invocations the cost is of, such as `43 of 43`.
-    pub cost_of: Option<String>,
+    /// The invocations that the logs have; `None` on this machine, or where the logs could not be read.
+    pub cost_of: Option<CostOf>,
     pub metrics: Option<Metrics>,
     /// SHA-256 of predictions.parquet, whose metadata name the run.
     pub catalogue_sha256: Option<String>,
@@ -143,6 +149,33 @@ pub struct Repeat {
     pub model_sha256: Option<String>,
     /// The version of Cosmic, and the SHA-256 of the executable or of the function's code.
     pub made_by: Option<String>,
+}
+
+/// How much of an execution the logs have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostOf {
+    /// Invocations whose REPORT line was found.
+    pub invocations: u64,
+    /// Invocations that there are.
+    pub expected_invocations: u64,
+    /// Whether there may be more of them than expected, because not all ranks' histories were read.
+    #[serde(default)]
+    pub at_least: bool,
+}
+
+impl CostOf {
+    /// Whether no invocation is known to be missing.
+    pub fn is_whole(&self) -> bool {
+        self.invocations >= self.expected_invocations
+    }
+}
+
+/// `6 of 8`, or `6 of at least 8`.
+impl fmt::Display for CostOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let least = if self.at_least { "at least " } else { "" };
+        write!(f, "{} of {least}{}", self.invocations, self.expected_invocations)
+    }
 }
 
 impl Sweep {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     cells::Cell,
-    record::{CellRuns, Repeat, Status, Sweep},
+    record::{CellRuns, CostOf, Repeat, Status, Sweep},
 };
 
 /// A figure over repeats.
@@ -47,8 +47,11 @@ pub struct CellSummary {
     pub bits_per_second: Option<Spread>,
     /// The most that any rank has used.
     pub peak_memory_mb: Option<Spread>,
+    /// Of the repeats whose bill is whole, as is the cost.
     pub billed_ms: Option<Spread>,
     pub cost_usd: Option<Spread>,
+    /// The invocations that were found of the first repeat whose bill is not whole, if there is one.
+    pub cost_missing: Option<CostOf>,
     /// The median of each phase, summed over ranks.
     pub phases: Phases,
 }
@@ -77,6 +80,7 @@ impl CellSummary {
             peak_memory_mb: spread(|repeat| repeat.peak_memory_mb),
             billed_ms: spread(|repeat| repeat.billed_ms),
             cost_usd: spread(|repeat| repeat.cost_usd),
+            cost_missing: done().filter_map(|repeat| repeat.cost_of).find(|found| !found.is_whole()),
             phases: Phases {
                 start: median(|phases| phases.start),
                 model: median(|phases| phases.model),
@@ -112,6 +116,18 @@ impl Sweep {
                 programs.len(),
                 list.join("; ")
             ));
+        }
+        let repeats = self.cells.iter().flat_map(|runs| runs.repeats.iter().map(move |repeat| (&runs.cell, repeat)));
+        let mut not_billed = repeats.filter_map(|(cell, repeat)| {
+            let found = repeat.cost_of.filter(|found| !found.is_whole())?;
+            Some(format!("{}, repeat {}: the logs have {found} invocations", cell.title(), repeat.repeat))
+        });
+        if let Some(first) = not_billed.next() {
+            let others = match not_billed.count() {
+                0 => String::new(),
+                others => format!(", and {others} more, for which see cost_of_invocations in sweep.csv"),
+            };
+            warnings.push(format!("the cost is not known of {first}{others}"));
         }
         warnings
     }

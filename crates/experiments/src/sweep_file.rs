@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, path::Path};
 
-use pipeline::payload::{MAX_BATCH_SIZE, MAX_WORLD_SIZE};
+use pipeline::payload::{DEFAULT_MACHINE, MAX_BATCH_SIZE, MAX_WORLD_SIZE};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -157,7 +157,7 @@ impl SweepFile {
             prefix: fields
                 .text("prefix")?
                 .map_or_else(|| format!("sweeps/{name}"), |prefix| prefix.trim_matches('/').to_owned()),
-            state_machine: fields.text("state_machine")?.unwrap_or_else(|| "cosmic-redshift".to_owned()),
+            state_machine: fields.text("state_machine")?.unwrap_or_else(|| DEFAULT_MACHINE.to_owned()),
             place,
             data: DataSet::parse(&fields)?,
             model: fields.text("model")?,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use experiments::{
-    CellRuns, FORMAT, Machine, Repeat, Spread, Status, Sweep, SweepFile, pictures::figures, published_files,
+    CellRuns, CostOf, FORMAT, Machine, Repeat, Spread, Status, Sweep, SweepFile, pictures::figures, published_files,
 };
 use pipeline::phases::{Phases, Spent};
 use proptest::prelude::*;
@@ -37,7 +37,7 @@ fn repeat(number: u64, status: Status, seconds: f64) -> Repeat {
         peak_memory_mb: Some(145.5),
         billed_ms: Some(seconds * 1e3),
         cost_usd: Some(seconds * 1e-5),
-        cost_of: Some("4 of 4".to_owned()),
+        cost_of: Some(CostOf { invocations: 4, expected_invocations: 4, at_least: false }),
         metrics: None,
         catalogue_sha256: None,
         redshifts_sha256: done.then(|| "ab".to_owned()),
@@ -72,6 +72,7 @@ fn sweep(grids: &serde_json::Value, repeats: impl Fn(usize) -> Vec<Repeat>) -> S
         region: None,
         started_at: 1.0,
         ended_at: None,
+        partitions: Default::default(),
         memory_to_restore: None,
         running: None,
     }
@@ -107,6 +108,25 @@ fn figures_are_of_the_repeats_that_are_done() {
     assert_eq!(cell.phases.inference, Spent { wall_seconds: 3.0, cpu_seconds: 6.0 });
     assert!(cell.reason.as_deref().unwrap().contains("it said"));
     assert_eq!(sweep.redshifts_agree(), Some(true));
+}
+
+#[test]
+fn a_bill_with_invocations_missing_is_in_no_figure_and_is_said() {
+    let found = CostOf { invocations: 3, expected_invocations: 5, at_least: true };
+    let partly = Repeat { billed_ms: None, cost_usd: None, cost_of: Some(found), ..repeat(2, Status::Done, 2.0) };
+    let grids = json!([{"partition_sizes": ["25MiB"], "batch_sizes": [32]}]);
+    let sweep = sweep(&grids, |_| vec![repeat(1, Status::Done, 4.0), partly.clone()]);
+    let cell = &sweep.summary()[0];
+    assert_eq!((cell.wall_seconds.unwrap().min, cell.cost_usd.unwrap().min), (2.0, 4e-5));
+    assert_eq!((cell.billed_ms.unwrap().min, cell.cost_missing), (4e3, Some(found)));
+    let warnings = sweep.warnings();
+    assert_eq!(
+        warnings,
+        ["the cost is not known of 25MiB, batch 32, repeat 2: the logs have 3 of at least 5 invocations"]
+    );
+    let table = sweep.csv().unwrap();
+    assert_eq!(reader_column(&table, "billed_ms"), ["4000", ""]);
+    assert_eq!(reader_column(&table, "cost_of_invocations"), ["4 of 4", "3 of at least 5"]);
 }
 
 #[test]

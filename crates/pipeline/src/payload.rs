@@ -230,6 +230,9 @@ impl<'de> Deserialize<'de> for Payload {
     }
 }
 
+/// The state machine that commands use if they are told no other.
+pub const DEFAULT_MACHINE: &str = "cosmic-redshift";
+
 /// Whether a field holds a text: `--set prefix=2024` means a folder of this name, and no number.
 pub fn is_text(name: &str) -> bool {
     ["bucket", "prefix", "data_bucket", "data_prefix", "model", "result_path", "engine"].contains(&name)

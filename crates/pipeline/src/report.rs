@@ -29,6 +29,9 @@ pub type WriteReport = dyn Fn(&ReportInput<'_>) -> String + Send + Sync;
 const APOLOGY: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>No report</title>\
                        <p>The report could not be made. The results beside it are whole, and `cosmic report` may make one.";
 
+// What cannot be unwound cannot be caught.
+const _: () = assert!(cfg!(panic = "unwind"), "a report that panics would end the run under panic = \"abort\"");
+
 /// The page, or in its place that there is none.
 pub(crate) fn write(report: &WriteReport, input: &ReportInput<'_>) -> Bytes {
     let page = catch_unwind(AssertUnwindSafe(|| report(input))).unwrap_or_else(|_| {

@@ -132,8 +132,11 @@ async fn s3_is_a_store() {
     }
 
     client.create_bucket().bucket("there").send().await.unwrap();
-    let store = S3Store::new(client, "there");
+    let store = S3Store::new(client.clone(), "there");
     conforms(&store).await;
+    store.put("a/report.html", "<!doctype html>".into(), Write::Create).await.unwrap();
+    let page = client.head_object().bucket("there").key("a/report.html").send().await.unwrap();
+    assert_eq!(page.content_type(), Some("text/html; charset=utf-8"), "a browser shows it");
     let many: Vec<String> = (0..1100).map(|index| format!("many/{index}")).collect();
     stream::iter(&many)
         .for_each_concurrent(8, async |key| {

@@ -51,7 +51,7 @@ pub struct Compared {
     pub(crate) moved: Vec<Moved>,
 }
 
-/// A row of a catalogue: which run of rows, and which in it.
+/// A row of a catalogue: which of its groups of rows, and which in that.
 type Place = (usize, usize);
 
 impl Compared {
@@ -79,8 +79,8 @@ impl Compared {
             changes: Vec::new(),
             moved: Vec::new(),
         };
-        for ((run, row), (second_run, second_row)) in places {
-            let (rows, second_rows) = (&first[run], &second[second_run]);
+        for ((group, row), (second_group, second_row)) in places {
+            let (rows, second_rows) = (&first[group], &second[second_group]);
             match (rows.z_phot[row], second_rows.z_phot[second_row]) {
                 (Some(first), Some(second)) => compared.add(Moved {
                     source_file: rows.source_file.clone(),
@@ -95,6 +95,15 @@ impl Compared {
         }
         compared.keep_farthest();
         compared
+    }
+
+    /// Whether both have the same galaxies, and each has the same redshift in both, or in neither.
+    pub(crate) fn is_same(&self) -> bool {
+        self.matched > 0
+            && self.only_first == 0
+            && self.only_second == 0
+            && self.in_one_alone == 0
+            && self.same == self.changes.len() as u64
     }
 
     fn add(&mut self, moved: Moved) {
@@ -117,19 +126,19 @@ impl Compared {
 
 /// Rows that have file and row in common, in the order of the second catalogue.
 fn by_file_and_row(first: &[CatalogueRows], second: &[CatalogueRows]) -> Vec<(Place, Place)> {
-    let mut runs: HashMap<&str, BTreeMap<u64, usize>> = HashMap::new();
+    let mut groups: HashMap<&str, BTreeMap<u64, usize>> = HashMap::new();
     for (index, rows) in first.iter().enumerate() {
-        runs.entry(&rows.source_file).or_default().insert(rows.first_row, index);
+        groups.entry(&rows.source_file).or_default().insert(rows.first_row, index);
     }
     let mut places = Vec::new();
-    for (second_run, rows) in second.iter().enumerate() {
-        let Some(runs) = runs.get(rows.source_file.as_str()) else { continue };
+    for (second_group, rows) in second.iter().enumerate() {
+        let Some(groups) = groups.get(rows.source_file.as_str()) else { continue };
         for second_row in 0..rows.len() {
             let row = rows.first_row + second_row as u64;
-            if let Some((first_row, run)) = runs.range(..=row).next_back() {
+            if let Some((first_row, group)) = groups.range(..=row).next_back() {
                 let at = (row - first_row) as usize;
-                if at < first[*run].len() {
-                    places.push(((*run, at), (second_run, second_row)));
+                if at < first[*group].len() {
+                    places.push(((*group, at), (second_group, second_row)));
                 }
             }
         }
@@ -137,15 +146,16 @@ fn by_file_and_row(first: &[CatalogueRows], second: &[CatalogueRows]) -> Vec<(Pl
     places
 }
 
-/// Rows that have a value in common, by the first column of both in which each value is there once. Columns that are
-/// called an identifier come first.
+/// Rows that have a value in common, by the first column of both that is called an identifier and in which each value is
+/// there once.
 fn by_column(first: &[CatalogueRows], second: &[CatalogueRows]) -> Option<(String, Vec<(Place, Place)>)> {
     let names = |catalogue: &[CatalogueRows]| -> HashSet<String> {
         catalogue.iter().flat_map(|rows| &rows.columns).map(|column| column.name.to_string()).collect()
     };
     let in_second = names(second);
-    let mut shared: Vec<String> = names(first).into_iter().filter(|name| in_second.contains(name)).collect();
-    shared.sort_by_key(|name| (!name.to_lowercase().contains("id"), name.clone()));
+    let mut shared: Vec<String> =
+        names(first).into_iter().filter(|name| in_second.contains(name) && is_identifier(name)).collect();
+    shared.sort_unstable();
     shared.into_iter().find_map(|name| {
         let (first, second) = (places_by_value(first, &name)?, places_by_value(second, &name)?);
         let mut places: Vec<_> =
@@ -155,14 +165,31 @@ fn by_column(first: &[CatalogueRows], second: &[CatalogueRows]) -> Option<(Strin
     })
 }
 
+/// Whether a column is called an identifier: `id` is a word of its name, as in `object_id`, `ID` and `objID`, or it has
+/// one of the names that surveys write in one word. A column of unique values need not be one: two galaxies of equal
+/// flux are not the same galaxy.
+fn is_identifier(name: &str) -> bool {
+    const IN_ONE_WORD: [&str; 4] = ["objid", "specobjid", "sourceid", "targetid"];
+    let mut words = String::new();
+    let mut after_lowercase = false;
+    for character in name.chars() {
+        if after_lowercase && character.is_uppercase() {
+            words.push(' ');
+        }
+        words.extend(character.to_lowercase());
+        after_lowercase = character.is_lowercase();
+    }
+    words.split(|character: char| !character.is_alphanumeric()).any(|word| word == "id" || IN_ONE_WORD.contains(&word))
+}
+
 /// Where each value of a column is; `None` where one is there twice, or not in each row.
 fn places_by_value(catalogue: &[CatalogueRows], name: &str) -> Option<HashMap<String, Place>> {
     let mut places = HashMap::new();
-    for (run, rows) in catalogue.iter().enumerate() {
+    for (group, rows) in catalogue.iter().enumerate() {
         let column = rows.columns.iter().find(|column| &*column.name == name)?;
         for row in 0..rows.len() {
             let value = value_text(&*column.values, row).filter(|value| !value.is_empty())?;
-            if places.insert(value, (run, row)).is_some() {
+            if places.insert(value, (group, row)).is_some() {
                 return None;
             }
         }
@@ -198,10 +225,28 @@ mod tests {
     }
 
     #[test]
+    fn a_galaxy_without_a_redshift_in_both_is_no_difference() {
+        let [same, other] = [None, Some(0.3)].map(|last| [rows("1.pt", 0, &[Some(0.1), last])]);
+        assert!(Compared::of(&same, &same).is_same());
+        assert!(!Compared::of(&same, &other).is_same(), "one has a redshift in one alone");
+        assert!(!Compared::of(&same, &[rows("1.pt", 0, &[Some(0.1)])]).is_same(), "one is in the first alone");
+    }
+
+    #[test]
     fn nothing_in_common_is_no_match() {
         let compared = Compared::of(&[rows("1.pt", 0, &[Some(0.1)])], &[rows("2.pt", 0, &[Some(0.1)])]);
         assert_eq!((compared.matched_by, compared.matched), (MatchedBy::Nothing, 0));
         assert_eq!(Compared::of(&[], &[]).matched, 0);
+    }
+
+    #[test]
+    fn an_identifier_is_told_by_a_word_of_its_name() {
+        for name in ["id", "ID", "object_id", "id_gaia", "source.id", "objID", "specObjID", "sourceId", "TARGETID"] {
+            assert!(is_identifier(name), "{name}");
+        }
+        for name in ["width", "grid", "validity", "fluid", "identified", "ra", "ids", ""] {
+            assert!(!is_identifier(name), "{name}");
+        }
     }
 
     #[test]
@@ -220,6 +265,12 @@ mod tests {
         let compared = Compared::of(&first, &second);
         assert_eq!(compared.matched_by, MatchedBy::Column("object_id".into()));
         assert_eq!((compared.matched, compared.moved[0].first), (1, 0.2));
+        let fluxes = |file: &str| {
+            let mut rows = with_ids(file, vec![7, 8], &[Some(0.1), Some(0.2)]);
+            rows.columns.iter_mut().for_each(|column| column.name = "width".into());
+            [rows]
+        };
+        assert_eq!(Compared::of(&fluxes("1.pt"), &fluxes("a.pt")).matched_by, MatchedBy::Nothing);
         let twice = [with_ids("a.pt", vec![8, 8], &[Some(0.25), Some(0.9)])];
         assert_eq!(Compared::of(&first, &twice).matched_by, MatchedBy::Nothing);
     }

@@ -7,9 +7,13 @@ use serde_json::Value;
 use crate::{
     charts::{Histogram, histogram},
     compared::{Compared, MatchedBy},
-    elements::{Cell, chart, definitions, foreign, number, section, table},
+    elements::{
+        Cell,
+        Column::{Numbers, Texts},
+        chart, definitions, foreign, number, remarks, table,
+    },
     numbers::{decimals, digits, dollars, percent, signed, thousands},
-    page::{Heading, page},
+    page::{Heading, Section, page},
     run::Run,
 };
 
@@ -18,36 +22,29 @@ const BINS: usize = 48;
 
 /// The page of two runs: `names` are how they are told apart.
 pub fn comparison_page(names: &[String; 2], first: &Run<'_>, second: &Run<'_>, compared: &Compared) -> String {
-    let sections: [(&str, &str, Markup); 4] = [
-        ("figures", "Figures side by side", figures(first, second)),
-        ("galaxies", "Galaxy by galaxy", galaxies(compared)),
-        ("differences", "What differs", differences(first, second)),
-        ("moved", "The galaxies that moved most", moved(compared)),
+    let sections: [Section; 4] = [
+        ("figures", "Figures side by side", Some(figures(first, second))),
+        ("galaxies", "Galaxy by galaxy", Some(galaxies(compared))),
+        ("differences", "What differs", Some(differences(first, second))),
+        ("moved", "The galaxies that moved most", Some(moved(compared))),
     ];
-    let contents = sections.each_ref().map(|(id, title, _)| (*id, *title));
     let title = format!("{} and {}", names[0], names[1]);
     let subtitle = html! { "The first is " (foreign(&names[0])) ", the second " (foreign(&names[1])) "." };
     let heading = Heading { kind: "Photometric redshifts: two runs compared", title: &title, subtitle };
-    let body = html! {
-        (verdict(first, second, compared))
-        @for (id, title, body) in &sections { (section(id, title, body.clone())) }
-    };
-    page(&heading, &contents, body)
+    page(&heading, &verdict(first, second, compared), sections)
 }
 
 fn verdict(first: &Run<'_>, second: &Run<'_>, compared: &Compared) -> Markup {
     let both_complete = first.results.complete && second.results.complete;
-    let all_same = compared.matched > 0
-        && compared.same == compared.matched
-        && compared.only_first == 0
-        && compared.only_second == 0;
-    let headline = match (all_same, compared.matched) {
+    let same = compared.is_same();
+    let headline = match (same, compared.matched) {
+        (true, _) if compared.changes.is_empty() => "No galaxy has a redshift in either run",
         (true, _) => "The redshifts are the same to the last bit",
         (false, 0) => "The runs have no galaxy in common",
         (false, _) => "The redshifts differ",
     };
     html! {
-        section.verdict.complete[both_complete && all_same].incomplete[!both_complete] aria-label="Outcome" {
+        section.verdict.complete[both_complete && same].incomplete[!both_complete] aria-label="Outcome" {
             p.headline { (headline) }
             @if !both_complete {
                 p { @match (first.results.complete, second.results.complete) {
@@ -126,7 +123,15 @@ fn figures(first: &Run<'_>, second: &Run<'_>) -> Markup {
     row("peak memory of a rank, MB", [memory(first), memory(second)], &digits, &two);
     let cost = |run: &Run<'_>| run.logs.map(|logs| logs.cost.total_usd);
     row("cost on AWS", [cost(first), cost(second)], &dollars, &more);
-    html! { (table("Figures of both runs", &["figure", "#first", "#second", "#difference"], &rows)) }
+    html! {
+        (table("Figures of both runs", &[Texts("figure"), Numbers("first"), Numbers("second"), Numbers("difference")], &rows))
+        @for (name, run) in [("first", first), ("second", second)] {
+            @if let Some(logs) = run.logs && !logs.cost_remarks.is_empty() {
+                p { "On the cost of the " (name) ":" }
+                (remarks(&logs.cost_remarks))
+            }
+        }
+    }
 }
 
 fn galaxies(compared: &Compared) -> Markup {
@@ -175,7 +180,7 @@ fn differences(first: &Run<'_>, second: &Run<'_>) -> Markup {
     match rows.is_empty() {
         true => html! { p { "Payload, model, engine and version are the same." } },
         false => {
-            html! { (table("What differs in payload, model, engine and version", &["of", "first", "second"], &rows)) }
+            html! { (table("What differs in payload, model, engine and version", &[Texts("of"), Texts("first"), Texts("second")], &rows)) }
         }
     }
 }
@@ -231,7 +236,7 @@ fn moved(compared: &Compared) -> Markup {
     match rows.is_empty() {
         true => html! { p { "None has moved." } },
         false => {
-            html! { (table("The galaxies that moved most", &["file", "#row", "#z_spec", "#first z_phot", "#second z_phot", "#change"], &rows)) }
+            html! { (table("The galaxies that moved most", &[Texts("file"), Numbers("row"), Numbers("z_spec"), Numbers("first z_phot"), Numbers("second z_phot"), Numbers("change")], &rows)) }
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn number_or_dash(exact: Option<f64>, shown: impl Fn(f64) -> String) 
 }
 
 /// A section of a page.
-pub(crate) fn section(id: &str, title: &str, body: Markup) -> Markup {
+pub(crate) fn section(id: &str, title: &str, body: &Markup) -> Markup {
     html! { section id=(id) aria-labelledby=(format!("{id}-title")) { h2 id=(format!("{id}-title")) { (title) } (body) } }
 }
 
@@ -92,17 +92,26 @@ impl Cell {
     }
 }
 
-/// A table that sorts by its columns, in a box of its own that scrolls where the page is narrow. Columns whose name
-/// begins with `#` hold numbers.
-pub(crate) fn table(caption: &str, columns: &[&str], rows: &[Vec<Cell>]) -> Markup {
+/// A column of a table, by its name.
+#[derive(Clone, Copy)]
+pub(crate) enum Column<'a> {
+    Texts(&'a str),
+    Numbers(&'a str),
+    /// A column of texts whose name is a text of others.
+    Foreign(&'a str),
+}
+
+/// A table that sorts by its columns, in a box of its own that scrolls where the page is narrow.
+pub(crate) fn table(caption: &str, columns: &[Column<'_>], rows: &[Vec<Cell>]) -> Markup {
     html! {
         div.scroll role="region" aria-label=(format!("Table: {caption}")) tabindex="0" {
             table.sortable {
                 caption { (caption) }
                 thead { tr { @for column in columns {
-                    @match column.strip_prefix('#') {
-                        Some(name) => th.num scope="col" { (name) },
-                        None => th scope="col" { (column) },
+                    @match column {
+                        Column::Texts(name) => th scope="col" { (name) },
+                        Column::Numbers(name) => th.num scope="col" { (name) },
+                        Column::Foreign(name) => th scope="col" { (foreign(name)) },
                     }
                 } } }
                 tbody { @for row in rows { tr { @for (cell, column) in row.iter().zip(columns) {
@@ -110,12 +119,17 @@ pub(crate) fn table(caption: &str, columns: &[&str], rows: &[Vec<Cell>]) -> Mark
                         Cell::Plain(text) => td { (text) },
                         Cell::Foreign(text) => td.foreign { (foreign(text)) },
                         Cell::Number(exact, shown) => td.n data-v=(exact) { (shown) },
-                        Cell::Nothing => td.none.num[column.starts_with('#')] { "–" },
+                        Cell::Nothing => td.none.num[matches!(column, Column::Numbers(_))] { "–" },
                     }
                 } } } }
             }
         }
     }
+}
+
+/// Sentences that restrict what is shown above them.
+pub(crate) fn remarks(remarks: &[String]) -> Markup {
+    html! { ul.warnings { @for remark in remarks { li { (foreign(remark)) } } } }
 }
 
 /// Names and what they are, one below the other.

@@ -1,4 +1,4 @@
-//! Numbers as a reader wants them.
+//! Numbers as a reader wants them, on a page and in a terminal.
 
 use time::{OffsetDateTime, macros::format_description};
 
@@ -50,7 +50,7 @@ pub(crate) fn digits(number: f64) -> String {
 }
 
 /// A time span, such as `0.52 s`, `12.3 s` or `2 min 05 s`.
-pub(crate) fn seconds(seconds: f64) -> String {
+pub fn seconds(seconds: f64) -> String {
     match seconds {
         ..10.0 => format!("{} s", decimals(seconds, 2)),
         ..100.0 => format!("{} s", decimals(seconds, 1)),
@@ -60,7 +60,7 @@ pub(crate) fn seconds(seconds: f64) -> String {
 }
 
 /// An amount of data in powers of ten, such as `61.64 MB`.
-pub(crate) fn bytes(bytes: f64) -> String {
+pub fn bytes(bytes: f64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB"];
     let power = (0..units.len() - 1).find(|power| bytes < 1000_f64.powi(*power as i32 + 1)).unwrap_or(units.len() - 1);
     let places = if power == 0 { 0 } else { 2 };
@@ -83,15 +83,13 @@ pub(crate) fn moment(since_1970: f64) -> Option<String> {
     moment.format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC")).ok()
 }
 
-/// The label of a tick: no zeros that say nothing.
+/// The label of a tick: no zeros that say nothing, and an exponent where the number is very small.
 pub(crate) fn tick(value: &f64) -> String {
-    let text = if value.abs() >= 1000.0 { digits(*value) } else { decimals(*value, 4) };
-    match text.contains('.') {
-        true => text
-            .trim_end_matches('0')
-            .trim_end_matches('.')
-            .replace("−0", if text.trim_end_matches('0') == "−0." { "0" } else { "−0" }),
-        false => text,
+    match value.abs() {
+        ..1e-12 => "0".to_owned(),
+        1000.0.. => digits(*value),
+        ..0.000_099 => format!("{value:.1e}").replace(".0e", "e").replace('-', "−"),
+        _ => decimals(*value, 6).trim_end_matches('0').trim_end_matches('.').to_owned(),
     }
 }
 
@@ -110,8 +108,8 @@ mod tests {
         assert_eq!([17.0, 61_644_000.0, 1e20].map(bytes), ["17 B", "61.64 MB", "100000.00 PB"]);
         assert_eq!([0.0, 0.000_825, 0.0475, 12.3].map(dollars), ["$0", "$0.000825", "$0.0475", "$12.30"]);
         assert_eq!(
-            [0.0, -0.0, 0.1, -0.25, 20.0, 12_000.0].map(|value| tick(&value)),
-            ["0", "0", "0.1", "−0.25", "20", "12,000"]
+            [0.0, -0.0, 0.1, -0.25, 20.0, 0.000_3, -3.5e-7, 12_000.0].map(|value| tick(&value)),
+            ["0", "0", "0.1", "−0.25", "20", "0.0003", "−3.5e−7", "12,000"]
         );
         assert_eq!(moment(1_795_644_684.8).as_deref(), Some("2026-11-25 22:11:24 UTC"));
         assert_eq!(moment(f64::MAX), None);

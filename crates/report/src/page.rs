@@ -9,12 +9,13 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use crate::elements::shortened;
+use crate::elements::{section, shortened};
 
 const STYLE: &str = include_str!("../assets/report.css");
 const SCRIPT: &str = include_str!("../assets/report.js");
 
-/// The most bytes that a page has. What grows with a run is cut so that it has fewer.
+/// A page of a run that would have more bytes than this leaves inference.png out. All else that grows with a run is cut to
+/// so many rows, and texts to so many characters, that little of this is used.
 pub const MAX_BYTES: usize = 3_000_000;
 
 static POLICY: LazyLock<String> = LazyLock::new(|| {
@@ -40,9 +41,13 @@ pub(crate) struct Heading<'a> {
     pub(crate) subtitle: Markup,
 }
 
-/// A whole page. `contents` are the names of its sections with their titles.
-pub(crate) fn page(heading: &Heading<'_>, contents: &[(&str, &str)], body: Markup) -> String {
+/// A section of a page: its id, its title and what is in it. One of `None` is left out.
+pub(crate) type Section = (&'static str, &'static str, Option<Markup>);
+
+/// A whole page: how it ended first, then its sections.
+pub(crate) fn page(heading: &Heading<'_>, outcome: &Markup, sections: impl IntoIterator<Item = Section>) -> String {
     let title = shortened(heading.title);
+    let sections: Vec<_> = sections.into_iter().filter_map(|(id, title, body)| Some((id, title, body?))).collect();
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -61,8 +66,8 @@ pub(crate) fn page(heading: &Heading<'_>, contents: &[(&str, &str)], body: Marku
                     h1 { bdi { (title) } }
                     p.subtitle { (heading.subtitle) }
                 }
-                nav aria-label="Contents" { ul { @for (id, title) in contents { li { a href=(format!("#{id}")) { (title) } } } } }
-                main { (body) }
+                nav aria-label="Contents" { ul { @for (id, title, _) in &sections { li { a href=(format!("#{id}")) { (title) } } } } }
+                main { (outcome) @for (id, title, body) in &sections { (section(id, title, body)) } }
                 footer { p { "Made by Cosmic " (env!("CARGO_PKG_VERSION")) ". This file is whole by itself: it loads nothing." } }
                 script { (PreEscaped(SCRIPT)) }
             }

@@ -48,6 +48,18 @@ impl RankRecord {
     }
 }
 
+/// All ranks by their number or, where there are more than `most`, the slowest of them, the slowest first.
+pub(crate) fn all_or_slowest<'a>(ranks: impl IntoIterator<Item = &'a RankRecord>, most: usize) -> Vec<&'a RankRecord> {
+    let mut ranks: Vec<_> = ranks.into_iter().collect();
+    if ranks.len() > most {
+        ranks.sort_by(|a, b| b.wall_seconds.total_cmp(&a.wall_seconds).then(a.rank.cmp(&b.rank)));
+        ranks.truncate(most);
+    } else {
+        ranks.sort_by_key(|rank| rank.rank);
+    }
+    ranks
+}
+
 /// A part of a rank's time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Part {

@@ -2,6 +2,7 @@
 
 mod completeness;
 mod figures;
+mod input;
 mod origin;
 mod quality;
 mod ranks;
@@ -9,59 +10,22 @@ mod resources;
 mod times;
 mod worst;
 
-use std::collections::BTreeMap;
-
-use bill::{Cost, Invocation};
-use catalogue::{Comparison, WorstGalaxy};
+use catalogue::WorstGalaxy;
 use maud::{Markup, html};
 use pipeline::{report::ReportInput, run_files::Results};
 
 use crate::{
-    elements::{foreign, number},
+    elements::{
+        Cell,
+        Column::{Numbers, Texts},
+        foreign, number, remarks, table,
+    },
     numbers::{moment, thousands},
-    page::{Heading, page},
+    page::{Heading, MAX_BYTES, Section, page},
     rank::RankRecord,
 };
 
-/// What the logs of an execution say of it.
-pub struct Logs {
-    pub invocations: Vec<Invocation>,
-    pub cost: Cost,
-}
-
-/// Pictures of galaxies as PNG, by their file and row.
-pub type Stamps = BTreeMap<(String, u64), Vec<u8>>;
-
-/// What the page of a run is made of.
-pub struct Run<'a> {
-    pub results: &'a Results,
-    pub ranks: &'a [RankRecord],
-    pub comparison: &'a Comparison,
-    /// inference.png.
-    pub picture: Option<&'a [u8]>,
-    pub logs: Option<&'a Logs>,
-    pub stamps: &'a Stamps,
-    /// What whoever gathered these found wrong with them: a sentence each.
-    pub notes: &'a [String],
-}
-
-impl Run<'_> {
-    /// The ranks that this execution computed, not an earlier one that it resumed.
-    fn own_ranks(&self) -> Vec<&RankRecord> {
-        self.ranks.iter().filter(|rank| rank.execution == self.results.execution).collect()
-    }
-
-    /// Seconds of the cold start of each rank that had one.
-    fn cold_starts(&self) -> BTreeMap<u64, f64> {
-        let invocations = self.logs.iter().flat_map(|logs| &logs.invocations);
-        invocations.filter_map(|invocation| Some((invocation.rank?, invocation.report.init_ms? / 1e3))).collect()
-    }
-
-    /// When the first rank began, in seconds since 1970.
-    fn began(&self) -> Option<f64> {
-        self.own_ranks().iter().filter_map(|rank| rank.started_at).min_by(f64::total_cmp)
-    }
-}
+pub use input::{Logs, PICTURED, Run, Stamps};
 
 /// The page that a run writes beside its results, without what only its logs and its data say.
 pub fn page_of_results(input: &ReportInput<'_>) -> String {
@@ -81,27 +45,26 @@ pub fn page_of_results(input: &ReportInput<'_>) -> String {
 
 /// The page of a run.
 pub fn run_page(run: &Run<'_>) -> String {
+    let page = drawn(run, true);
+    if page.len() > MAX_BYTES && run.picture.is_some() { drawn(run, false) } else { page }
+}
+
+fn drawn(run: &Run<'_>, with_picture: bool) -> String {
     let worst: Vec<WorstGalaxy> = run.comparison.worst();
-    let sections: [(&str, &str, Option<Markup>); 9] = [
+    let sections: [Section; 9] = [
         ("figures", "Figures", Some(figures::body(run))),
         ("origin", "What was asked, and what made it", Some(origin::body(run.results, run.ranks))),
         ("warnings", "Warnings", warnings(run)),
-        ("quality", "How good the redshifts are", quality::body(run)),
+        ("quality", "How good the redshifts are", quality::body(run, with_picture)),
         ("time", "Where the time went", times::body(run)),
         ("resources", "Throughput, memory and cost", resources::body(run)),
         ("worst", "The galaxies that are farthest off", worst::body(&worst, run.stamps)),
         ("columns", "Own columns", columns(run.results)),
         ("ranks", "Ranks", ranks::body(run)),
     ];
-    let present: Vec<_> = sections.into_iter().filter_map(|(id, title, body)| Some((id, title, body?))).collect();
-    let contents: Vec<_> = present.iter().map(|(id, title, _)| (*id, *title)).collect();
     let title = if run.results.execution == "local" { "A run on one machine" } else { &run.results.execution };
     let heading = Heading { kind: "Photometric redshifts: a run", title, subtitle: subtitle(run) };
-    let body = html! {
-        (completeness::body(run.results))
-        @for (id, title, body) in &present { (crate::elements::section(id, title, body.clone())) }
-    };
-    page(&heading, &contents, body)
+    page(&heading, &completeness::body(run.results), sections)
 }
 
 fn subtitle(run: &Run<'_>) -> Markup {
@@ -114,14 +77,13 @@ fn subtitle(run: &Run<'_>) -> Markup {
 
 fn warnings(run: &Run<'_>) -> Option<Markup> {
     let warnings = [run.notes, &run.results.warnings()].concat();
-    (!warnings.is_empty()).then(|| html! { ul.warnings { @for warning in &warnings { li { (foreign(warning)) } } } })
+    (!warnings.is_empty()).then(|| remarks(&warnings))
 }
 
 /// The most own columns that are listed.
 const COLUMNS_SHOWN: usize = 200;
 
 fn columns(results: &Results) -> Option<Markup> {
-    use crate::elements::{Cell, table};
     let rows: Vec<Vec<Cell>> = results
         .columns
         .iter()
@@ -138,7 +100,7 @@ fn columns(results: &Results) -> Option<Markup> {
     (!rows.is_empty()).then(|| {
         html! {
             p { "The data set brought these along, and the catalogue has them under their names." }
-            (table("Own columns", &["column", "type", "#files without it", "the first of them"], &rows))
+            (table("Own columns", &[Texts("column"), Texts("type"), Numbers("files without it"), Texts("the first of them")], &rows))
             @if results.columns.len() > COLUMNS_SHOWN { p.note { "Results.json names all " (results.columns.len()) "." } }
         }
     })

@@ -7,9 +7,13 @@ use maud::{Markup, html};
 
 use crate::{
     charts::{COLOURS, Line, Point, Segment, TimelineRow, lines, timeline},
-    elements::{Cell, chart, definitions, foreign, key, number, section, table, wide_chart},
+    elements::{
+        Cell,
+        Column::{self, Numbers, Texts},
+        chart, definitions, foreign, key, number, shortened, table, wide_chart,
+    },
     numbers::{decimals, digits, dollars, moment, seconds, thousands},
-    page::{Heading, page},
+    page::{Heading, Section, page},
     rank::{PARTS, parts_of},
 };
 
@@ -21,26 +25,19 @@ const MOST_LINES: usize = COLOURS.len();
 
 /// The page of a sweep.
 pub fn sweep_page(sweep: &Sweep) -> String {
-    let failures = failures(sweep);
-    let sections: [(&str, &str, Option<Markup>); 5] = [
+    let sections: [Section; 5] = [
         ("charts", "Time, throughput, memory and cost", charts(sweep)),
         ("cells", "All cells", Some(cells(sweep))),
         ("phases", "Where the time went", phases(sweep)),
-        ("failures", "What failed, and why", failures),
+        ("failures", "What failed, and why", failures(sweep)),
         ("origin", "What was asked, and what ran it", Some(origin(sweep))),
     ];
-    let present: Vec<_> = sections.into_iter().filter_map(|(id, title, body)| Some((id, title, body?))).collect();
-    let contents: Vec<_> = present.iter().map(|(id, title, _)| (*id, *title)).collect();
     let subtitle = html! {
         (number(sweep.cells.len(), thousands(sweep.cells.len() as u64))) " cells, on " (foreign(&sweep.place))
         @if let Some(started) = moment(sweep.started_at) { ", " (started) }
     };
     let heading = Heading { kind: "Photometric redshifts: a sweep", title: &sweep.name, subtitle };
-    let body = html! {
-        (verdict(sweep))
-        @for (id, title, body) in &present { (section(id, title, body.clone())) }
-    };
-    page(&heading, &contents, body)
+    page(&heading, &verdict(sweep), sections)
 }
 
 fn verdict(sweep: &Sweep) -> Markup {
@@ -70,7 +67,7 @@ fn verdict(sweep: &Sweep) -> Markup {
 /// A dimension that a sweep has several sizes of.
 struct Dimension {
     name: &'static str,
-    /// The number that sizes are ordered by, and their text.
+    /// The number that sizes are ordered by, and their text as it may be shown.
     size: fn(&SweptCell) -> (u64, String),
 }
 
@@ -78,11 +75,13 @@ const DIMENSIONS: [Dimension; 5] = [
     Dimension { name: "batch size", size: |cell| (cell.batch_size, cell.batch_size.to_string()) },
     Dimension {
         name: "partition",
-        size: |cell| (cell.partition_bytes.unwrap_or(0), cell.partition.clone().unwrap_or_else(|| "as it lies".into())),
+        size: |cell| {
+            (cell.partition_bytes.unwrap_or(0), cell.partition.as_deref().map_or("as it lies".into(), shortened))
+        },
     },
     Dimension {
         name: "data",
-        size: |cell| (cell.data_bytes.unwrap_or(u64::MAX), cell.data.clone().unwrap_or_else(|| "all".into())),
+        size: |cell| (cell.data_bytes.unwrap_or(u64::MAX), cell.data.as_deref().map_or("all".into(), shortened)),
     },
     Dimension {
         name: "ranks",
@@ -133,7 +132,8 @@ fn charts(sweep: &Sweep) -> Option<Markup> {
                 .filter_map(|cell| {
                     let Spread { median, min, max } = figure(cell)?;
                     let step = sizes.iter().position(|size| *size == (DIMENSIONS[axis].size)(&cell.cell))?;
-                    let title = format!("{}: {} ({} to {})", cell.cell.title(), text(median), text(min), text(max));
+                    let title =
+                        format!("{}: {} ({} to {})", shortened(&cell.cell.title()), text(median), text(min), text(max));
                     Some(Point { step, least: min, median, most: max, title })
                 })
                 .collect();
@@ -177,12 +177,20 @@ fn megabits(Spread { median, min, max }: Spread) -> Spread {
 }
 
 fn cells(sweep: &Sweep) -> Markup {
-    let rows: Vec<Vec<Cell>> = sweep
-        .summary()
+    let summary = sweep.summary();
+    // What all cells have in common is among what was asked.
+    let dimensions: Vec<&Dimension> = DIMENSIONS
+        .iter()
+        .enumerate()
+        .filter(|(index, one)| *index == 0 || one.sizes(sweep).len() > 1)
+        .map(|(_, one)| one)
+        .collect();
+    let is_billed = summary.iter().any(|cell| cell.billed_ms.is_some() || cell.cost_usd.is_some());
+    let rows: Vec<Vec<Cell>> = summary
         .iter()
         .take(MOST_CELLS)
         .map(|cell| {
-            let mut row: Vec<Cell> = DIMENSIONS
+            let mut row: Vec<Cell> = dimensions
                 .iter()
                 .map(|dimension| {
                     let (order, text) = (dimension.size)(&cell.cell);
@@ -206,28 +214,19 @@ fn cells(sweep: &Sweep) -> Markup {
                 reach(cell.galaxies_per_second, &digits),
                 median(cell.bits_per_second.map(megabits), &digits),
                 median(cell.peak_memory_mb, &digits),
-                median(cell.billed_ms, &digits),
-                median(cell.cost_usd, &dollars),
             ]);
+            if is_billed {
+                row.extend([median(cell.billed_ms, &digits), median(cell.cost_usd, &dollars)]);
+            }
             row
         })
         .collect();
-    let columns = [
-        "#batch",
-        "#partition",
-        "#data",
-        "#ranks",
-        "#memory",
-        "#done",
-        "#time s",
-        "#least–most",
-        "#galaxies/s",
-        "#least–most",
-        "#Mbit/s",
-        "#peak MB",
-        "#billed ms",
-        "#cost",
-    ];
+    let mut columns: Vec<&str> = dimensions.iter().map(|dimension| dimension.name).collect();
+    columns.extend(["done", "time s", "least–most", "galaxies/s", "least–most", "Mbit/s", "peak MB"]);
+    if is_billed {
+        columns.extend(["billed ms", "cost"]);
+    }
+    let columns: Vec<Column<'_>> = columns.into_iter().map(Numbers).collect();
     html! {
         (table("All cells, medians of the repeats", &columns, &rows))
         @if sweep.cells.len() > MOST_CELLS { p.note { "The first " (MOST_CELLS) " cells; sweep.csv has all." } }
@@ -247,7 +246,7 @@ fn phases(sweep: &Sweep) -> Option<Markup> {
                 at += part.seconds;
                 Segment { name: part.name, colour: part.colour, from, to: at }
             });
-            TimelineRow { label: cell.cell.title(), segments: segments.into() }
+            TimelineRow { label: shortened(&cell.cell.title()), segments: segments.into() }
         })
         .take(MOST_STACKED)
         .collect();
@@ -283,7 +282,7 @@ fn failures(sweep: &Sweep) -> Option<Markup> {
         .collect();
     (!rows.is_empty()).then(|| {
         html! {
-            (table("Runs that are not done", &["cell", "#repeat", "how", "reason", "execution"], &rows))
+            (table("Runs that are not done", &[Texts("cell"), Numbers("repeat"), Texts("how"), Texts("reason"), Texts("execution")], &rows))
             @if failed.len() > MOST_FAILURES { p.note { "The first " (MOST_FAILURES) " of " (failed.len()) "; sweep.csv has all." } }
         }
     })

@@ -46,10 +46,11 @@ fn a_run_shows_the_figures_of_its_results_exactly() {
         assert!(numbers.contains(&figure), "{place} = {figure}");
     }
     assert!(numbers.contains(&made.logs.as_ref().unwrap().cost.total_usd));
-    assert!(
-        page.contains("It is of <data class=\"n\" value=\"11\">11</data> of <data class=\"n\" value=\"13\">"),
-        "n of m"
-    );
+    let of_two = comparison(["a", "b"], &made, &run(3, 3000, 0.0));
+    for remark in ["the cost is that of 11 of 13 invocations", "3 attempts were throttled"] {
+        assert!(page.contains(remark) && of_two.contains(remark), "{remark}");
+    }
+    assert!(of_two.contains("On the cost of the first:") && !of_two.contains("On the cost of the second:"));
     for text in
         ["rank 3: waiting for data, 6.50 s", "Rank 3 took", "cold start", "model.safetensors", &"a8526df1".repeat(8)]
     {
@@ -58,12 +59,32 @@ fn a_run_shows_the_figures_of_its_results_exactly() {
 }
 
 #[test]
+fn a_cold_start_is_that_of_the_attempt_which_the_rank_was_computed_by() {
+    let mut made = MadeUp { logs: Some(logs(1)), ..run(1, 300, 0.0) };
+    assert!(made.page().contains("rank 0: cold start, 0.48 s"));
+    // An attempt before it was cold and died, and it itself found the function warm.
+    let invocations = &mut made.logs.as_mut().unwrap().invocations;
+    let mut died = invocations[0].clone();
+    died.started_at -= 60.0;
+    invocations[0].report.init_ms = None;
+    invocations.insert(0, died);
+    assert!(!made.page().contains("rank 0: cold start"));
+    // The same where the lines of the second attempt have not come.
+    made.logs.as_mut().unwrap().invocations.truncate(1);
+    assert!(!made.page().contains("rank 0: cold start"));
+}
+
+#[test]
 fn texts_of_others_are_no_elements() {
     let hostile = run(4, 1000, 0.0).hostile();
+    let mut hostile_sweep = sweep(HOSTILE[0]);
+    for cell in &mut hostile_sweep.cells {
+        cell.cell.partition = Some(format!("{}{}", HOSTILE[2], HOSTILE[0]));
+    }
     let pages = [
         hostile.page(),
         comparison([HOSTILE[0], HOSTILE[2]], &hostile, &run(4, 1000, 0.001)),
-        sweep_page(&sweep(HOSTILE[0])),
+        sweep_page(&hostile_sweep),
     ];
     for page in pages {
         for tag in ["<script>", "</script>", "<style>", "</style>", "<title>"].map(str::to_owned) {
@@ -79,6 +100,17 @@ fn texts_of_others_are_no_elements() {
         assert!(page.contains("&lt;/style&gt;&lt;/script&gt;"), "it is shown");
         assert!(!page.contains("href=\"javascript"), "no text becomes an address");
     }
+}
+
+#[test]
+fn a_column_of_others_is_named_as_they_named_it() {
+    let mut made = run(1, 300, 0.0);
+    for rows in &mut made.rows {
+        rows.columns[0].name = "#shot".into();
+    }
+    made.comparison = Comparison::default();
+    made.rows.iter().for_each(|rows| made.comparison.add(rows));
+    assert!(made.page().contains("<th scope=\"col\"><bdi>#shot</bdi></th>"));
 }
 
 #[test]
@@ -108,8 +140,12 @@ fn the_size_does_not_follow_the_ranks_or_the_galaxies() {
     let page = report::run_page(&report::Run { picture: Some(&picture), ..large.as_run() });
     assert!(page.len() < MAX_BYTES, "{} bytes", page.len());
     assert!(page.contains("The 100 slowest of "));
-    let too_large = vec![0; 2_000_000];
+    let too_large = vec![0; MAX_BYTES * 3 / 4];
     let page = report::run_page(&report::Run { picture: Some(&too_large), ..large.as_run() });
+    assert!(page.len() < MAX_BYTES && page.contains("is too large for this page"));
+    let of_galaxies = large.comparison.worst().into_iter().take(12);
+    large.stamps = of_galaxies.map(|galaxy| ((galaxy.source_file, galaxy.row_index), vec![0; 90_000])).collect();
+    let page = report::run_page(&report::Run { picture: Some(&picture), ..large.as_run() });
     assert!(page.len() < MAX_BYTES && page.contains("is too large for this page"));
 }
 
@@ -165,6 +201,8 @@ fn two_runs_are_held_against_each_other() {
     let (first, second) = (run(3, 2000, 0.0), run(4, 2000, 0.01));
     let page = comparison(["a", "b"], &first, &second);
     assert!(page.contains("The redshifts differ") && page.contains("matched by file and row"));
+    let mut first = first;
+    first.rows[0].z_phot[7] = None;
     let page = comparison(["a", "again"], &first, &first);
     assert!(page.contains("The redshifts are the same to the last bit") && page.contains("None has moved."));
 }

@@ -15,6 +15,7 @@ use crate::{
     global::Global,
     location::Location,
     statement::{Statement, statement},
+    summary::cost_remarks,
 };
 
 /// Whose logs are read.
@@ -100,6 +101,7 @@ impl Gathered {
             "timings": timings,
             "throughput": throughput,
             "cost": self.logs.as_ref().map(|logs| &logs.cost),
+            "cost_remarks": self.logs.as_ref().map(|logs| &logs.cost_remarks),
         })
     }
 }
@@ -136,6 +138,6 @@ async fn read_logs(results: &Results, global: &Global, of: &LogsOf<'_>) -> Resul
     };
     let aws = aws_config(global.endpoint_url.as_deref()).await;
     let (execution, described) = Execution::find(&aws, name, machine).await?;
-    let Statement { invocations, cost, .. } = statement(&execution, &described).await?;
-    Ok(Some(Logs { invocations, cost }))
+    let Statement { invocations, cost, cost_of } = statement(&execution, &described).await?;
+    Ok(Some(Logs { invocations, cost, cost_remarks: cost_remarks(&cost_of) }))
 }

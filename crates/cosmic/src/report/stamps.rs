@@ -10,12 +10,9 @@ use pipeline::{
     plan::PlannedFile,
     storage::{ObjectStore, explain, printable},
 };
-use report::Stamps;
+use report::{PICTURED, Stamps};
 
 use crate::{global::Global, location::Location, report::gathered::Gathered};
-
-/// Galaxies that are looked at.
-const PICTURED: usize = 12;
 
 /// The pictures of the galaxies that are farthest off, as far as their data can be read: none is no failure.
 pub(crate) async fn find(run: &Gathered, data: Option<&str>, global: &Global) -> Stamps {

@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 
 use crate::{
     execution::{Execution, has_ended, in_region_of, machine_arn},
+    execution_arn::ExecutionArn,
     run::{Fetched, duration, summarized},
-    statement::{CostOf, statement},
+    statement::{Statement, statement},
     sweep::{
         memory::{Function, inference_function},
         repeat::{failed, with_results},
@@ -108,15 +109,7 @@ impl Executions {
             ..failed(repeat, *started_at, duration(&ended), String::new())
         };
         let base = match statement(execution, &ended).await {
-            Ok(statement) => {
-                let CostOf { invocations, expected_invocations, .. } = statement.cost_of;
-                Repeat {
-                    billed_ms: Some(statement.invocations.iter().map(|invocation| invocation.report.billed_ms).sum()),
-                    cost_usd: Some(statement.cost.total_usd),
-                    cost_of: Some(format!("{invocations} of {expected_invocations}")),
-                    ..base
-                }
-            }
+            Ok(statement) => with_cost(base, &statement),
             // A run is worth more than its price: that it cannot be told is no failure.
             Err(error) => {
                 eprintln!("warning: the cost of {} is not known: {}", execution.name, explain(error.as_ref()));
@@ -142,12 +135,24 @@ impl Executions {
 
     /// Stops an execution that is of no use any more, if it still runs. Says whether it did.
     pub(super) async fn stop(&self, arn: &str) -> Result<bool> {
-        let (execution, described) = Execution::find(&self.aws, arn, "").await?;
+        let found = Execution::if_there(&self.aws, ExecutionArn::parse(arn)?).await?;
+        let Some((execution, described)) = found else { return Ok(false) };
         let runs = !has_ended(&described);
         if runs {
             execution.stop().await?;
         }
         Ok(runs)
+    }
+}
+
+/// A repeat with its cost, where the logs have all invocations, and with how many they have.
+fn with_cost(repeat: Repeat, Statement { invocations, cost, cost_of }: &Statement) -> Repeat {
+    let if_whole = |figure: f64| cost_of.is_whole().then_some(figure);
+    Repeat {
+        billed_ms: if_whole(invocations.iter().map(|invocation| invocation.report.billed_ms).sum()),
+        cost_usd: if_whole(cost.total_usd),
+        cost_of: Some(cost_of.found()),
+        ..repeat
     }
 }
 

@@ -12,11 +12,21 @@ use aws_sdk_lambda::{
 };
 use serde_json::Value;
 
+use crate::called_functions::called_functions;
+
 /// How long Lambda may take to apply a configuration. It takes seconds, and minutes for functions in a VPC.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The tag of a function whose memory a sweep has changed. Its value is the sweep, and what is to be put back.
 const TAG: &str = "cosmic:sweep-memory";
+
+/// What came of releasing a function.
+pub(super) enum Released {
+    /// It has the memory again that it had.
+    PutBack,
+    /// It is left as it is, with the tag that it has.
+    OfAnother(Option<String>),
+}
 
 /// A function whose memory can be set.
 pub(super) struct Function {
@@ -51,12 +61,11 @@ impl Function {
             );
         }
         let arn = self.arn().await?;
-        let tags = self.client.list_tags().resource(&arn).send().await;
-        let tags = tags.with_context(|| format!("failed to read the tags of {}", self.name))?.tags.unwrap_or_default();
+        let tag = self.tag(&arn).await?;
         let (memory, _) = self.look().await?;
-        match tags.get(TAG) {
+        match tag {
             None => {}
-            Some(value) if value.starts_with(&format!("{sweep} ")) => return Ok(memory),
+            Some(value) if is_of(&value, sweep) => return Ok(memory),
             Some(value) => bail!(
                 "the memory of {} is being changed by another sweep, or was not put back by one that was killed ({value} \
                  MB): start that sweep again, or put the memory back and remove the function's tag {TAG}",
@@ -68,11 +77,25 @@ impl Function {
         Ok(memory)
     }
 
-    /// Puts the memory back and lets other sweeps have the function.
-    pub(super) async fn release(&self, mb: u64) -> Result<()> {
+    /// Puts the memory back and lets other sweeps have the function, if this sweep still has it: someone may have put
+    /// the memory back and removed the tag by hand, and another sweep may have taken the function since.
+    pub(super) async fn release(&self, sweep: &str, mb: u64) -> Result<Released> {
+        let arn = self.arn().await?;
+        match self.tag(&arn).await? {
+            Some(value) if is_of(&value, sweep) => {}
+            other => return Ok(Released::OfAnother(other)),
+        }
         self.set(mb).await?;
-        let untag = self.client.untag_resource().resource(self.arn().await?).tag_keys(TAG).send().await;
-        untag.map(drop).with_context(|| format!("failed to remove the tag {TAG} of {}", self.name))
+        let untag = self.client.untag_resource().resource(&arn).tag_keys(TAG).send().await;
+        untag.with_context(|| format!("failed to remove the tag {TAG} of {}", self.name))?;
+        Ok(Released::PutBack)
+    }
+
+    /// The value of [`TAG`], if the function has it.
+    async fn tag(&self, arn: &str) -> Result<Option<String>> {
+        let tags = self.client.list_tags().resource(arn).send().await;
+        let tags = tags.with_context(|| format!("failed to read the tags of {}", self.name))?.tags;
+        Ok(tags.unwrap_or_default().remove(TAG))
     }
 
     async fn arn(&self) -> Result<String> {
@@ -122,10 +145,8 @@ impl Function {
 
 /// The function that computes the ranks: the one that the state machine's map calls.
 pub(super) fn inference_function(definition: &Value) -> Result<String> {
-    let mut found = Vec::new();
-    collect(definition, false, &mut found);
-    found.sort();
-    found.dedup();
+    let called = called_functions(definition).into_iter().filter(|called| called.in_map);
+    let found: Vec<String> = called.map(|called| called.function).collect();
     match found.as_slice() {
         [one] => Ok(one.trim_end_matches(":$LATEST").to_owned()),
         [] => bail!("the state machine has no map that calls a function"),
@@ -133,28 +154,14 @@ pub(super) fn inference_function(definition: &Value) -> Result<String> {
     }
 }
 
+/// Whether the value of [`TAG`] names a sweep.
+fn is_of(tag: &str, sweep: &str) -> bool {
+    tag.split_once(' ').is_some_and(|(name, _)| name == sweep)
+}
+
 /// Whether a function's ARN names a version or alias of it.
 fn is_qualified(arn: &str) -> bool {
     arn.split_once(":function:").is_some_and(|(_, name)| name.contains(':'))
-}
-
-fn collect(definition: &Value, in_map: bool, found: &mut Vec<String>) {
-    match definition {
-        Value::Object(object) => {
-            for (key, value) in object {
-                let in_map = in_map || key == "ItemProcessor" || key == "Iterator";
-                match value.as_str() {
-                    Some(text) if in_map && key == "FunctionName" => found.push(text.to_owned()),
-                    Some(text) if in_map && key == "Resource" && text.contains(":function:") => {
-                        found.push(text.to_owned());
-                    }
-                    _ => collect(value, in_map, found),
-                }
-            }
-        }
-        Value::Array(values) => values.iter().for_each(|value| collect(value, in_map, found)),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

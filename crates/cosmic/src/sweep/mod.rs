@@ -17,7 +17,6 @@ mod runner;
 mod state;
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -27,10 +26,10 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use experiments::{Place, SweepFile};
 use pipeline::{run_files::sha256, storage::aws_config};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    assignments::assignments,
     global::Global,
     location::Location,
     outcome::Outcome,
@@ -45,7 +44,7 @@ use crate::{
     },
 };
 
-/// What the fields hold that are no texts.
+/// The fields of a sweep file that hold no text.
 const NO_TEXTS: [&str; 4] = ["threads", "max_concurrency", "data", "grids"];
 
 #[derive(Args)]
@@ -72,7 +71,8 @@ pub(crate) struct SweepArgs {
 }
 
 pub(crate) async fn sweep(args: SweepArgs, global: &Global, printer: Printer) -> Result<Outcome> {
-    let asked = SweepFile::read(&args.file, &assignments(&args.set)?)?;
+    let set = assignments(&args.set, |field| !NO_TEXTS.contains(&field))?;
+    let asked = SweepFile::read(&args.file, &set.into_iter().collect())?;
     if args.dry_run {
         printer.print(&dry_run(&asked), |rows| output::dry_run_text(&asked, rows))?;
         return Ok(Outcome::Done);
@@ -106,10 +106,13 @@ pub(crate) async fn sweep(args: SweepArgs, global: &Global, printer: Printer) ->
     let state = State::open(&out, asked, at)?;
     let mut runner = Runner::new(state, backend, global, under);
     if args.restore {
-        let said = runner.restore().await?;
-        let nothing = || vec!["there is nothing to put back".to_owned()];
-        printer.print(&said, |said| if said.is_empty() { nothing() } else { said.clone() }.join("\n"))?;
-        return Ok(Outcome::Done);
+        let mut said = Vec::new();
+        let restored = runner.restore(&mut said).await;
+        printer.print(&said, |said| match restored {
+            Ok(()) if said.is_empty() => "there is nothing to put back".to_owned(),
+            _ => said.join("\n"),
+        })?;
+        return restored.map(|()| Outcome::Done);
     }
     let ended = runner.run().await;
     let outcome = finish(runner.state(), printer);
@@ -137,20 +140,4 @@ fn file_sha256(path: &Path) -> Result<String> {
         }
     });
     hashed.with_context(|| format!("failed to read {}", path.display()))
-}
-
-/// The fields that are set on the command line. Values are JSON where no text is wanted and they are that.
-fn assignments(set: &[String]) -> Result<BTreeMap<String, Value>> {
-    let parsed = set.iter().map(|assignment| {
-        let Some((field, value)) = assignment.split_once('=') else {
-            bail!("--set {assignment:?} is not of the form key=value");
-        };
-        let value = match serde_json::from_str(value) {
-            Ok(value @ Value::Null) => value,
-            Ok(value) if NO_TEXTS.contains(&field) => value,
-            _ => Value::String(value.to_owned()),
-        };
-        Ok((field.to_owned(), value))
-    });
-    parsed.collect()
 }

@@ -130,8 +130,17 @@ fn row(CellOutput { summary: cell, repeats }: &CellOutput) -> Vec<String> {
         shown(cell.bits_per_second, |rate| format!("{:.1}", rate / 1e6)),
         shown(cell.peak_memory_mb, |mb| format!("{mb:.0}")),
         cell.billed_ms.map_or("–".to_owned(), |billed| format!("{:.1}", billed.median / 1e3)),
-        cell.cost_usd.map_or("–".to_owned(), |cost| format!("${:.6}", cost.median)),
+        cost(cell),
     ]
+}
+
+/// The median cost of a cell, or how many invocations the logs have where none of its repeats has all.
+fn cost(cell: &CellSummary) -> String {
+    match (cell.cost_usd, cell.cost_missing) {
+        (Some(cost), _) => format!("${:.6}", cost.median),
+        (None, Some(found)) => format!("– ({found} reported)"),
+        (None, None) => "–".to_owned(),
+    }
 }
 
 /// A cell of a sweep that is not run.

@@ -11,7 +11,8 @@ use crate::{
     global::Global,
     interrupt::interrupted,
     sweep::{
-        executions::Executions, local::Local, partitions::Partitions, progress::Progress, repeat::failed, state::State,
+        executions::Executions, local::Local, memory::Released, partitions::Partitions, progress::Progress,
+        repeat::failed, state::State,
     },
 };
 
@@ -33,19 +34,14 @@ pub(super) enum Ended {
 pub(super) struct Runner<'a> {
     state: State,
     backend: Backend,
-    partitions: PartitionsOf<'a>,
-}
-
-/// The partitions' parts, which borrow nothing of the state.
-struct PartitionsOf<'a> {
     global: &'a Global,
+    /// The folder for partitions.
     under: String,
 }
 
 impl<'a> Runner<'a> {
-    /// `under` is the folder for partitions.
     pub(super) fn new(state: State, backend: Backend, global: &'a Global, under: String) -> Self {
-        Self { state, backend, partitions: PartitionsOf { global, under } }
+        Self { state, backend, global, under }
     }
 
     pub(super) fn state(&self) -> &State {
@@ -55,9 +51,7 @@ impl<'a> Runner<'a> {
     /// Runs what is missing. However that ends, by an error, a signal or a panic, the function's memory is put back and
     /// no execution is left running.
     pub(super) async fn run(&mut self) -> Result<Ended> {
-        for said in self.restore().await? {
-            eprintln!("{said}");
-        }
+        self.restore_and_say().await?;
         self.state.record.ended_at = None;
         self.state.save()?;
         let ended = {
@@ -67,16 +61,28 @@ impl<'a> Runner<'a> {
                 word = interrupted() => Ok(Ended::Stopped(word)),
             }
         };
-        let restored = self.restore().await;
-        let ended = ended?;
-        for said in restored? {
-            eprintln!("{said}");
-        }
-        if matches!(ended, Ended::All) {
+        let restored = self.restore_and_say().await;
+        if matches!(ended, Ok(Ended::All)) {
             self.state.record.ended_at = Some(seconds_since_1970());
         }
-        self.state.save()?;
-        Ok(ended)
+        let left = restored.and(self.state.save());
+        match (ended, left) {
+            (Ok(ended), left) => left.map(|()| ended),
+            (Err(error), left) => {
+                // Both are to be known, and the first is why the sweep ends.
+                if let Err(left) = left {
+                    eprintln!("error: {}", explain(left.as_ref()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn restore_and_say(&mut self) -> Result<()> {
+        let mut said = Vec::new();
+        let restored = self.restore(&mut said).await;
+        said.iter().for_each(|said| eprintln!("{said}"));
+        restored
     }
 
     async fn run_all(&mut self) -> Result<Ended> {
@@ -89,9 +95,9 @@ impl<'a> Runner<'a> {
         }
         let data = self.state.record.asked.data.clone();
         let mut partitions = Partitions {
-            global: self.partitions.global,
+            global: self.global,
             data: &data,
-            under: self.partitions.under.clone(),
+            under: self.under.clone(),
             found: std::collections::BTreeMap::new(),
         };
         while let Some((repeat, at)) = todo.pop() {
@@ -99,15 +105,21 @@ impl<'a> Runner<'a> {
             progress.starts(&cell, repeat);
             let started_at = seconds_since_1970();
             let ended = match self.run_one(&mut partitions, at, &cell, repeat).await {
-                Ok(ended) => ended,
+                Ok(ended) => {
+                    self.state.record.running = None;
+                    ended
+                }
                 Err(error) => failed(repeat, started_at, seconds_since_1970() - started_at, explain(error.as_ref())),
             };
             self.check_model(&ended)?;
             let left: Vec<usize> = todo.iter().map(|(_, at)| *at).collect();
             progress.ended(at, &cell, &ended, &left);
             self.state.take(at, ended);
-            self.state.record.running = None;
             self.state.save()?;
+            // Of a run that failed the execution may run still, and would be beside the next one.
+            let mut said = Vec::new();
+            self.stop_running(&mut said).await.context("the sweep ends, because an execution may run still")?;
+            said.iter().for_each(|said| eprintln!("{said}"));
         }
         progress.finish();
         Ok(Ended::All)
@@ -134,6 +146,7 @@ impl<'a> Runner<'a> {
         repeat: u64,
     ) -> Result<Repeat> {
         let folder = partitions.of(cell).await?;
+        self.check_data(cell, &folder)?;
         let out = self.state.folder(cell, repeat);
         match &self.backend {
             Backend::Local(local) => {
@@ -151,12 +164,26 @@ impl<'a> Runner<'a> {
                 self.state.record.running = Some(started.arn().to_owned());
                 self.state.save()?;
                 let (ended, combined) = executions.finish(&started, repeat).await?;
+                check_memory(cell, &ended)?;
                 if let Some(combined) = combined {
                     self.publish(at, repeat, &combined)?;
                 }
                 Ok(ended)
             }
         }
+    }
+
+    /// Refuses partitions of another data set than the sweep began with. Their folder is named by what they are made of.
+    fn check_data(&mut self, cell: &Cell, folder: &str) -> Result<()> {
+        let size = cell.partition.clone().unwrap_or_default();
+        let first = self.state.record.partitions.entry(size).or_insert_with(|| folder.to_owned());
+        if first != folder {
+            bail!(
+                "the data set has become another one: its partitions were in {first}, and now they are in {folder}; start \
+                 a sweep in another folder for it"
+            );
+        }
+        Ok(())
     }
 
     /// Puts a combined_data.json where the published scripts look for it.
@@ -188,36 +215,72 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Stops the execution that is recorded as running, and puts the function's memory back. Says what was done.
-    pub(super) async fn restore(&mut self) -> Result<Vec<String>> {
-        let mut said = Vec::new();
-        let Backend::Executions(executions) = &self.backend else { return Ok(said) };
-        if let Some(arn) = self.state.record.running.take() {
-            if executions.stop(&arn).await? {
-                said.push(format!("stopped {arn}"));
+    /// Stops the execution that is recorded as running, and puts the function's memory back: each also where the other
+    /// cannot be done, and tells `said` what was done.
+    ///
+    /// # Errors
+    /// The first one. What could not be done stays in the record, so that it is tried again.
+    pub(super) async fn restore(&mut self, said: &mut Vec<String>) -> Result<()> {
+        let stopped = self.stop_running(said).await;
+        let put_back = self.put_memory_back(said).await;
+        match (stopped, put_back) {
+            (Err(first), Err(second)) => {
+                eprintln!("error: {}", explain(second.as_ref()));
+                Err(first)
             }
-            self.state.save()?;
+            (stopped, put_back) => stopped.and(put_back),
         }
-        if let Some(MemoryToRestore { function, memory_mb }) = self.state.record.memory_to_restore.clone() {
-            if function != executions.function.name {
-                bail!(
-                    "{} gave {function} another memory, and {memory_mb} MB are to be put back, but the state machine now \
-                     calls {}",
-                    self.state.out.display(),
-                    executions.function.name
-                );
-            }
-            executions.function.release(memory_mb).await.with_context(|| {
-                format!(
-                    "the memory of {function} could not be put back to {memory_mb} MB: do so with `aws lambda \
-                     update-function-configuration --function-name {function} --memory-size {memory_mb}`"
-                )
-            })?;
-            self.state.record.memory_to_restore = None;
-            self.state.save()?;
-            said.push(format!("{function} has its memory of {memory_mb} MB again"));
+    }
+
+    async fn stop_running(&mut self, said: &mut Vec<String>) -> Result<()> {
+        let Backend::Executions(executions) = &self.backend else { return Ok(()) };
+        let Some(arn) = &self.state.record.running else { return Ok(()) };
+        if executions.stop(arn).await? {
+            said.push(format!("stopped {arn}"));
         }
-        Ok(said)
+        self.state.record.running = None;
+        self.state.save()
+    }
+
+    async fn put_memory_back(&mut self, said: &mut Vec<String>) -> Result<()> {
+        let Backend::Executions(executions) = &self.backend else { return Ok(()) };
+        let Some(MemoryToRestore { function, memory_mb }) = &self.state.record.memory_to_restore else { return Ok(()) };
+        if *function != executions.function.name {
+            bail!(
+                "{} gave {function} another memory, and {memory_mb} MB are to be put back, but the state machine now \
+                 calls {}",
+                self.state.out.display(),
+                executions.function.name
+            );
+        }
+        let released = executions.function.release(&self.state.unique_name(), *memory_mb).await.with_context(|| {
+            format!(
+                "the memory of {function} could not be put back to {memory_mb} MB: do so with `aws lambda \
+                 update-function-configuration --function-name {function} --memory-size {memory_mb}`"
+            )
+        })?;
+        said.push(match released {
+            Released::PutBack => format!("{function} has its memory of {memory_mb} MB again"),
+            Released::OfAnother(tag) => format!(
+                "{function} is left as it is, and not put back to {memory_mb} MB: {}",
+                tag.map_or("it has lost this sweep's tag".to_owned(), |tag| format!("another sweep has it ({tag} MB)"))
+            ),
+        });
+        self.state.record.memory_to_restore = None;
+        self.state.save()
+    }
+}
+
+/// Refuses a run whose ranks had another memory than its cell: somebody has configured the function meanwhile.
+fn check_memory(cell: &Cell, ended: &Repeat) -> Result<()> {
+    let Some(wanted) = cell.memory_mb else { return Ok(()) };
+    let had = |rank: &serde_json::Value| rank.get("memory_mb").and_then(serde_json::Value::as_u64);
+    match ended.ranks.iter().filter_map(had).find(|had| *had != wanted) {
+        Some(had) => bail!(
+            "a rank ran with {had} MB where {wanted} were to be measured: the function was configured by somebody else \
+             while the sweep ran"
+        ),
+        None => Ok(()),
     }
 }
 
@@ -226,8 +289,7 @@ async fn set_memory(state: &mut State, executions: &Executions, memory_mb: Optio
     let deployed = state.record.memory_to_restore.as_ref().map(|restore| restore.memory_mb);
     let Some(wanted) = memory_mb.or(deployed) else { return Ok(()) };
     if state.record.memory_to_restore.is_none() {
-        let sweep = format!("{}-{:.0}", state.record.name, state.record.started_at * 1e3);
-        let memory_mb = executions.function.claim(&sweep).await?;
+        let memory_mb = executions.function.claim(&state.unique_name()).await?;
         let function = executions.function.name.clone();
         state.record.memory_to_restore = Some(MemoryToRestore { function, memory_mb });
         state.save()?;

@@ -1,6 +1,7 @@
 //! A sweep's folder: its sweep.json, and who may write it.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, TryLockError},
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -56,6 +57,7 @@ impl State {
             started_at: seconds_since_1970(),
             ended_at: None,
             cells: planned.iter().map(|planned| CellRuns { cell: planned.cell.clone(), repeats: Vec::new() }).collect(),
+            partitions: BTreeMap::new(),
             memory_to_restore: None,
             running: None,
             asked,
@@ -72,6 +74,11 @@ impl State {
     /// Writes sweep.json.
     pub(super) fn save(&self) -> Result<()> {
         Ok(self.record.write(&self.out.join(SWEEP_JSON))?)
+    }
+
+    /// A name that no other sweep has.
+    pub(super) fn unique_name(&self) -> String {
+        format!("{}-{:.0}", self.record.name, self.record.started_at * 1e3)
     }
 
     /// Whether a repeat has results, of which none is made again. One that failed is.
@@ -166,6 +173,7 @@ fn continue_from(record: &mut Sweep, before: Sweep) {
         }
     }
     record.started_at = before.started_at;
+    record.partitions = before.partitions;
     record.engine = before.engine;
     record.model_sha256 = before.model_sha256.or(record.model_sha256.take());
     record.memory_to_restore = before.memory_to_restore;

@@ -368,6 +368,7 @@ impl ObjectStore for S3Store {
         let mut may_be_ours = false;
         loop {
             let request = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes.clone()));
+            let request = request.set_content_type(content_type(key).map(str::to_owned));
             let request = match write {
                 Write::Replace => request,
                 Write::Create => request.if_none_match("*"),
@@ -425,6 +426,16 @@ impl ObjectStore for S3Store {
             }
         }
         Ok(())
+    }
+}
+
+/// What browsers need to show an object instead of saving it.
+fn content_type(key: &str) -> Option<&'static str> {
+    match key.rsplit_once('.')?.1 {
+        "html" => Some("text/html; charset=utf-8"),
+        "json" => Some("application/json"),
+        "png" => Some("image/png"),
+        _ => None,
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn axes<'a, 'b>(
         .light_line_style(TRANSPARENT)
         .bold_line_style(FAINT)
         .axis_style(FAINT)
-        .x_labels(7)
+        .x_labels(6)
         .y_labels(6)
         .x_label_formatter(&tick)
         .y_label_formatter(&tick)

@@ -6,7 +6,11 @@ use maud::{Markup, html};
 use pipeline::run_files::{Missing, Results};
 
 use crate::{
-    elements::{Cell, number, table},
+    elements::{
+        Cell,
+        Column::{Numbers, Texts},
+        number, table,
+    },
     numbers::thousands,
 };
 
@@ -91,7 +95,7 @@ fn reasons(missing: &[Missing]) -> Markup {
         })
         .collect();
     html! {
-        (table("What is missing, by reason", &["reason", "ranks", "#files", "the first of them", "#galaxies"], &rows))
+        (table("What is missing, by reason", &[Texts("reason"), Texts("ranks"), Numbers("files"), Texts("the first of them"), Numbers("galaxies")], &rows))
         @if all > REASONS_SHOWN { p.note { "There are " (number(all, thousands(all as u64))) " reasons: Results.json has all." } }
     }
 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use crate::{
     elements::{figures, number, number_or_dash},
     numbers::{bytes, decimals, digits, dollars, percent, seconds, signed, thousands},
-    run::Run,
+    run::input::Run,
 };
 
 pub(super) fn body(run: &Run<'_>) -> Markup {
@@ -40,28 +40,16 @@ pub(super) fn body(run: &Run<'_>) -> Markup {
         work.push((
             "cost on AWS",
             number(cost, dollars(cost)),
-            if logs.cost.expected_invocations > logs.cost.invocations { "of the invocations known" } else { "" },
+            if logs.cost_remarks.is_empty() { "" } else { "see the remarks on it" },
         ));
     }
     html! {
         (figures(&quality))
-        @if let Some(reason) = unavailable(run) { p.note { "n/a: " (reason) "." } }
+        @if let Some(reason) = metrics.reason_of_missing() { p.note { "n/a: " (reason) "." } }
         (figures(&work))
         p.note {
             "δ = (z_phot − z_spec)/(1 + z_spec), over the galaxies with both redshifts. σ NMAD is 1.48 × the median of \
              |δ − median δ|, MAE the mean of |z_phot − z_spec|."
         }
-    }
-}
-
-/// Why figures are missing, if any is.
-fn unavailable(run: &Run<'_>) -> Option<&'static str> {
-    let metrics = &run.results.metrics;
-    let others = [metrics.mae, metrics.bias, metrics.precision, metrics.outliers_005];
-    match metrics.n {
-        0 => Some("no galaxy has both a spectroscopic and a predicted redshift"),
-        _ if others.contains(&None) => Some("the figure is not finite"),
-        _ if metrics.r2.is_none() => Some("R² needs spectroscopic redshifts that differ"),
-        _ => None,
     }
 }

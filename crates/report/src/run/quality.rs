@@ -6,18 +6,16 @@ use crate::{
     charts::{Histogram, coverage, histogram, pit, residual_bins, residuals, scatter},
     elements::chart,
     page::data_uri,
-    run::Run,
+    run::input::Run,
 };
 
-/// A picture of more bytes is not put into the page.
-const LARGEST_PICTURE: usize = 1_200_000;
 /// Bins of the distributions.
 const BINS: usize = 48;
 /// The largest |δ| of the histogram; all beyond are in the outermost bins.
 const FARTHEST: f64 = 0.2;
 
-/// Nothing where there are no predictions.
-pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
+/// Nothing where there are no predictions. Without its picture, the page says where that lies.
+pub(super) fn body(run: &Run<'_>, with_picture: bool) -> Option<Markup> {
     let comparison = run.comparison;
     comparison.predictions().next()?;
     let compared = comparison.compared() > 0;
@@ -52,7 +50,7 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
             }
         }
         @match run.picture {
-            Some(png) if png.len() <= LARGEST_PICTURE => details {
+            Some(png) if with_picture => details {
                 summary { "The picture inference.png" }
                 img.plate src=(data_uri(png)) width="1100" height="1320" alt="predicted against spectroscopic redshift coloured by density, and the residuals with their running median";
             },

@@ -3,14 +3,34 @@
 use maud::{Markup, html};
 
 use crate::{
-    elements::{Cell, number, table},
+    elements::{
+        Cell,
+        Column::{self, Numbers, Texts},
+        number, table,
+    },
     numbers::{bytes, decimals, digits, thousands},
-    rank::{RankRecord, parts},
-    run::Run,
+    rank::{all_or_slowest, parts},
+    run::input::Run,
 };
 
-/// The most ranks in the table; of more it has the slowest.
+/// The most ranks in the table.
 const MOST_ROWS: usize = 100;
+
+const COLUMNS: [&str; 13] = [
+    "rank",
+    "galaxies",
+    "flagged",
+    "data",
+    "wall s",
+    "cold start",
+    "start",
+    "model",
+    "waiting",
+    "inference",
+    "post-processing",
+    "galaxies/s",
+    "peak MB",
+];
 
 /// Nothing where there is no rank.
 pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
@@ -18,27 +38,11 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
         return None;
     }
     let cold_starts = run.cold_starts();
-    let mut ranks: Vec<&RankRecord> = run.ranks.iter().collect();
-    if ranks.len() > MOST_ROWS {
-        ranks.sort_by(|a, b| b.wall_seconds.total_cmp(&a.wall_seconds).then(a.rank.cmp(&b.rank)));
-        ranks.truncate(MOST_ROWS);
-    } else {
-        ranks.sort_by_key(|rank| rank.rank);
-    }
+    let ranks = all_or_slowest(run.ranks, MOST_ROWS);
     let resumed = ranks.iter().any(|rank| rank.execution != run.results.execution);
-    let mut columns = vec!["#rank", "#galaxies", "#flagged", "#data", "#wall s"];
-    columns.extend([
-        "#cold start",
-        "#start",
-        "#model",
-        "#waiting",
-        "#inference",
-        "#post-processing",
-        "#galaxies/s",
-        "#peak MB",
-    ]);
+    let mut columns: Vec<Column<'_>> = COLUMNS.map(Numbers).to_vec();
     if resumed {
-        columns.push("computed by");
+        columns.push(Texts("computed by"));
     }
     let two = |value: f64| Cell::Number(value, decimals(value, 2));
     let rows: Vec<Vec<Cell>> = ranks

@@ -1,14 +1,20 @@
 //! Throughput, memory and cost.
 
-use bill::Cost;
 use catalogue::quantile;
 use maud::{Markup, html};
 
 use crate::{
     charts::{Histogram, histogram},
-    elements::{Cell, chart, foreign, number, table},
+    elements::{
+        Cell,
+        Column::{Numbers, Texts},
+        chart, foreign, number, remarks, table,
+    },
     numbers::{bytes, digits, dollars, percent, seconds, thousands},
-    run::{Run, times::FEWEST_COUNTED},
+    run::{
+        input::{Logs, Run},
+        times::FEWEST_COUNTED,
+    },
 };
 
 /// Nothing where there is no rank and no cost.
@@ -41,7 +47,7 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
             (number(throughput.galaxies_per_second_per_rank, digits(throughput.galaxies_per_second_per_rank)))
             " galaxies a second in a rank's inference."
         }
-        @if ranks.len() > 1 { (table("Spread over the ranks", &["of a rank", "#least", "#median", "#95 %", "#most"], &spreads)) }
+        @if ranks.len() > 1 { (table("Spread over the ranks", &[Texts("of a rank"), Numbers("least"), Numbers("median"), Numbers("95 %"), Numbers("most")], &spreads)) }
         @if ranks.len() >= FEWEST_COUNTED {
             div.charts {
                 (chart("Speed of ranks.", "Galaxies per second of inference.",
@@ -51,7 +57,7 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
             }
         }
         @match run.logs {
-            Some(logs) => (cost(&logs.cost)),
+            Some(logs) => (cost(logs)),
             None if run.results.payload.is_some() => p.note {
                 "The cost is in the logs of the execution, which this page was made without: "
                 code { "cosmic report" } " adds it where it finds them."
@@ -61,7 +67,8 @@ pub(super) fn body(run: &Run<'_>) -> Option<Markup> {
     })
 }
 
-fn cost(cost: &Cost) -> Markup {
+fn cost(logs: &Logs) -> Markup {
+    let cost = &logs.cost;
     let share = |usd: f64| Cell::maybe((cost.total_usd > 0.0).then(|| usd / cost.total_usd), percent);
     let row = |name: &str, amount: String, usd: f64| {
         vec![Cell::Plain(name.to_owned()), Cell::Plain(amount), Cell::Number(usd, dollars(usd)), share(usd)]
@@ -88,18 +95,12 @@ fn cost(cost: &Cost) -> Markup {
     let prices = cost.prices_of_region.as_ref().unwrap_or(&cost.region);
     html! {
         h3 { "Cost on AWS" }
-        (table("Cost on AWS", &["part", "of", "#US dollars", "#share"], &rows))
+        (table("Cost on AWS", &[Texts("part"), Texts("of"), Numbers("US dollars"), Numbers("share")], &rows))
         p.note {
             "At the list prices of " (foreign(prices)) " of " (foreign(&cost.prices_date))
             @if cost.prices_of_region.is_some() { ", as those of " (foreign(&cost.region)) " are not known" }
             ", without taxes, discounts and the free tier. The storage of data and logs is not in it."
         }
-        @if cost.expected_invocations > cost.invocations {
-            p.note {
-                "It is of " (number(cost.invocations, thousands(cost.invocations))) " of "
-                (number(cost.expected_invocations, thousands(cost.expected_invocations)))
-                " invocations: the logs have no report of the others."
-            }
-        }
+        @if !logs.cost_remarks.is_empty() { (remarks(&logs.cost_remarks)) }
     }
 }

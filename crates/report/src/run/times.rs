@@ -9,11 +9,11 @@ use crate::{
     charts::{Histogram, Segment, TimelineRow, histogram, timeline},
     elements::{chart, key, number, wide_chart},
     numbers::{decimals, percent, seconds, thousands},
-    rank::{PARTS, RankRecord, parts},
-    run::Run,
+    rank::{PARTS, RankRecord, all_or_slowest, parts},
+    run::input::Run,
 };
 
-/// The most ranks that the timeline shows; of more it shows the slowest.
+/// The most ranks that the timeline shows.
 const MOST_ROWS: usize = 100;
 /// Ranks whose slowness is explained.
 const EXPLAINED: usize = 5;
@@ -88,16 +88,9 @@ fn cold_start_of(rank: &RankRecord, cold_starts: &BTreeMap<u64, f64>) -> f64 {
     cold_starts.get(&rank.rank).copied().unwrap_or(0.0)
 }
 
-/// The rows of the timeline, by rank where all are shown, else by their wall time.
+/// The rows of the timeline.
 fn rows(ranks: &[&RankRecord], cold_starts: &BTreeMap<u64, f64>) -> Vec<TimelineRow> {
-    let mut shown = ranks.to_vec();
-    match shown.len() {
-        ..=MOST_ROWS => shown.sort_by_key(|rank| rank.rank),
-        _ => {
-            shown.sort_by(|a, b| b.wall_seconds.total_cmp(&a.wall_seconds).then(a.rank.cmp(&b.rank)));
-            shown.truncate(MOST_ROWS);
-        }
-    }
+    let shown = all_or_slowest(ranks.iter().copied(), MOST_ROWS);
     // An environment starts before the rank does.
     let begin_of = |rank: &RankRecord| rank.started_at.map(|started| started - cold_start_of(rank, cold_starts));
     let first = ranks.iter().filter_map(|rank| begin_of(rank)).min_by(f64::total_cmp);

@@ -4,14 +4,15 @@ use catalogue::WorstGalaxy;
 use maud::{Markup, html};
 
 use crate::{
-    elements::{Cell, foreign, number, table},
+    elements::{
+        Cell,
+        Column::{self, Numbers, Texts},
+        foreign, number, shortened, table,
+    },
     numbers::{decimals, signed},
     page::data_uri,
-    run::Stamps,
+    run::input::{PICTURED, Stamps},
 };
-
-/// Galaxies whose pictures are shown.
-const PICTURED: usize = 12;
 
 /// Nothing where no galaxy has both redshifts.
 pub(super) fn body(worst: &[WorstGalaxy], stamps: &Stamps) -> Option<Markup> {
@@ -20,9 +21,8 @@ pub(super) fn body(worst: &[WorstGalaxy], stamps: &Stamps) -> Option<Markup> {
     }
     let own = worst.iter().max_by_key(|galaxy| galaxy.columns.len()).map_or(&[][..], |galaxy| &galaxy.columns);
     let own: Vec<&str> = own.iter().map(|(name, _)| name.as_str()).collect();
-    let mut columns = vec!["file", "#row", "#z_spec", "#z_phot", "#δ"];
-    let shown: Vec<String> = own.iter().map(|name| crate::elements::shortened(name)).collect();
-    columns.extend(shown.iter().map(String::as_str));
+    let mut columns = vec![Texts("file"), Numbers("row"), Numbers("z_spec"), Numbers("z_phot"), Numbers("δ")];
+    columns.extend(own.iter().map(|name| Column::Foreign(name)));
     let rows: Vec<Vec<Cell>> = worst
         .iter()
         .map(|galaxy| {
@@ -51,7 +51,7 @@ pub(super) fn body(worst: &[WorstGalaxy], stamps: &Stamps) -> Option<Markup> {
             div.stamps { @for (galaxy, png) in &pictured {
                 figure {
                     img src=(data_uri(png)) width="396" height="64"
-                        alt=(format!("row {} of {} in five bands and in colour", galaxy.row_index, crate::elements::shortened(&galaxy.source_file)));
+                        alt=(format!("row {} of {} in five bands and in colour", galaxy.row_index, shortened(&galaxy.source_file)));
                     figcaption {
                         (foreign(&galaxy.source_file)) " row " (number(galaxy.row_index, galaxy.row_index.to_string()))
                         ": z_spec " (number(galaxy.z_spec, decimals(galaxy.z_spec, 3)))

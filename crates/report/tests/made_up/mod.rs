@@ -144,7 +144,14 @@ pub(crate) fn logs(ranks: u64) -> report::Logs {
         })
         .collect();
     let usage = bill::Usage::of(&invocations, ranks + 2, 19 + 2 * ranks);
-    report::Logs { cost: bill::Cost::of(&usage, &bill::Prices::of("us-east-1").unwrap()), invocations }
+    report::Logs {
+        cost: bill::Cost::of(&usage, &bill::Prices::of("us-east-1").unwrap()),
+        cost_remarks: vec![
+            format!("the cost is that of {ranks} of {} invocations", ranks + 2),
+            "3 attempts were throttled".to_owned(),
+        ],
+        invocations,
+    }
 }
 
 impl MadeUp {
@@ -234,7 +241,7 @@ pub(crate) fn sweep(reason: &str) -> Sweep {
                                    "inference": spent(inference), "warm_up": spent(0.2), "post_processing": spent(0.8)},
                         "peak_memory_mb": 300.0 + batch_size as f64 / 3.0 + 5.0 * noise(at + 2),
                         "billed_ms": 1000.0 * (inference + 6.0), "cost_usd": 0.000_033 * (inference + 6.0),
-                        "cost_of": "10 of 10", "metrics": null, "catalogue_sha256": null,
+                        "cost_of": {"invocations": 10, "expected_invocations": 10}, "metrics": null, "catalogue_sha256": null,
                         "redshifts_sha256": "same", "made_by": "0.1.0",
                     })
                 })
