@@ -64,7 +64,7 @@ fn warnings_say_what_would_go_wrong() {
     };
     assert_eq!(warnings(&[]), "");
     assert!(warnings(&["--set", "world_size=1"]).contains("world_size"));
-    assert!(warnings(&["--timeout", "5"]).contains("481 of 481 ranks would not be done"));
+    assert!(warnings(&["--timeout", "10", "--memory", "1024"]).contains("481 of 481 ranks would not be done"));
     assert!(warnings(&["--memory", "128"]).contains("InferenceMemory"));
     assert!(warnings(&["--account-concurrency", "10"]).contains("would be turned away"));
     let held = ["--account-concurrency", "10", "--set", "max_concurrency=10"];
@@ -116,6 +116,19 @@ fn an_earlier_run_gives_its_figures() {
     let (code, _, stderr) = cosmic(&[&base, ["--from", text(folder.path())].as_slice()].concat());
     assert_eq!(code, 1);
     assert!(stderr.contains("Results.json"), "{stderr}");
+}
+
+#[test]
+fn sizes_that_no_plan_can_be_of_are_refused_at_once() {
+    for (size, partition_size, said) in [
+        ("1PB", "25MiB", "choose a larger --partition-size"),
+        ("1GB", "1B", "there is no galaxy in"),
+        ("1kB", "25MiB", "there is no galaxy in"),
+    ] {
+        let (code, _, error) =
+            cosmic(&["plan", "--payload", &payload(), "--size", size, "--partition-size", partition_size]);
+        assert!(code == 1 && error.contains(said), "{error}");
+    }
 }
 
 #[test]

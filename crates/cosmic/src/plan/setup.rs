@@ -33,7 +33,7 @@ pub(crate) struct SetupArgs {
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(128..=10_240))]
     memory: Option<u64>,
     /// Seconds that the inference function may take, instead of what it is deployed with.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=900))]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..=900))]
     timeout: Option<u64>,
     /// The functions' processor, instead of what they are deployed for.
     #[arg(long, value_name = "NAME", value_parser = ["x86_64", "arm64"])]

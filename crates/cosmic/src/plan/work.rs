@@ -11,13 +11,13 @@ use bill::{
 use pipeline::{
     initialize::count_rows,
     partitions::list_partitions,
-    payload::Payload,
+    payload::{MAX_WORLD_SIZE, Payload},
     plan::{Owner, Plan, PlannedFile, PlannedModel, shares_files},
     run_files::RunFiles,
     storage::{ObjectInfo, ObjectStore, S3Store, Unreadable, explain},
 };
 
-use crate::{global::Global, location::Location};
+use crate::{global::Global, location::Location, output::bytes};
 
 /// Where the data are.
 pub(crate) struct DataArgs<'a> {
@@ -62,7 +62,9 @@ pub(crate) async fn find(
 ) -> Result<PlannedWork> {
     let mut warnings = Vec::new();
     let (files, store) = match (data.size, data.path) {
-        (Some((size, partition_size)), _) => (imagined(size, partition_size, payload), None),
+        (Some((size, partition_size)), _) => {
+            (imagined(size, partition_size, figures.rank.bytes_per_galaxy, payload)?, None)
+        }
         (None, Some(path)) => {
             let location = Location::parse(path, global).await?;
             let found = location.partitions(payload.file_limit).await?;
@@ -96,8 +98,8 @@ pub(crate) async fn find(
     }
     let run = RunWork { model_bytes, ..divide(payload, &files)? };
     let rows = run.ranks.iter().map(|rank| rank.rows).sum();
-    let bytes = files.iter().map(|file| file.object.size).sum();
-    Ok(PlannedWork { run, files, payload: payload.clone(), rows, bytes, counted: data.headers, warnings })
+    let total = files.iter().map(|file| file.object.size).sum();
+    Ok(PlannedWork { run, files, payload: payload.clone(), rows, bytes: total, counted: data.headers, warnings })
 }
 
 /// The size of the payload's model in the bucket; 0 of the one that is packaged, and where planning needs no AWS.
@@ -142,17 +144,35 @@ fn unreadable(Unreadable { name, reason }: &Unreadable) -> String {
     format!("{name} cannot be read, which a run would refuse: {reason}")
 }
 
+/// The most partitions that are imagined, ten for each rank that there can be.
+const MOST_IMAGINED: u64 = 10 * MAX_WORLD_SIZE;
+
 /// Partitions that nobody has seen.
-fn imagined(size: u64, partition_size: u64, payload: &Payload) -> Vec<PlannedFile> {
+fn imagined(size: u64, partition_size: u64, bytes_per_galaxy: f64, payload: &Payload) -> Result<Vec<PlannedFile>> {
+    if (size.min(partition_size) as f64) < bytes_per_galaxy {
+        bail!(
+            "there is no galaxy in {}: one takes about {}",
+            bytes(size.min(partition_size)),
+            bytes(bytes_per_galaxy as u64)
+        );
+    }
     let limit = payload.file_limit.unwrap_or(u64::MAX);
     let count = size.div_ceil(partition_size).min(limit);
-    (0..count)
+    if count > MOST_IMAGINED {
+        bail!(
+            "{} are {count} partitions of {}, and at most {MOST_IMAGINED} are planned: choose a larger --partition-size",
+            bytes(size),
+            bytes(partition_size)
+        );
+    }
+    let files = (0..count)
         .map(|index| {
             let size = partition_size.min(size - index * partition_size);
             let key = format!("{}/{}.pt", payload.data_prefix, index + 1);
             PlannedFile::listed(ObjectInfo { key, size, etag: String::new() })
         })
-        .collect()
+        .collect();
+    Ok(files)
 }
 
 fn estimated(files: Vec<PlannedFile>, bytes_per_galaxy: f64) -> Vec<PlannedFile> {
