@@ -44,7 +44,7 @@ mod tests {
         if !cfg!(target_os = "linux") {
             return;
         }
-        let large = vec![1_u8; 100_000_000];
+        let large = std::hint::black_box(vec![1_u8; 100_000_000]);
         assert!(peak_memory_mb() > 100.0, "{} bytes are not seen", large.len());
         let child = Command::new("grep").args(["VmHWM", "/proc/self/status"]).output().unwrap();
         let peak = peak_in_status(&String::from_utf8(child.stdout).unwrap()).unwrap();
