@@ -8,6 +8,7 @@
 //! they are pointed at.
 
 mod backend;
+mod numbers;
 pub mod palette;
 mod svg;
 mod titled;
@@ -30,6 +31,7 @@ use plotters::{
 
 use crate::svg::Svg;
 pub use crate::{backend::Backend, svg::escaped, titled::Titled};
+pub use numbers::thousands;
 
 /// The family under which the font is registered.
 pub const FONT: &str = "sans-serif";

@@ -7,7 +7,6 @@
 
 mod axes;
 mod density;
-mod numbers;
 mod scale;
 
 use std::ops::Range;
@@ -15,7 +14,7 @@ use std::ops::Range;
 use canvas::{
     Anchor, Area, DrawError, Result,
     palette::{FAINT, INK, MUTED, PAPER, REFERENCE},
-    render, text,
+    render, text, thousands,
 };
 use plotters::{
     element::Rectangle,
@@ -28,7 +27,6 @@ use crate::{
     picture::{
         axes::{Chart, dashed, frame, pixel_ranges},
         density::scatter,
-        numbers::thousands,
     },
     plausible::REDSHIFTS,
 };

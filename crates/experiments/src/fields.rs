@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use pipeline::payload::kind;
 use serde_json::{Map, Value};
 
 /// How alike two names must be for one to be taken for a misspelling of the other (Jaro-Winkler, 1 is equality).
@@ -103,17 +104,5 @@ pub(crate) fn bounds(allowed: &RangeInclusive<u64>) -> String {
     match *allowed.end() {
         u64::MAX => format!("a whole number from {} upwards", allowed.start()),
         high => format!("a whole number from {} to {high}", allowed.start()),
-    }
-}
-
-/// What was found where something else was wanted.
-fn kind(value: &Value) -> String {
-    match value {
-        Value::Null => "null".into(),
-        Value::Bool(_) => "a boolean".into(),
-        Value::Number(number) => format!("the number {number}"),
-        Value::String(text) => format!("the text {text:?}"),
-        Value::Array(_) => "a list".into(),
-        Value::Object(_) => "an object".into(),
     }
 }

@@ -295,7 +295,8 @@ fn missing(name: &str, what: &str) -> Error {
     Error::BadPayload(format!("`{name}` is missing: {what}"))
 }
 
-fn kind(value: &Value) -> String {
+/// What was found where something else was wanted, for a message.
+pub fn kind(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
         Value::Bool(_) => "a boolean".into(),

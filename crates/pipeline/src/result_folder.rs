@@ -67,18 +67,7 @@ impl ResultFolder {
 
     /// The SHA-256 of a result that was written, in hexadecimal.
     pub fn sha256(&self, name: &str) -> Result<String> {
-        let hashed = File::open(self.staging.path().join(name)).and_then(|file| {
-            let (mut file, mut hash) = (BufReader::new(file), Sha256::new());
-            loop {
-                let piece = file.fill_buf()?;
-                if piece.is_empty() {
-                    return Ok(hex::encode(hash.finalize()));
-                }
-                hash.update(piece);
-                let length = piece.len();
-                file.consume(length);
-            }
-        });
+        let hashed = sha256_of_file(&self.staging.path().join(name));
         Ok(hashed.map_err(|error| self.failed(name, error))?)
     }
 
@@ -99,6 +88,20 @@ impl ResultFolder {
 
     fn failed(&self, name: &str, error: std::io::Error) -> StorageError {
         StorageError::of_io("write", self.path(name).display().to_string(), error)
+    }
+}
+
+/// The SHA-256 of a file, in hexadecimal, in memory for a piece of it.
+pub fn sha256_of_file(path: &Path) -> std::io::Result<String> {
+    let (mut file, mut hash) = (BufReader::new(File::open(path)?), Sha256::new());
+    loop {
+        let piece = file.fill_buf()?;
+        if piece.is_empty() {
+            return Ok(hex::encode(hash.finalize()));
+        }
+        hash.update(piece);
+        let length = piece.len();
+        file.consume(length);
     }
 }
 

@@ -1,19 +1,7 @@
 //! Numbers as a reader wants them, on a page and in a terminal.
 
+pub(crate) use canvas::thousands;
 use time::{OffsetDateTime, macros::format_description};
-
-/// A number with its digits grouped by thousands, such as `12,345`.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
 
 /// A number to some decimals, with a true minus sign.
 pub(crate) fn decimals(number: f64, decimals: usize) -> String {

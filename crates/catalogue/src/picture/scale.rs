@@ -3,17 +3,14 @@
 use canvas::{
     Anchor, Area, DrawError, Result,
     palette::{DARKEST, INK, MUTED, of_density},
-    rotated_text, text,
+    rotated_text, text, thousands,
 };
 use plotters::{
     element::Rectangle,
     style::{Color, FontTransform},
 };
 
-use crate::picture::{
-    axes::{Chart, pixel_ranges},
-    numbers::thousands,
-};
+use crate::picture::axes::{Chart, pixel_ranges};
 
 /// Draws the scale of the colours beside a chart, in galaxies per 0.01 × 0.01 in redshift.
 pub(super) fn draw(root: &Area<'_>, chart: &Chart<'_, '_>, densest: f32) -> Result<()> {

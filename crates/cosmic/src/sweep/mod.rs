@@ -16,17 +16,12 @@ mod repeat;
 mod runner;
 mod state;
 
-use std::{
-    fs::File,
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use experiments::{Place, SweepFile};
-use pipeline::{run_files::sha256, storage::aws_config};
-use sha2::{Digest, Sha256};
+use pipeline::{result_folder::sha256_of_file, run_files::sha256, storage::aws_config};
 
 use crate::{
     assignments::assignments,
@@ -127,17 +122,6 @@ pub(crate) async fn sweep(args: SweepArgs, global: &Global, printer: Printer) ->
 
 /// The SHA-256 of a file, in hexadecimal.
 fn file_sha256(path: &Path) -> Result<String> {
-    let hashed = File::open(path).and_then(|file| {
-        let (mut file, mut hash) = (BufReader::new(file), Sha256::new());
-        loop {
-            let piece = file.fill_buf()?;
-            if piece.is_empty() {
-                return Ok(hex::encode(hash.finalize()));
-            }
-            hash.update(piece);
-            let length = piece.len();
-            file.consume(length);
-        }
-    });
+    let hashed = sha256_of_file(path);
     hashed.with_context(|| format!("failed to read {}", path.display()))
 }

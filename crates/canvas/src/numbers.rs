@@ -1,7 +1,7 @@
-//! Numbers as a reader wants them.
+//! Numbers as a reader of pictures and pages wants them.
 
 /// Groups digits by thousands: `1,253`.
-pub(super) fn thousands(number: u64) -> String {
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
