@@ -129,12 +129,12 @@ fn a_sweep_that_was_killed_goes_on_where_it_was() {
     process.kill().unwrap();
     process.wait().unwrap();
     let first = sweep.record()["cells"][0]["repeats"][0].clone();
-    // The run that was under way goes on for a while in its folder, as a process of its own.
+    // The run that was under way goes on for a while in its folder, as a process of its own, and the sweep waits for it.
     let printed = loop {
         let (code, printed, said) = cosmic(&["sweep", text(&file), "--out", text(&sweep.out()), "--json"]);
         match code {
             0 => break printed,
-            _ => assert!(said.contains("another process"), "{said}"),
+            _ => assert!(said.contains("the last run of one that was killed has not ended yet"), "{said}"),
         }
     };
     assert_eq!(serde_json::from_str::<Value>(&printed).unwrap()["done"], 3);

@@ -2,6 +2,7 @@
 //! its start, its warm-up and its peak memory are those of a real run.
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     process::Stdio,
     time::Instant,
@@ -29,6 +30,7 @@ pub(super) struct Local {
 
 impl Local {
     /// Runs a cell once, on the files of a folder, and leaves its Results.json and combined_data.json under `out`.
+    /// `lock` is what keeps other sweeps away.
     ///
     /// # Errors
     /// Where no process can be started at all. Whatever else goes wrong is the repeat's reason.
@@ -39,6 +41,7 @@ impl Local {
         repeat: u64,
         data: &str,
         out: &Path,
+        lock: File,
     ) -> Result<Repeat> {
         let mut command = Command::new(&self.program);
         for (name, _) in std::env::vars_os() {
@@ -54,7 +57,8 @@ impl Local {
         for (flag, number) in [("--threads", asked.threads), ("--file-limit", cell.file_limit)] {
             command.args(number.iter().flat_map(|number| [flag.to_owned(), number.to_string()]));
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // The process holds the lock for as long as it lives; `cosmic infer` reads nothing from there.
+        command.stdin(lock).stdout(Stdio::null()).stderr(Stdio::piped());
         // A Ctrl-C is for the sweep, which then kills it.
         command.kill_on_drop(true).process_group(0);
         let (started_at, started) = (seconds_since_1970(), Instant::now());

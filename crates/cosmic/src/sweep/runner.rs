@@ -150,7 +150,8 @@ impl<'a> Runner<'a> {
         let out = self.state.folder(cell, repeat);
         match &self.backend {
             Backend::Local(local) => {
-                let ended = local.run(&self.state.record.asked, cell, repeat, &folder, &out).await?;
+                let lock = self.state.shared_lock()?;
+                let ended = local.run(&self.state.record.asked, cell, repeat, &folder, &out, lock).await?;
                 if let Ok(combined) = std::fs::read(out.join(COMBINED_DATA))
                     && ended.rows > 0
                 {

@@ -21,7 +21,7 @@ pub(super) struct State {
     /// In the order of the record's cells.
     pub(super) planned: Vec<PlannedCell>,
     /// Holds the lock on the folder.
-    _lock: File,
+    lock: File,
 }
 
 /// Where a sweep computes.
@@ -68,7 +68,13 @@ impl State {
             }
             continue_from(&mut record, before);
         }
-        Ok(Self { out: out.to_owned(), record, planned, _lock: lock })
+        Ok(Self { out: out.to_owned(), record, planned, lock })
+    }
+
+    /// The lock on the folder once more, for a process that computes for the sweep. Should this one be killed, no other
+    /// sweep begins in the folder, and beside a process that still computes, until that one has ended too.
+    pub(super) fn shared_lock(&self) -> Result<File> {
+        self.lock.try_clone().with_context(|| format!("failed to share the lock on {}", self.out.display()))
     }
 
     /// Writes sweep.json.
@@ -107,7 +113,10 @@ fn claim(out: &Path) -> Result<File> {
     let lock = File::open(out).with_context(|| format!("failed to open {}", out.display()))?;
     match lock.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => bail!("another process runs a sweep in {}", out.display()),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another process runs a sweep in {}, or the last run of one that was killed has not ended yet",
+            out.display()
+        ),
         // Some network file systems have no locks: there the user takes care.
         Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
         Err(TryLockError::Error(error)) => {
