@@ -1,6 +1,54 @@
 //! The trait that every backend implements, and the check of its input that they share.
 
+use std::{fmt, str::FromStr};
+
 pub use galaxies::{BANDS, PIXELS, SIDE};
+use serde::{Deserialize, Serialize};
+
+/// The numbers that an engine multiplies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// All layers in f32.
+    #[default]
+    F32,
+    /// The linear layers of the transformer in int8, with a scale for each output of their weights, found when the
+    /// model is loaded, and one for each token of their input, found as it comes; their sums, and all other layers, as
+    /// in [`Self::F32`]. Redshifts move by some 10⁻⁴.
+    Int8,
+}
+
+impl Precision {
+    /// Its name in payloads, arguments and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// A name that no [`Precision`] has.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("there is no precision {0:?}: it is f32 or int8")]
+pub struct UnknownPrecision(String);
+
+impl FromStr for Precision {
+    type Err = UnknownPrecision;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPrecision> {
+        [Self::F32, Self::Int8]
+            .into_iter()
+            .find(|precision| precision.name() == name)
+            .ok_or_else(|| UnknownPrecision(name.to_owned()))
+    }
+}
 
 /// Runs the network. One engine serves any number of threads, and uses the cores it was given by itself.
 pub trait Engine: Send + Sync {

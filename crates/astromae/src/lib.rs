@@ -21,6 +21,6 @@ pub mod weights;
 
 pub use calibration::StoredCalibration;
 pub use config::{Config, Hyperparameters};
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, Precision, UnknownPrecision};
 pub use error::{Error, Result};
-pub use model::{MAX_MODEL, MAX_SAFETENSORS_HEADER, Model, Precision};
+pub use model::{MAX_MODEL, MAX_SAFETENSORS_HEADER, Model, StoredPrecision};

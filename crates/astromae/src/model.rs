@@ -53,7 +53,7 @@ pub struct Model {
 
 /// How [`Model::to_safetensors`] stores values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Precision {
+pub enum StoredPrecision {
     /// Two bytes a value: redshifts move by some 10⁻⁴.
     F16,
     /// Four bytes a value: nothing is lost.
@@ -114,11 +114,11 @@ impl Model {
     }
 
     /// The smaller precision in which no weight changes.
-    pub fn exact_precision(&self) -> Precision {
+    pub fn exact_precision(&self) -> StoredPrecision {
         let is_f16 = |value: &f32| half::f16::from_f32(*value).to_f32() == *value;
         match self.weights.par_iter().all(|(_, tensor)| tensor.data.iter().all(is_f16)) {
-            true => Precision::F16,
-            false => Precision::F32,
+            true => StoredPrecision::F16,
+            false => StoredPrecision::F32,
         }
     }
 
@@ -127,7 +127,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Config`] for a configuration that has no form in JSON.
-    pub fn to_safetensors(&self, precision: Precision, metadata: &HashMap<String, String>) -> Result<Vec<u8>> {
+    pub fn to_safetensors(&self, precision: StoredPrecision, metadata: &HashMap<String, String>) -> Result<Vec<u8>> {
         let failed = |error: serde_json::Error| Error::Config { reason: error.to_string() };
         let in_f32 = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let in_f16 =
@@ -139,8 +139,8 @@ impl Model {
             .map(|(name, tensor)| Encoded { name, dtype: "F32", shape: &tensor.shape, bytes: in_f32(&tensor.data) })
             .collect();
         tensors.extend(self.weights.iter().map(|(name, Tensor { shape, data })| match precision {
-            Precision::F16 => Encoded { name, dtype: "F16", shape, bytes: in_f16(data) },
-            Precision::F32 => Encoded { name, dtype: "F32", shape, bytes: in_f32(data) },
+            StoredPrecision::F16 => Encoded { name, dtype: "F16", shape, bytes: in_f16(data) },
+            StoredPrecision::F32 => Encoded { name, dtype: "F32", shape, bytes: in_f32(data) },
         }));
         let own = self.calibration.as_ref().map_or(0, |calibration| calibration.tensors.len());
         let network = calibration::network_checksum(tensors[own..].iter().map(|tensor| &tensor.bytes[..]));

@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
 };
 
-use astromae::{Model, Precision, StoredCalibration, weights::Tensor};
+use astromae::{Model, StoredCalibration, StoredPrecision, weights::Tensor};
 
 fn model() -> Model {
     Model::open(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/module.pt")).unwrap()
@@ -24,7 +24,7 @@ fn calibrated() -> Model {
 }
 
 fn read_back(model: &Model, notes: &HashMap<String, String>) -> Result<Model, String> {
-    let bytes = model.to_safetensors(Precision::F16, notes).unwrap();
+    let bytes = model.to_safetensors(StoredPrecision::F16, notes).unwrap();
     Model::from_bytes("model", bytes.into()).map_err(|error| error.to_string())
 }
 
@@ -41,19 +41,19 @@ fn a_calibration_comes_back_unrounded_beside_the_same_network() {
 fn the_same_model_gives_the_same_file() {
     let notes: HashMap<_, _> = (0..20).map(|note| (format!("note {note}"), "text".to_owned())).collect();
     let again: HashMap<_, _> = notes.clone().into_iter().collect();
-    let bytes = |notes| calibrated().to_safetensors(Precision::F16, notes).unwrap();
+    let bytes = |notes| calibrated().to_safetensors(StoredPrecision::F16, notes).unwrap();
     assert_eq!(bytes(&notes), bytes(&again));
 }
 
 #[test]
 fn the_exact_precision_is_that_of_the_weights() {
     let half = read_back(&calibrated(), &HashMap::new()).unwrap();
-    assert_eq!((half.exact_precision(), model().exact_precision()), (Precision::F16, Precision::F32));
+    assert_eq!((half.exact_precision(), model().exact_precision()), (StoredPrecision::F16, StoredPrecision::F32));
 }
 
 #[test]
 fn a_calibration_of_another_network_is_refused_and_a_converted_one_keeps_its_own() {
-    let bytes = calibrated().to_safetensors(Precision::F32, &HashMap::new()).unwrap();
+    let bytes = calibrated().to_safetensors(StoredPrecision::F32, &HashMap::new()).unwrap();
     // The last byte is the network's: the calibration's tensors come first. It stays a finite number.
     let mut trained_further = bytes.clone();
     *trained_further.last_mut().unwrap() ^= 0x80;
@@ -84,7 +84,7 @@ fn a_calibration_that_is_not_whole_is_refused() {
     }
 
     // Without a description, or in another type.
-    let bytes = calibrated().to_safetensors(Precision::F32, &HashMap::new()).unwrap();
+    let bytes = calibrated().to_safetensors(StoredPrecision::F32, &HashMap::new()).unwrap();
     for (from, to, expected) in [
         (r#""calibration":"{}""#, r#""calibratiom":"{}""#, "its metadata lack `calibration`"),
         (

@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, fs, path::PathBuf};
 
-use astromae::{Config, Hyperparameters, Model, Precision, config::ConvBranchConfig, fold::FoldedNetwork};
+use astromae::{Config, Hyperparameters, Model, StoredPrecision, config::ConvBranchConfig, fold::FoldedNetwork};
 use safetensors::{Dtype, tensor::TensorView};
 use written::Pickle;
 
@@ -29,7 +29,7 @@ fn from_bytes(bytes: Vec<u8>) -> Result<Model, String> {
 fn changed(change: impl FnOnce(&mut Model)) -> Vec<u8> {
     let mut model = open("module.pt");
     change(&mut model);
-    model.to_safetensors(Precision::F32, &HashMap::new()).unwrap()
+    model.to_safetensors(StoredPrecision::F32, &HashMap::new()).unwrap()
 }
 
 #[test]
@@ -73,11 +73,15 @@ fn a_state_dict_alone_asks_for_what_it_does_not_say() {
 fn half_precision_halves_the_file_and_keeps_three_digits_and_the_notes() {
     let model = open("module.pt");
     let notes = HashMap::from([("origin".to_owned(), "a test".to_owned())]);
-    let half = model.to_safetensors(Precision::F16, &notes).unwrap();
-    let full = model.to_safetensors(Precision::F32, &notes).unwrap();
+    let half = model.to_safetensors(StoredPrecision::F16, &notes).unwrap();
+    let full = model.to_safetensors(StoredPrecision::F32, &notes).unwrap();
     let saved = 2 * model.weights.parameters();
     assert!(full.len().abs_diff(half.len() + saved) < 2_000, "but for the headers: {} {}", full.len(), half.len());
-    assert_eq!(half, model.to_safetensors(Precision::F16, &notes).unwrap(), "the same model gives the same bytes");
+    assert_eq!(
+        half,
+        model.to_safetensors(StoredPrecision::F16, &notes).unwrap(),
+        "the same model gives the same bytes"
+    );
     let read = from_bytes(half).unwrap();
     assert_eq!((read.metadata, read.config), (notes, model.config.clone()));
     assert_ne!(read.sha256, model.sha256);

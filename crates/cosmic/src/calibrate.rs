@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, bail};
-use astromae::{Engine, Model};
+use astromae::{Engine, Model, Precision};
 use catalogue::intervals::{Calibration, LabelledGalaxy, MadeOf};
 use clap::Args;
 use pipeline::{
@@ -91,7 +91,7 @@ pub(crate) async fn calibrate(args: CalibrateArgs, global: &Global, printer: Pri
     let location = Location::parse(&args.model, global).await?;
     let mut model = Model::from_bytes(&location.name(), location.read_model().await?)?;
     let (name, threads, network) = (args.engine, args.threads, model.clone());
-    let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), network, threads))
+    let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), network, threads, Precision::F32))
         .await?
         .context("failed to start the engine")?;
 

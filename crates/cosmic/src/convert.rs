@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
-use astromae::{Hyperparameters, Model, Precision, calibration};
+use astromae::{Hyperparameters, Model, StoredPrecision, calibration};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -76,8 +76,8 @@ pub(crate) async fn convert(args: ConvertArgs, global: &Global, printer: Printer
     }
     notes.insert("source_sha256".to_owned(), model.sha256.clone());
     let precision = match args.precision {
-        PrecisionArg::F16 => Precision::F16,
-        PrecisionArg::F32 => Precision::F32,
+        PrecisionArg::F16 => StoredPrecision::F16,
+        PrecisionArg::F32 => StoredPrecision::F32,
     };
     let encoded = model.to_safetensors(precision, &notes)?;
     let shown = show(&args.out);

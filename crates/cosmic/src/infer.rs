@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, bail};
-use astromae::Model;
+use astromae::{Model, Precision};
 use catalogue::intervals::LevelSet;
 use clap::Args;
 use pipeline::{
@@ -73,7 +73,7 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
         );
     }
     let (name, threads) = (args.engine, args.threads);
-    let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), model, threads))
+    let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), model, threads, Precision::F32))
         .await?
         .context("failed to start the engine")?;
     let model_name = location.key.rsplit('/').next().unwrap_or(&location.key);

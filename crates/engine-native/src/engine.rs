@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use astromae::{
-    Engine, EngineError, Model,
+    Engine, EngineError, Model, Precision,
     engine::{BANDS, PIXELS, validate_batch},
     fold::FoldedNetwork,
 };
@@ -20,6 +20,7 @@ pub const NAME: &str = "native";
 /// The network in Rust, with a thread for each core.
 pub struct NativeEngine {
     instructions: InstructionSet,
+    precision: Precision,
     /// One for each thread of the pool.
     workers: Vec<Mutex<Box<dyn Predict>>>,
     threads: rayon::ThreadPool,
@@ -31,9 +32,9 @@ impl NativeEngine {
     ///
     /// # Errors
     /// [`EngineError::Backend`] for a convolution branch with other kernels than 1×1, 3×3 and 5×5.
-    pub fn new(model: Model, threads: Option<usize>) -> Result<Self, EngineError> {
+    pub fn new(model: Model, threads: Option<usize>, precision: Precision) -> Result<Self, EngineError> {
         let fastest = InstructionSet::available().into_iter().next().unwrap_or(InstructionSet::Portable);
-        Self::with_instructions(model, threads, fastest)
+        Self::with_instructions(model, threads, precision, fastest)
     }
 
     /// Prepares a model for one of [`InstructionSet::available`].
@@ -43,6 +44,7 @@ impl NativeEngine {
     pub fn with_instructions(
         model: Model,
         threads: Option<usize>,
+        precision: Precision,
         instructions: InstructionSet,
     ) -> Result<Self, EngineError> {
         let backend = |reason: String| EngineError::Backend { engine: NAME, reason };
@@ -65,7 +67,7 @@ impl NativeEngine {
         let workers = threads
             .install(|| instructions.dispatch(MakeWorkers { network: folded, count }))
             .ok_or_else(|| backend(format!("this processor has no {instructions}")))?;
-        Ok(Self { instructions, workers: workers.into_iter().map(Mutex::new).collect(), threads })
+        Ok(Self { instructions, precision, workers: workers.into_iter().map(Mutex::new).collect(), threads })
     }
 }
 
@@ -90,7 +92,8 @@ impl Engine for NativeEngine {
 
     fn description(&self) -> String {
         let version = env!("CARGO_PKG_VERSION");
-        format!("{NAME} ({version}, {}, {} threads)", self.instructions, self.threads.current_num_threads())
+        let threads = self.threads.current_num_threads();
+        format!("{NAME} ({version}, {}, {}, {threads} threads)", self.precision, self.instructions)
     }
 
     fn predict(&self, images: &[f32], magnitudes: &[f32]) -> Result<Vec<f32>, EngineError> {

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use astromae::{
-    Engine, EngineError, Model,
+    Engine, EngineError, Model, Precision,
     engine::{BANDS, PIXELS},
 };
 use engine_native::{InstructionSet, NativeEngine};
@@ -30,7 +30,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 fn engine(threads: usize, instructions: InstructionSet) -> NativeEngine {
     let model = Model::open(fixture("module.pt")).unwrap();
-    NativeEngine::with_instructions(model, Some(threads), instructions).unwrap()
+    NativeEngine::with_instructions(model, Some(threads), Precision::F32, instructions).unwrap()
 }
 
 /// Images, magnitudes, and the redshifts that PyTorch gives.

@@ -19,7 +19,7 @@ mod transformer;
 use std::sync::{Mutex, PoisonError};
 
 use astromae::{
-    Engine, EngineError, Model,
+    Engine, EngineError, Model, Precision,
     engine::{BANDS, PIXELS, validate_batch},
     fold::FoldedNetwork,
 };
@@ -46,9 +46,12 @@ impl TchEngine {
     /// Prepares a model; `threads` is the number of cores where absent.
     ///
     /// # Errors
-    /// [`EngineError::Backend`], with what libtorch says.
-    pub fn new(model: Model, threads: Option<usize>) -> Result<Self, EngineError> {
+    /// [`EngineError::Backend`], with what libtorch says, and for any precision but f32.
+    pub fn new(model: Model, threads: Option<usize>, precision: Precision) -> Result<Self, EngineError> {
         let backend = |reason: String| EngineError::Backend { engine: NAME, reason };
+        if precision != Precision::F32 {
+            return Err(backend(format!("it computes in f32 alone, not in {precision}: the native engine does")));
+        }
         let folded = FoldedNetwork::new(model).map_err(|error| backend(error.to_string()))?;
         let network = TchNetwork::new(&folded).map_err(|error| backend(error.to_string()))?;
         let threads = rayon::ThreadPoolBuilder::new()

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use astromae::{
-    Engine, EngineError, Model,
+    Engine, EngineError, Model, Precision,
     engine::{BANDS, PIXELS},
 };
 use engine_tch::TchEngine;
@@ -20,7 +20,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn engine(threads: usize) -> TchEngine {
-    TchEngine::new(Model::open(fixture("module.pt")).unwrap(), Some(threads)).unwrap()
+    TchEngine::new(Model::open(fixture("module.pt")).unwrap(), Some(threads), Precision::F32).unwrap()
 }
 
 /// Images, magnitudes, and the redshifts that PyTorch gives.

@@ -1,4 +1,4 @@
-//! Measures an engine's seconds per batch, for `scripts/bench.sh`: `throughput ENGINE MODEL THREADS`. It prints the
+//! Measures an engine's seconds per batch, for `scripts/bench.sh`: `throughput ENGINE PRECISION MODEL THREADS`. It prints the
 //! seconds from the model's file to the first redshift, then reads batch sizes, a line each, from standard input, and
 //! answers each with a line.
 //!
@@ -13,12 +13,12 @@ use astromae::{
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [engine, model, threads] = arguments.as_slice() else {
-        return Err("usage: throughput ENGINE MODEL THREADS".into());
+    let [engine, precision, model, threads] = arguments.as_slice() else {
+        return Err("usage: throughput ENGINE PRECISION MODEL THREADS".into());
     };
     let started = Instant::now();
     let model = Model::open(model)?;
-    let engine = engines::load(Some(engine), model, Some(threads.parse()?))?;
+    let engine = engines::load(Some(engine), model, Some(threads.parse()?), precision.parse()?)?;
     engine.predict(&[0.1; PIXELS], &[18.0; BANDS])?;
     println!("{:.3}", started.elapsed().as_secs_f64());
     for line in std::io::stdin().lock().lines() {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use astromae::{Engine, EngineError, Model};
+use astromae::{Engine, EngineError, Model, Precision};
 
 /// Names of the engines that are built in; the first is the default.
 pub const AVAILABLE: &[&str] = &[
@@ -31,15 +31,20 @@ fn built_in() -> String {
 /// Makes an engine of a model: the one of that name, or the default. `threads` is the number of cores where absent.
 ///
 /// # Errors
-/// [`Error`].
+/// [`Error`]; [`Error::Engine`] too where the engine does not compute in that precision.
 #[cfg_attr(not(any(feature = "native", feature = "tch")), expect(unused_variables, reason = "no engine takes them"))]
-pub fn load(name: Option<&str>, model: Model, threads: Option<usize>) -> Result<Arc<dyn Engine>, Error> {
+pub fn load(
+    name: Option<&str>,
+    model: Model,
+    threads: Option<usize>,
+    precision: Precision,
+) -> Result<Arc<dyn Engine>, Error> {
     let asked = name.or(AVAILABLE.first().copied()).unwrap_or("");
     match asked {
         #[cfg(feature = "native")]
-        engine_native::NAME => Ok(Arc::new(engine_native::NativeEngine::new(model, threads)?)),
+        engine_native::NAME => Ok(Arc::new(engine_native::NativeEngine::new(model, threads, precision)?)),
         #[cfg(feature = "tch")]
-        engine_tch::NAME => Ok(Arc::new(engine_tch::TchEngine::new(model, threads)?)),
+        engine_tch::NAME => Ok(Arc::new(engine_tch::TchEngine::new(model, threads, precision)?)),
         _ => Err(Error::Unknown { asked: asked.to_owned() }),
     }
 }

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use astromae::{
-    Model,
+    Model, Precision,
     config::{Config, Hyperparameters},
     engine::{BANDS, PIXELS},
     weights::Weights,
@@ -30,8 +30,12 @@ fn simulated() -> (Vec<f32>, Vec<f32>) {
 }
 
 fn assert_agreement(model: Model, (images, magnitudes): (Vec<f32>, Vec<f32>)) {
-    let redshifts =
-        |name: &str| engines::load(Some(name), model.clone(), Some(2)).unwrap().predict(&images, &magnitudes).unwrap();
+    let redshifts = |name: &str| {
+        engines::load(Some(name), model.clone(), Some(2), Precision::F32)
+            .unwrap()
+            .predict(&images, &magnitudes)
+            .unwrap()
+    };
     let (native, tch) = (redshifts("native"), redshifts("tch"));
     assert_eq!(native.len(), images.len() / PIXELS);
     assert_eq!(native.len(), magnitudes.len() / BANDS);

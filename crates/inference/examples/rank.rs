@@ -41,7 +41,8 @@ async fn main() -> Result<()> {
     let engines = EngineCache::new(
         PathBuf::new(),
         Box::new(move |name, model| {
-            engines::load(Some(name), model, Some(threads)).map_err(|error| Error::BadEngine(error.into()))
+            engines::load(Some(name), model, Some(threads), Default::default())
+                .map_err(|error| Error::BadEngine(error.into()))
         }),
     );
     let work = tempfile::tempdir()?;

@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, fs};
 
-use astromae::{Model, Precision};
+use astromae::{Model, StoredPrecision};
 use catalogue::{
     CatalogueRows, Flag,
     intervals::{Calibration, LabelledGalaxy, LevelSet, MadeOf},
@@ -35,7 +35,8 @@ fn calibrate(sky: &Sky) {
     let calibration = Calibration::fit(&galaxies, made_of).unwrap();
     let model = Model::open(sky.path("model.pt")).unwrap();
     let model = Model { calibration: Some(to_stored(&calibration)), ..model };
-    fs::write(sky.path("model.safetensors"), model.to_safetensors(Precision::F32, &HashMap::new()).unwrap()).unwrap();
+    fs::write(sky.path("model.safetensors"), model.to_safetensors(StoredPrecision::F32, &HashMap::new()).unwrap())
+        .unwrap();
 }
 
 fn rows(sky: &Sky) -> Vec<CatalogueRows> {
