@@ -105,40 +105,52 @@ impl<S: Simd> PackedPerceptron<S> {
     }
 }
 
-/// What one thread predicts with: the network, which all threads share, and memory for its own activations.
+/// What some galaxies are predicted with: the network, which all threads share, and memory for their activations.
 pub(crate) struct Worker<S: Simd> {
     network: Arc<PackedNetwork<S>>,
     transformer: transformer::Scratch<S>,
     inception: inception::Scratch<S>,
-    /// The input of `hidden`.
-    tokens: Vec<S::F>,
-    /// The input of `inception_hidden`.
-    maps: Vec<S::F>,
-    /// The input of `magnitude`.
-    magnitudes: Vec<S::F>,
-    /// What is between the layers of a perceptron.
+    hidden: PerceptronScratch<S>,
+    inception_hidden: PerceptronScratch<S>,
+    magnitude: PerceptronScratch<S>,
+    concat: PerceptronScratch<S>,
+}
+
+/// The input and the output of a perceptron, in rows of whole vectors, and what is between its layers.
+struct PerceptronScratch<S: Simd> {
+    /// Vectors in a row of the input.
+    stride: usize,
+    input: Vec<S::F>,
     inner: [Vec<S::F>; 2],
-    /// The input of `concat`: the branches' outputs side by side.
-    joined: Vec<S::F>,
-    /// The output of `concat`: the first value of each row is a redshift.
-    redshifts: Vec<S::F>,
+    output: Vec<S::F>,
+}
+
+impl<S: Simd> PerceptronScratch<S> {
+    fn new(perceptron: &PackedPerceptron<S>, stride: usize) -> Self {
+        let rows = |vectors: usize| zeroed_vec(BATCH * vectors);
+        let widest = perceptron.0.iter().map(PackedLinear::vectors).max().unwrap_or(0);
+        Self { stride, input: rows(stride), inner: [rows(widest), rows(widest)], output: rows(perceptron.vectors()) }
+    }
+
+    /// Computes `rows` rows of the output from the input.
+    fn apply(&mut self, perceptron: &PackedPerceptron<S>, rows: usize) {
+        let output = (self.output.as_mut_slice(), perceptron.vectors());
+        perceptron.apply(rows, (&self.input, self.stride), output, &mut self.inner);
+    }
 }
 
 impl<S: Simd> Worker<S> {
     pub(crate) fn new(network: Arc<PackedNetwork<S>>) -> Self {
-        let rows = |vectors: usize| zeroed_vec(BATCH * vectors);
-        let perceptrons = [&network.hidden, &network.inception_hidden, &network.magnitude, &network.concat];
-        let widest =
-            perceptrons.into_iter().flat_map(|perceptron| &perceptron.0).map(PackedLinear::vectors).max().unwrap_or(0);
         Self {
             transformer: network.transformer.scratch(MICRO_BATCH),
             inception: network.inception.scratch(),
-            tokens: rows(network.transformer.vectors()),
-            maps: rows(network.inception.outputs().div_ceil(S::LANES)),
-            magnitudes: rows(BANDS.div_ceil(S::LANES)),
-            inner: [rows(widest), rows(widest)],
-            joined: rows(network.joined_vectors()),
-            redshifts: rows(network.concat.vectors()),
+            hidden: PerceptronScratch::new(&network.hidden, network.transformer.vectors()),
+            inception_hidden: PerceptronScratch::new(
+                &network.inception_hidden,
+                network.inception.outputs().div_ceil(S::LANES),
+            ),
+            magnitude: PerceptronScratch::new(&network.magnitude, BANDS.div_ceil(S::LANES)),
+            concat: PerceptronScratch::new(&network.concat, network.joined_vectors()),
             network,
         }
     }
@@ -146,36 +158,51 @@ impl<S: Simd> Worker<S> {
 
 impl<S: Simd> Predict for Worker<S> {
     fn predict(&mut self, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]) {
-        let network = &*self.network;
+        let Self { network, transformer, inception, hidden, inception_hidden, magnitude, concat } = self;
         let count = redshifts.len();
-        let (stride, maps_stride) = (network.transformer.vectors(), network.inception.outputs().div_ceil(S::LANES));
-        for (images, tokens) in images.chunks(MICRO_BATCH * PIXELS).zip(self.tokens.chunks_mut(MICRO_BATCH * stride)) {
-            network.transformer.apply(images, tokens, &mut self.transformer);
+        // A thread that has nothing else to do takes the second half.
+        rayon::join(
+            || {
+                let tokens = hidden.input.chunks_mut(MICRO_BATCH * hidden.stride);
+                for (images, tokens) in images.chunks(MICRO_BATCH * PIXELS).zip(tokens) {
+                    network.transformer.apply(images, tokens, transformer);
+                }
+                hidden.apply(&network.hidden, count);
+            },
+            || {
+                let stride = inception_hidden.stride;
+                let maps = inception_hidden.input.chunks_mut(S::LANES * stride);
+                for (images, maps) in images.chunks(S::LANES * PIXELS).zip(maps) {
+                    network.inception.apply(images, bytemuck::cast_slice_mut(maps), stride * S::LANES, inception);
+                }
+                inception_hidden.apply(&network.inception_hidden, count);
+                let rows: &mut [f32] = bytemuck::cast_slice_mut(&mut magnitude.input);
+                let rows = rows.chunks_exact_mut(magnitude.stride * S::LANES);
+                for (row, magnitudes) in rows.zip(magnitudes.chunks_exact(BANDS)) {
+                    row[..BANDS].copy_from_slice(magnitudes);
+                }
+                magnitude.apply(&network.magnitude, count);
+            },
+        );
+        // The branches' outputs, side by side.
+        for (row, joined) in concat.input.chunks_exact_mut(concat.stride).take(count).enumerate() {
+            let mut rest = joined;
+            for branch in [
+                (&network.hidden, &*hidden),
+                (&network.inception_hidden, inception_hidden),
+                (&network.magnitude, magnitude),
+            ] {
+                let (perceptron, scratch) = branch;
+                let vectors = perceptron.vectors();
+                let (own, behind) = rest.split_at_mut(vectors);
+                own.copy_from_slice(&scratch.output[row * vectors..][..vectors]);
+                rest = behind;
+            }
         }
-        let maps = self.maps.chunks_mut(S::LANES * maps_stride);
-        for (images, maps) in images.chunks(S::LANES * PIXELS).zip(maps) {
-            let maps: &mut [f32] = bytemuck::cast_slice_mut(maps);
-            network.inception.apply(images, maps, maps_stride * S::LANES, &mut self.inception);
-        }
-        let magnitudes_stride = BANDS.div_ceil(S::LANES);
-        let rows: &mut [f32] = bytemuck::cast_slice_mut(&mut self.magnitudes);
-        for (row, magnitudes) in rows.chunks_exact_mut(magnitudes_stride * S::LANES).zip(magnitudes.chunks_exact(BANDS))
-        {
-            row[..BANDS].copy_from_slice(magnitudes);
-        }
-        let (joined, inner) = (network.joined_vectors(), &mut self.inner);
-        let mut first = 0;
-        for (perceptron, input, stride) in [
-            (&network.hidden, &self.tokens, stride),
-            (&network.inception_hidden, &self.maps, maps_stride),
-            (&network.magnitude, &self.magnitudes, magnitudes_stride),
-        ] {
-            perceptron.apply(count, (input, stride), (&mut self.joined[first..], joined), inner);
-            first += perceptron.vectors();
-        }
-        network.concat.apply(count, (&self.joined, joined), (&mut self.redshifts, network.concat.vectors()), inner);
-        let found: &[f32] = bytemuck::cast_slice(&self.redshifts);
+        concat.apply(&network.concat, count);
+        let found: &[f32] = bytemuck::cast_slice(&concat.output);
         for (redshift, found) in redshifts.iter_mut().zip(found.chunks_exact(network.concat.vectors() * S::LANES)) {
+            // The first value of each row, whose others are padding.
             *redshift = found[0];
         }
     }
