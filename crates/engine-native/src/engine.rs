@@ -17,6 +17,10 @@ use crate::{
 /// The name that `--engine` and the payload choose the engine by.
 pub const NAME: &str = "native";
 
+/// Galaxies for each core up to which all cores together work on one share: reading the weights of the last layers takes
+/// longer than computing with them.
+const SMALL_SHARE: usize = 32;
+
 /// The network in Rust, with a thread for each core.
 pub struct NativeEngine {
     instructions: InstructionSet,
@@ -72,13 +76,13 @@ impl NativeEngine {
         Ok(Self { instructions, precision, make_worker, idle: Mutex::default(), threads })
     }
 
-    /// Predicts at most [`BATCH`] galaxies, on a thread of the pool.
-    fn predict_share(&self, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]) {
+    /// Predicts at most [`BATCH`] galaxies, on so many threads of the pool.
+    fn predict_share(&self, parts: usize, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]) {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         // While a thread waits for a part of its share, it may work on another one: the worker is not the thread's.
         let worker = idle().pop();
         let mut worker = worker.unwrap_or_else(|| (self.make_worker)());
-        worker.predict(images, magnitudes, redshifts);
+        worker.predict(parts, images, magnitudes, redshifts);
         idle().push(worker);
     }
 }
@@ -110,17 +114,21 @@ impl Engine for NativeEngine {
 
     fn predict(&self, images: &[f32], magnitudes: &[f32]) -> Result<Vec<f32>, EngineError> {
         let count = validate_batch(images, magnitudes)?;
+        let cores = self.threads.current_num_threads();
+        let mut redshifts = vec![0.0; count];
+        if count <= BATCH.min(SMALL_SHARE * cores) {
+            self.threads.install(|| self.predict_share(cores, images, magnitudes, &mut redshifts));
+            return Ok(redshifts);
+        }
         // Each core gets the same number of shares, as few as there can be of at most `BATCH` galaxies, all of one
         // size.
-        let cores = self.threads.current_num_threads();
-        let share = count.div_ceil(cores * count.div_ceil(cores * BATCH).max(1)).max(1);
-        let mut redshifts = vec![0.0; count];
+        let share = count.div_ceil(cores * count.div_ceil(cores * BATCH));
         self.threads.install(|| {
             images
                 .par_chunks(share * PIXELS)
                 .zip(magnitudes.par_chunks(share * BANDS))
                 .zip(redshifts.par_chunks_mut(share))
-                .for_each(|((images, magnitudes), redshifts)| self.predict_share(images, magnitudes, redshifts));
+                .for_each(|((images, magnitudes), redshifts)| self.predict_share(1, images, magnitudes, redshifts));
         });
         Ok(redshifts)
     }

@@ -67,20 +67,24 @@ impl<S: Simd> PackedInception<S> {
         Scratch { map: maps(), next: maps(), inner: maps(), shifted: vec![0.0; shifted] }
     }
 
-    /// From images `[n, 5, 32, 32]`, n at most the number of lanes, to n rows of [`Self::outputs`] values, which are
-    /// `stride` values apart.
-    pub(crate) fn apply(&self, images: &[f32], outputs: &mut [f32], stride: usize, scratch: &mut Scratch<S>) {
+    /// From images `[n, 5, 32, 32]` to n rows of [`Self::outputs`] values, which are `stride` vectors apart.
+    pub(crate) fn apply(&self, images: &[f32], (rows, stride): (&mut [S::F], usize), scratch: &mut Scratch<S>) {
         let smallest = SIDE / 8;
-        match Lanes::fastest::<S>(images.len() / PIXELS, smallest * smallest) {
-            Lanes::Galaxies => self.apply_in(Lanes::Galaxies, images, outputs, stride, scratch),
-            Lanes::Pixels => {
-                for (image, outputs) in images.chunks_exact(PIXELS).zip(outputs.chunks_mut(stride)) {
-                    self.apply_in(Lanes::Pixels, image, outputs, stride, scratch);
+        for (images, rows) in images.chunks(S::LANES * PIXELS).zip(rows.chunks_mut(S::LANES * stride)) {
+            let rows: &mut [f32] = bytemuck::cast_slice_mut(rows);
+            let stride = stride * S::LANES;
+            match Lanes::fastest::<S>(images.len() / PIXELS, smallest * smallest) {
+                Lanes::Galaxies => self.apply_in(Lanes::Galaxies, images, rows, stride, scratch),
+                Lanes::Pixels => {
+                    for (image, row) in images.chunks_exact(PIXELS).zip(rows.chunks_exact_mut(stride)) {
+                        self.apply_in(Lanes::Pixels, image, row, stride, scratch);
+                    }
                 }
             }
         }
     }
 
+    /// The same for as many images as maps are of at once, whose rows are `stride` values apart.
     fn apply_in(&self, lanes: Lanes, images: &[f32], outputs: &mut [f32], stride: usize, scratch: &mut Scratch<S>) {
         let mut side = SIDE / 2;
         pool_and_pack::<S>(lanes, images, bytemuck::cast_slice_mut(&mut scratch.map));

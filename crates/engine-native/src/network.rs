@@ -12,6 +12,7 @@ use astromae::{
     fold::{self, FoldedNetwork},
 };
 use bytemuck::zeroed_vec;
+use rayon::prelude::*;
 
 use crate::{
     epilogue::Epilogue,
@@ -31,8 +32,9 @@ pub(crate) const BATCH: usize = 128;
 
 /// A [`Worker`], whichever instruction set it is for.
 pub(crate) trait Predict: Send {
-    /// Predicts the redshifts of at most [`BATCH`] galaxies.
-    fn predict(&mut self, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]);
+    /// Predicts the redshifts of at most [`BATCH`] galaxies, on as many threads of the pool that it is called in as
+    /// `parts` says.
+    fn predict(&mut self, parts: usize, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]);
 }
 
 /// A [`FoldedNetwork`] whose weights are packed as the kernels of an instruction set read them.
@@ -82,38 +84,23 @@ impl<S: Simd> PackedPerceptron<S> {
     fn vectors(&self) -> usize {
         self.0.last().map_or(0, PackedLinear::vectors)
     }
-
-    /// Computes `rows` rows. Strides are in vectors; `inner` and `next` are for what is between two layers.
-    fn apply(
-        &self,
-        rows: usize,
-        (input, input_stride): (&[S::F], usize),
-        output: (&mut [S::F], usize),
-        [inner, next]: &mut [Vec<S::F>; 2],
-    ) {
-        let Some((last, first)) = self.0.split_last() else { return };
-        let (mut from, mut to) = (inner, next);
-        let mut stride = input_stride;
-        for (index, layer) in first.iter().enumerate() {
-            let source = if index == 0 { input } else { from.as_slice() };
-            layer.apply(rows, (source, stride), (to, layer.vectors()), Epilogue::Relu);
-            stride = layer.vectors();
-            std::mem::swap(&mut from, &mut to);
-        }
-        let source = if first.is_empty() { input } else { from.as_slice() };
-        last.apply(rows, (source, stride), output, Epilogue::Store);
-    }
 }
 
 /// What some galaxies are predicted with: the network, which all threads share, and memory for their activations.
 pub(crate) struct Worker<S: Simd> {
     network: Arc<PackedNetwork<S>>,
-    transformer: transformer::Scratch<S>,
-    inception: inception::Scratch<S>,
+    /// One for each thread that has worked on a share at once.
+    branches: Vec<BranchScratch<S>>,
     hidden: PerceptronScratch<S>,
     inception_hidden: PerceptronScratch<S>,
     magnitude: PerceptronScratch<S>,
     concat: PerceptronScratch<S>,
+}
+
+/// What one thread needs for the branches up to their perceptrons.
+struct BranchScratch<S: Simd> {
+    transformer: transformer::Scratch<S>,
+    inception: inception::Scratch<S>,
 }
 
 /// The input and the output of a perceptron, in rows of whole vectors, and what is between its layers.
@@ -122,6 +109,7 @@ struct PerceptronScratch<S: Simd> {
     stride: usize,
     input: Vec<S::F>,
     inner: [Vec<S::F>; 2],
+    blocks: Vec<S::F>,
     output: Vec<S::F>,
 }
 
@@ -129,26 +117,39 @@ impl<S: Simd> PerceptronScratch<S> {
     fn new(perceptron: &PackedPerceptron<S>, stride: usize) -> Self {
         let rows = |vectors: usize| zeroed_vec(BATCH * vectors);
         let widest = perceptron.0.iter().map(PackedLinear::vectors).max().unwrap_or(0);
-        Self { stride, input: rows(stride), inner: [rows(widest), rows(widest)], output: rows(perceptron.vectors()) }
+        Self {
+            stride,
+            input: rows(stride),
+            inner: [rows(widest), rows(widest)],
+            blocks: rows(widest),
+            output: rows(perceptron.vectors()),
+        }
     }
 
-    /// Computes `rows` rows of the output from the input.
-    fn apply(&mut self, perceptron: &PackedPerceptron<S>, rows: usize) {
-        let output = (self.output.as_mut_slice(), perceptron.vectors());
-        perceptron.apply(rows, (&self.input, self.stride), output, &mut self.inner);
+    /// Computes `rows` rows of the output from the input, each layer on so many threads.
+    fn apply(&mut self, perceptron: &PackedPerceptron<S>, parts: usize, rows: usize) {
+        let Some((last, first)) = perceptron.0.split_last() else { return };
+        let [from, to] = &mut self.inner;
+        let (mut from, mut to) = (from, to);
+        let mut source = (self.input.as_slice(), self.stride);
+        for layer in first {
+            let output = (to.as_mut_slice(), layer.vectors());
+            layer.apply_in_parts(parts, rows, source, output, Epilogue::Relu, &mut self.blocks);
+            std::mem::swap(&mut from, &mut to);
+            source = (from, layer.vectors());
+        }
+        let output = (self.output.as_mut_slice(), last.vectors());
+        last.apply_in_parts(parts, rows, source, output, Epilogue::Store, &mut self.blocks);
     }
 }
 
 impl<S: Simd> Worker<S> {
     pub(crate) fn new(network: Arc<PackedNetwork<S>>) -> Self {
+        let maps = network.inception.outputs().div_ceil(S::LANES);
         Self {
-            transformer: network.transformer.scratch(MICRO_BATCH),
-            inception: network.inception.scratch(),
+            branches: Vec::new(),
             hidden: PerceptronScratch::new(&network.hidden, network.transformer.vectors()),
-            inception_hidden: PerceptronScratch::new(
-                &network.inception_hidden,
-                network.inception.outputs().div_ceil(S::LANES),
-            ),
+            inception_hidden: PerceptronScratch::new(&network.inception_hidden, maps),
             magnitude: PerceptronScratch::new(&network.magnitude, BANDS.div_ceil(S::LANES)),
             concat: PerceptronScratch::new(&network.concat, network.joined_vectors()),
             network,
@@ -157,52 +158,66 @@ impl<S: Simd> Worker<S> {
 }
 
 impl<S: Simd> Predict for Worker<S> {
-    fn predict(&mut self, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]) {
-        let Self { network, transformer, inception, hidden, inception_hidden, magnitude, concat } = self;
+    fn predict(&mut self, parts: usize, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]) {
+        let Self { network, branches, hidden, inception_hidden, magnitude, concat } = self;
         let count = redshifts.len();
-        // A thread that has nothing else to do takes the second half.
-        rayon::join(
-            || {
-                let tokens = hidden.input.chunks_mut(MICRO_BATCH * hidden.stride);
+        while branches.len() < parts.min(count) {
+            let transformer = network.transformer.scratch(MICRO_BATCH);
+            branches.push(BranchScratch { transformer, inception: network.inception.scratch() });
+        }
+        let rows: &mut [f32] = bytemuck::cast_slice_mut(&mut magnitude.input);
+        let rows = rows.chunks_exact_mut(magnitude.stride * S::LANES);
+        for (row, magnitudes) in rows.zip(magnitudes.chunks_exact(BANDS)) {
+            row[..BANDS].copy_from_slice(magnitudes);
+        }
+        if count < parts {
+            // Fewer galaxies than threads: a branch for each of two.
+            let BranchScratch { transformer, inception } = &mut branches[0];
+            rayon::join(
+                || {
+                    network.transformer.apply(images, &mut hidden.input, transformer);
+                    hidden.apply(&network.hidden, 1, count);
+                },
+                || {
+                    network.inception.apply(images, (&mut inception_hidden.input, inception_hidden.stride), inception);
+                    inception_hidden.apply(&network.inception_hidden, 1, count);
+                    magnitude.apply(&network.magnitude, 1, count);
+                },
+            );
+        } else {
+            let share = count.div_ceil(parts);
+            let outputs = hidden.input.par_chunks_mut(share * hidden.stride);
+            let outputs = outputs.zip(inception_hidden.input.par_chunks_mut(share * inception_hidden.stride));
+            let shares = images.par_chunks(share * PIXELS).zip(outputs).zip(branches);
+            shares.for_each(|((images, (tokens, maps)), BranchScratch { transformer, inception })| {
+                let tokens = tokens.chunks_mut(MICRO_BATCH * hidden.stride);
                 for (images, tokens) in images.chunks(MICRO_BATCH * PIXELS).zip(tokens) {
                     network.transformer.apply(images, tokens, transformer);
                 }
-                hidden.apply(&network.hidden, count);
-            },
-            || {
-                let stride = inception_hidden.stride;
-                let maps = inception_hidden.input.chunks_mut(S::LANES * stride);
-                for (images, maps) in images.chunks(S::LANES * PIXELS).zip(maps) {
-                    network.inception.apply(images, bytemuck::cast_slice_mut(maps), stride * S::LANES, inception);
-                }
-                inception_hidden.apply(&network.inception_hidden, count);
-                let rows: &mut [f32] = bytemuck::cast_slice_mut(&mut magnitude.input);
-                let rows = rows.chunks_exact_mut(magnitude.stride * S::LANES);
-                for (row, magnitudes) in rows.zip(magnitudes.chunks_exact(BANDS)) {
-                    row[..BANDS].copy_from_slice(magnitudes);
-                }
-                magnitude.apply(&network.magnitude, count);
-            },
-        );
-        // The branches' outputs, side by side.
-        for (row, joined) in concat.input.chunks_exact_mut(concat.stride).take(count).enumerate() {
-            let mut rest = joined;
-            for branch in [
-                (&network.hidden, &*hidden),
-                (&network.inception_hidden, inception_hidden),
-                (&network.magnitude, magnitude),
-            ] {
-                let (perceptron, scratch) = branch;
-                let vectors = perceptron.vectors();
-                let (own, behind) = rest.split_at_mut(vectors);
-                own.copy_from_slice(&scratch.output[row * vectors..][..vectors]);
-                rest = behind;
-            }
+                network.inception.apply(images, (maps, inception_hidden.stride), inception);
+            });
+            hidden.apply(&network.hidden, parts, count);
+            inception_hidden.apply(&network.inception_hidden, parts, count);
+            magnitude.apply(&network.magnitude, parts, count);
         }
-        concat.apply(&network.concat, count);
+        // The branches' outputs, side by side.
+        let mut first = 0;
+        for (perceptron, scratch) in [
+            (&network.hidden, &*hidden),
+            (&network.inception_hidden, inception_hidden),
+            (&network.magnitude, magnitude),
+        ] {
+            let vectors = perceptron.vectors();
+            let rows = concat.input.chunks_exact_mut(concat.stride).zip(scratch.output.chunks_exact(vectors));
+            for (joined, row) in rows.take(count) {
+                joined[first..][..vectors].copy_from_slice(row);
+            }
+            first += vectors;
+        }
+        concat.apply(&network.concat, parts, count);
         let found: &[f32] = bytemuck::cast_slice(&concat.output);
         for (redshift, found) in redshifts.iter_mut().zip(found.chunks_exact(network.concat.vectors() * S::LANES)) {
-            // The first value of each row, whose others are padding.
+            // The others of a row are padding.
             *redshift = found[0];
         }
     }
