@@ -10,7 +10,7 @@ use astromae::fold;
 
 use crate::{
     epilogue::Epilogue,
-    pixel_conv::PixelConvolution,
+    pixel_conv::{PixelConvolution, padded_values},
     simd::{Kernel, Simd},
 };
 
@@ -90,34 +90,34 @@ impl<S: Simd> PackedConv<S> {
         self.bias.len()
     }
 
-    /// Convolves a map of `side` rows and columns. `shifted` is memory for [`Self::shifted_values`] of these.
+    /// Convolves a map of `side` rows and columns. `padded` is memory for [`Self::padded_values`] of these.
     pub(crate) fn apply(
         &self,
         (side, lanes): (usize, Lanes),
         input: (&[S::F], Channels),
         output: (&mut [S::F], Channels),
         epilogue: Epilogue,
-        shifted: &mut [f32],
+        padded: &mut [f32],
     ) {
         match (lanes, self.kernel) {
             (Lanes::Galaxies, 1) => self.simd.run(Convolution::<S, 1> { conv: self, side, input, output, epilogue }),
             (Lanes::Galaxies, 3) => self.simd.run(Convolution::<S, 3> { conv: self, side, input, output, epilogue }),
             (Lanes::Galaxies, _) => self.simd.run(Convolution::<S, 5> { conv: self, side, input, output, epilogue }),
             (Lanes::Pixels, 1) => {
-                self.simd.run(PixelConvolution::<S, 1> { conv: self, side, input, output, epilogue, shifted });
+                self.simd.run(PixelConvolution::<S, 1> { conv: self, side, input, output, epilogue, padded });
             }
             (Lanes::Pixels, 3) => {
-                self.simd.run(PixelConvolution::<S, 3> { conv: self, side, input, output, epilogue, shifted });
+                self.simd.run(PixelConvolution::<S, 3> { conv: self, side, input, output, epilogue, padded });
             }
             (Lanes::Pixels, _) => {
-                self.simd.run(PixelConvolution::<S, 5> { conv: self, side, input, output, epilogue, shifted });
+                self.simd.run(PixelConvolution::<S, 5> { conv: self, side, input, output, epilogue, padded });
             }
         }
     }
 
     /// The number of values that [`Self::apply`] needs memory for beside a map of `side` rows and columns.
-    pub(crate) fn shifted_values(&self, side: usize) -> usize {
-        self.inputs * self.kernel * (side + self.kernel - 1) * side
+    pub(crate) fn padded_values(&self, side: usize) -> usize {
+        padded_values(self.inputs, side, self.kernel)
     }
 }
 

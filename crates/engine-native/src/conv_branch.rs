@@ -36,7 +36,7 @@ pub(crate) struct Scratch<S: Simd> {
     /// What is between the two convolutions of one group.
     hidden: Vec<S::F>,
     /// What convolutions need beside their maps.
-    shifted: Vec<f32>,
+    padded: Vec<f32>,
 }
 
 /// The shape of tokens `[galaxies, 1 + grid · grid, vectors]`.
@@ -69,11 +69,11 @@ impl<S: Simd> PackedConvBranch<S> {
         let [channels, hidden] = self.groups.first().map_or([0; 2], |group| [group.channels(), group.hidden()]);
         let pixels = grid * grid;
         let convs = self.groups.iter().take(1).flat_map(|group| group.conv_in.iter().chain(&group.conv_out));
-        let shifted = convs.map(|conv| conv.shifted_values(grid)).max().unwrap_or(0);
+        let padded = convs.map(|conv| conv.padded_values(grid)).max().unwrap_or(0);
         Scratch {
             map: zeroed_vec(self.groups_per_block * channels * pixels),
             hidden: zeroed_vec(hidden * pixels),
-            shifted: vec![0.0; shifted],
+            padded: vec![0.0; padded],
         }
     }
 
@@ -131,16 +131,16 @@ impl<S: Simd> Group<S> {
 
     /// Replaces the group's channels of the scratch's map by their convolutions.
     fn convolve(&self, shape: (usize, Lanes), channels: Channels, scratch: &mut Scratch<S>) {
-        let Scratch { map, hidden, shifted } = scratch;
+        let Scratch { map, hidden, padded } = scratch;
         let total = self.hidden();
         let (mut from, mut to) = (channels, Channels { total, first: 0 });
         for conv in &self.conv_in {
-            conv.apply(shape, (map, from), (hidden, to), Epilogue::Silu, shifted);
+            conv.apply(shape, (map, from), (hidden, to), Epilogue::Silu, padded);
             (from.first, to.first) = (from.first + conv.inputs(), to.first + conv.outputs());
         }
         (from, to) = (Channels { total, first: 0 }, channels);
         for conv in &self.conv_out {
-            conv.apply(shape, (hidden, from), (map, to), Epilogue::Store, shifted);
+            conv.apply(shape, (hidden, from), (map, to), Epilogue::Store, padded);
             (from.first, to.first) = (from.first + conv.inputs(), to.first + conv.outputs());
         }
     }

@@ -36,7 +36,7 @@ pub(crate) struct Scratch<S: Simd> {
     /// What is between the two layers of a branch.
     inner: Vec<S::F>,
     /// What convolutions need beside their maps.
-    shifted: Vec<f32>,
+    padded: Vec<f32>,
 }
 
 impl<S: Simd> PackedInception<S> {
@@ -62,9 +62,9 @@ impl<S: Simd> PackedInception<S> {
     pub(crate) fn scratch(&self) -> Scratch<S> {
         let channels = self.blocks.iter().map(PackedInceptionBlock::outputs).chain([BANDS, self.stem.outputs()]).max();
         let maps = || zeroed_vec(channels.unwrap_or(0) * (SIDE / 2) * (SIDE / 2));
-        let shifted = self.blocks.iter().flat_map(|block| &block.larger_branches);
-        let shifted = shifted.map(|(_, larger)| larger.shifted_values(SIDE / 2)).max().unwrap_or(0);
-        Scratch { map: maps(), next: maps(), inner: maps(), shifted: vec![0.0; shifted] }
+        let padded = self.blocks.iter().flat_map(|block| &block.larger_branches);
+        let padded = padded.map(|(_, larger)| larger.padded_values(SIDE / 2)).max().unwrap_or(0);
+        Scratch { map: maps(), next: maps(), inner: maps(), padded: vec![0.0; padded] }
     }
 
     /// From images `[n, 5, 32, 32]` to n rows of [`Self::outputs`] values, which are `stride` vectors apart.
@@ -125,14 +125,14 @@ impl<S: Simd> PackedInceptionBlock<S> {
     fn apply(&self, simd: S, (side, lanes): (usize, Lanes), channels: usize, scratch: &mut Scratch<S>) {
         let total = self.outputs();
         let whole = |channels: usize| Channels { total: channels, first: 0 };
-        let Scratch { map, next, inner, shifted } = scratch;
+        let Scratch { map, next, inner, padded } = scratch;
         let shape = (side, lanes);
-        self.branch1x1.apply(shape, (map, whole(channels)), (next, whole(total)), Epilogue::Relu, shifted);
+        self.branch1x1.apply(shape, (map, whole(channels)), (next, whole(total)), Epilogue::Relu, padded);
         let mut first = self.branch1x1.outputs();
         for (reducing, larger) in &self.larger_branches {
             let reduced = whole(reducing.outputs());
-            reducing.apply(shape, (map, whole(channels)), (inner, reduced), Epilogue::Relu, shifted);
-            larger.apply(shape, (inner, reduced), (next, Channels { total, first }), Epilogue::Relu, shifted);
+            reducing.apply(shape, (map, whole(channels)), (inner, reduced), Epilogue::Relu, padded);
+            larger.apply(shape, (inner, reduced), (next, Channels { total, first }), Epilogue::Relu, padded);
             first += larger.outputs();
         }
         match lanes {
@@ -140,7 +140,7 @@ impl<S: Simd> PackedInceptionBlock<S> {
             Lanes::Pixels => simd.run(MaxPoolOfPixels { side, channels, map, pooled: inner }),
         }
         let output = (next.as_mut_slice(), Channels { total, first });
-        self.branch_pool.apply(shape, (inner, whole(channels)), output, Epilogue::Relu, shifted);
+        self.branch_pool.apply(shape, (inner, whole(channels)), output, Epilogue::Relu, padded);
     }
 }
 
@@ -271,32 +271,28 @@ struct MaxPoolOfPixels<'a, S: Simd> {
 
 impl<S: Simd> Kernel<S> for MaxPoolOfPixels<'_, S> {
     #[inline(always)]
-    fn run(self, _: S) {
-        let side = self.side;
-        let larger = |one: f32, other: f32| if one > other { one } else { other };
+    fn run(self, simd: S) {
+        let (side, pixels) = (self.side, self.side * self.side);
         let (map, pooled): (&[f32], &mut [f32]) =
             (bytemuck::cast_slice(self.map), bytemuck::cast_slice_mut(self.pooled));
-        let maps = map.chunks_exact(side * side).zip(pooled.chunks_exact_mut(side * side));
-        for (map, pooled) in maps.take(self.channels) {
-            for (row, pooled) in pooled.chunks_exact_mut(side).enumerate() {
-                let mut columns = [0.0; SIDE / 2];
-                let columns = &mut columns[..side];
-                columns.copy_from_slice(&map[row * side..][..side]);
-                for near in [row.wrapping_sub(1), row + 1] {
-                    if near < side {
-                        for (max, value) in columns.iter_mut().zip(&map[near * side..][..side]) {
-                            *max = larger(*value, *max);
-                        }
-                    }
-                }
-                pooled.copy_from_slice(columns);
-                for (max, left) in pooled[1..].iter_mut().zip(&*columns) {
-                    *max = larger(*left, *max);
-                }
-                for (max, right) in pooled.iter_mut().zip(&columns[1..]) {
-                    *max = larger(*right, *max);
-                }
+        let maps = map.chunks_exact(pixels).zip(pooled.chunks_exact_mut(pixels)).take(self.channels);
+        let larger = |one: &[f32], other: &mut [f32]| {
+            for (one, other) in one.iter().zip(other) {
+                *other = if *one > *other { *one } else { *other };
+            }
+        };
+        for (map, pooled) in maps {
+            let mut columns = [0.0; SIDE / 2 * SIDE / 2];
+            let columns = &mut columns[..pixels];
+            columns.copy_from_slice(map);
+            larger(&map[..pixels - side], &mut columns[side..]);
+            larger(&map[side..], &mut columns[..pixels - side]);
+            pooled.copy_from_slice(columns);
+            for (columns, pooled) in columns.chunks_exact(side).zip(pooled.chunks_exact_mut(side)) {
+                larger(&columns[..side - 1], &mut pooled[1..]);
+                larger(&columns[1..], &mut pooled[..side - 1]);
             }
         }
+        let _ = simd;
     }
 }
