@@ -1,7 +1,7 @@
 //! The activation functions on vectors: ReLU, GELU and SiLU.
 
 use crate::{
-    math::{erf, exp},
+    math::{exp, normal_cdf_minus_half},
     simd::Simd,
 };
 
@@ -14,8 +14,7 @@ pub(crate) fn relu<S: Simd>(simd: S, x: S::F) -> S::F {
 /// The exact GELU, x (1 + erf(x / √2)) / 2, not its approximation by tanh.
 #[inline(always)]
 pub(crate) fn gelu<S: Simd>(simd: S, x: S::F) -> S::F {
-    let half = simd.mul(x, simd.splat(0.5));
-    simd.fma(half, erf(simd, simd.mul(x, simd.splat(std::f32::consts::FRAC_1_SQRT_2))), half)
+    simd.mul(x, simd.add(normal_cdf_minus_half(simd, x), simd.splat(0.5)))
 }
 
 /// x / (1 + e⁻ˣ), which is also called swish.

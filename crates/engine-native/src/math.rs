@@ -27,18 +27,32 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::F) -> S::F {
     simd.mul(sum, simd.pow2(n))
 }
 
-/// The error function to 3·10⁻⁷, by the rational approximation of Eigen's `erf`.
+/// The distribution function of the normal distribution, but for its value at 0: erf(x / √2) / 2, to 2·10⁻⁷, by the
+/// rational approximation of Eigen's `erf`, with the factors in its coefficients.
 #[inline(always)]
-pub(crate) fn erf<S: Simd>(simd: S, x: S::F) -> S::F {
-    // From 4 on, it is 1 in f32. The argument second: NaN stays NaN.
-    let x = simd.min(simd.splat(4.0), simd.max(simd.splat(-4.0), x));
+pub(crate) fn normal_cdf_minus_half<S: Simd>(simd: S, x: S::F) -> S::F {
+    const HALF_SQRT: f32 = std::f32::consts::FRAC_1_SQRT_2 / 2.0;
+    // From 4 √2 on, erf(x / √2) is 1 in f32. The argument second: NaN stays NaN.
+    let most = 4.0 * std::f32::consts::SQRT_2;
+    let x = simd.min(simd.splat(most), simd.max(simd.splat(-most), x));
     let square = simd.mul(x, x);
     let over = polynomial(
         simd,
         square,
-        [-2.726_142_3e-10, 2.770_681_4e-8, -2.101_024e-6, -5.692_506_3e-5, -7.349_906e-4, -2.954_6e-3, -1.609_603_3e-2],
+        [
+            -2.726_142_3e-10 / 64.0 * HALF_SQRT,
+            2.770_681_4e-8 / 32.0 * HALF_SQRT,
+            -2.101_024e-6 / 16.0 * HALF_SQRT,
+            -5.692_506_3e-5 / 8.0 * HALF_SQRT,
+            -7.349_906e-4 / 4.0 * HALF_SQRT,
+            -2.954_6e-3 / 2.0 * HALF_SQRT,
+            -1.609_603_3e-2 * HALF_SQRT,
+        ],
     );
-    let under =
-        polynomial(simd, square, [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2]);
+    let under = polynomial(
+        simd,
+        square,
+        [-1.456_607_2e-5 / 16.0, -2.133_740_6e-4 / 8.0, -1.682_827e-3 / 4.0, -7.373_329e-3 / 2.0, -1.426_473_9e-2],
+    );
     simd.div(simd.mul(x, over), under)
 }

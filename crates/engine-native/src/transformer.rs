@@ -59,6 +59,8 @@ pub(crate) struct Scratch<S: Simd> {
     pub(crate) normalized: Vec<S::F>,
     /// The patches' values of the micro-batch, or queries, keys and values, or the MLP's hidden layer, of some galaxies.
     pub(crate) wide: Vec<S::F>,
+    /// The mean of the MLP's hidden layer over the patches of some galaxies.
+    pub(crate) mean_hidden: Vec<S::F>,
     /// The input of a layer in int8.
     pub(crate) bytes: QuantizedRows,
     pub(crate) attention: attention::Scratch<S>,
@@ -108,6 +110,7 @@ impl<S: Simd> PackedTransformer<S> {
         let rows = galaxies * self.attention.tokens;
         let rows_together = galaxies.min(self.together) * self.attention.tokens;
         let widest = self.blocks.iter().flat_map(|block| [block.qkv.vectors(), block.fc1.vectors()]).max().unwrap_or(0);
+        let hidden = self.blocks.last().map_or(0, |block| block.fc1.vectors());
         let patches = self.grid * self.grid * self.patch_vectors();
         let quantized = self.blocks.iter().any(|block| matches!(block.qkv, TokenLinear::Int8(_)));
         Scratch {
@@ -115,6 +118,7 @@ impl<S: Simd> PackedTransformer<S> {
             inner: zeroed_vec(rows * self.vectors().max(self.context_vectors())),
             normalized: zeroed_vec(rows_together * self.vectors()),
             wide: zeroed_vec((rows_together * widest).max(galaxies * patches)),
+            mean_hidden: zeroed_vec(galaxies.min(self.together) * hidden),
             bytes: QuantizedRows::new::<S>(
                 if quantized { rows_together } else { 0 },
                 widest.max(self.context_vectors()),
@@ -144,18 +148,14 @@ impl<S: Simd> PackedTransformer<S> {
     pub(crate) fn apply(&self, images: &[f32], features: &mut [S::F], scratch: &mut Scratch<S>) {
         let galaxies = images.len() / PIXELS;
         self.embed(images, scratch);
-        for block in &self.blocks {
-            self.apply_block(block, galaxies, scratch);
+        for (index, block) in self.blocks.iter().enumerate() {
+            self.attend(block, galaxies, scratch);
+            if index + 1 < self.blocks.len() {
+                self.apply_mlp(block, galaxies, scratch);
+            } else {
+                self.apply_last_mlp(block, galaxies, features, scratch);
+            }
         }
-        let norm = Norm { width: self.width, eps: self.eps };
-        let tokens = &scratch.tokens[..galaxies * self.attention.tokens * self.vectors()];
-        self.simd.run(MeanOfPatches {
-            vectors: self.vectors(),
-            tokens: self.attention.tokens,
-            norm,
-            from: tokens,
-            to: features,
-        });
     }
 
     /// Makes tokens of images: the class token, and the patches' embeddings with their positions.
@@ -174,26 +174,29 @@ impl<S: Simd> PackedTransformer<S> {
         for (tokens, embedded) in all.zip(scratch.inner.chunks_exact(patches * vectors)).take(galaxies) {
             let (class_token, tokens) = tokens.split_at_mut(vectors);
             class_token.copy_from_slice(&self.class_token);
-            for ((token, embedded), position) in tokens.iter_mut().zip(embedded).zip(&self.positions) {
-                *token = self.simd.add(*embedded, *position);
-            }
+            self.simd.run(Sums { one: embedded, other: &self.positions, to: tokens });
         }
     }
 
-    /// Applies a block to the tokens.
-    fn apply_block(&self, block: &PackedTransformerBlock<S>, galaxies: usize, scratch: &mut Scratch<S>) {
-        let (vectors, context_vectors) = (self.vectors(), self.context_vectors());
-        let Scratch { tokens, inner, normalized, wide, bytes, attention, conv_branch } = scratch;
-        let norm = Norm { width: self.width, eps: self.eps };
-        let galaxies_at_once = |first: usize| {
-            let galaxies = self.together.min(galaxies - first);
-            (galaxies, first * self.attention.tokens, galaxies * self.attention.tokens)
-        };
+    /// The galaxies from `first` on that go through linear layers together, the first of their rows in the tokens, and
+    /// the number of these.
+    fn together(&self, first: usize, galaxies: usize) -> (usize, usize, usize) {
+        let galaxies = self.together.min(galaxies - first);
+        (galaxies, first * self.attention.tokens, galaxies * self.attention.tokens)
+    }
 
+    fn norm(&self) -> Norm {
+        Norm { width: self.width, eps: self.eps }
+    }
+
+    /// Adds to the tokens what attention and the convolution branch of a block make of them.
+    fn attend(&self, block: &PackedTransformerBlock<S>, galaxies: usize, scratch: &mut Scratch<S>) {
+        let (vectors, context_vectors) = (self.vectors(), self.context_vectors());
+        let Scratch { tokens, inner, normalized, wide, bytes, attention, conv_branch, .. } = scratch;
         for first in (0..galaxies).step_by(self.together) {
-            let (galaxies, first, rows) = galaxies_at_once(first);
+            let (galaxies, first, rows) = self.together(first, galaxies);
             let from = &tokens[first * vectors..][..rows * vectors];
-            self.simd.run(Normalize { norm, vectors, from, to: normalized });
+            self.simd.run(Normalize { norm: self.norm(), vectors, from, to: normalized });
             block.qkv.apply(rows, (normalized, vectors), (wide, block.qkv.vectors()), Epilogue::Store, bytes);
             let context = &mut inner[first * context_vectors..];
             self.simd.run(Attention { shape: self.attention, galaxies, qkv: wide, context, scratch: attention });
@@ -202,14 +205,55 @@ impl<S: Simd> PackedTransformer<S> {
             branch.add_to(tokens, TokensShape { galaxies, grid: self.grid, vectors }, scratch);
         }
         for first in (0..galaxies).step_by(self.together) {
-            let (_, first, rows) = galaxies_at_once(first);
-            let tokens = &mut tokens[first * vectors..][..rows * vectors];
+            let (_, first, rows) = self.together(first, galaxies);
             let context = (&inner[first * context_vectors..], context_vectors);
-            block.proj.apply(rows, context, (tokens, vectors), Epilogue::Residual, bytes);
+            let tokens = (&mut tokens[first * vectors..], vectors);
+            block.proj.apply(rows, context, tokens, Epilogue::Residual, bytes);
+        }
+    }
 
-            self.simd.run(Normalize { norm, vectors, from: tokens, to: normalized });
+    /// Adds to the tokens what the MLP of a block makes of them.
+    fn apply_mlp(&self, block: &PackedTransformerBlock<S>, galaxies: usize, scratch: &mut Scratch<S>) {
+        let vectors = self.vectors();
+        let Scratch { tokens, normalized, wide, bytes, .. } = scratch;
+        for first in (0..galaxies).step_by(self.together) {
+            let (_, first, rows) = self.together(first, galaxies);
+            let tokens = &mut tokens[first * vectors..][..rows * vectors];
+            self.simd.run(Normalize { norm: self.norm(), vectors, from: tokens, to: normalized });
             block.fc1.apply(rows, (normalized, vectors), (wide, block.fc1.vectors()), Epilogue::Gelu, bytes);
             block.fc2.apply(rows, (wide, block.fc1.vectors()), (tokens, vectors), Epilogue::Residual, bytes);
+        }
+    }
+
+    /// The same for the last block, behind which comes the mean over the patches: `fc2` is linear, so that the mean of
+    /// its input is taken instead of that of its output, and the class token needs no MLP.
+    fn apply_last_mlp(
+        &self,
+        block: &PackedTransformerBlock<S>,
+        galaxies: usize,
+        features: &mut [S::F],
+        scratch: &mut Scratch<S>,
+    ) {
+        let (vectors, hidden) = (self.vectors(), block.fc1.vectors());
+        let patches = self.attention.tokens - 1;
+        let Scratch { tokens, normalized, wide, mean_hidden, bytes, .. } = scratch;
+        let chunks = features.chunks_mut(self.together * vectors);
+        for (first, features) in (0..galaxies).step_by(self.together).zip(chunks) {
+            let (galaxies, first, rows) = self.together(first, galaxies);
+            let tokens = &tokens[first * vectors..][..rows * vectors];
+            let features = &mut features[..galaxies * vectors];
+            let per_galaxy = tokens.chunks_exact(self.attention.tokens * vectors);
+            for (tokens, normalized) in per_galaxy.zip(normalized.chunks_exact_mut(patches * vectors)) {
+                let from = &tokens[vectors..];
+                self.simd.run(Normalize { norm: self.norm(), vectors, from, to: normalized });
+            }
+            block.fc1.apply(galaxies * patches, (normalized, vectors), (wide, hidden), Epilogue::Gelu, bytes);
+            self.simd.run(Means { first: 0, rows: patches, vectors: hidden, from: wide, to: mean_hidden });
+            self.simd.run(Means { first: 1, rows: patches, vectors, from: tokens, to: features });
+            block.fc2.apply(galaxies, (mean_hidden, hidden), (features, vectors), Epilogue::Residual, bytes);
+            for row in features.chunks_exact_mut(vectors) {
+                self.simd.run(NormalizeRow { norm: self.norm(), row });
+            }
         }
     }
 }
@@ -230,6 +274,22 @@ fn cut_patches<S: Simd>(images: &[f32], grid: usize, patches: &mut [f32], stride
             let (band, row) = (line_index / SIDE, line_index % SIDE);
             let patch = (galaxy * grid + row / side) * grid + column;
             patches[patch * stride + (band * side + row % side) * side..][..side].copy_from_slice(line);
+        }
+    }
+}
+
+/// The sums of vectors.
+struct Sums<'a, S: Simd> {
+    one: &'a [S::F],
+    other: &'a [S::F],
+    to: &'a mut [S::F],
+}
+
+impl<S: Simd> Kernel<S> for Sums<'_, S> {
+    #[inline(always)]
+    fn run(self, simd: S) {
+        for ((to, one), other) in self.to.iter_mut().zip(self.one).zip(self.other) {
+            *to = simd.add(*one, *other);
         }
     }
 }
@@ -287,31 +347,43 @@ impl<S: Simd> Kernel<S> for Normalize<'_, S> {
     }
 }
 
-/// The normalised mean of the tokens of each galaxy's patches.
-struct MeanOfPatches<'a, S: Simd> {
-    vectors: usize,
-    tokens: usize,
+/// Normalises a row in place.
+struct NormalizeRow<'a, S: Simd> {
     norm: Norm,
+    row: &'a mut [S::F],
+}
+
+impl<S: Simd> Kernel<S> for NormalizeRow<'_, S> {
+    #[inline(always)]
+    fn run(self, simd: S) {
+        self.norm.apply(simd, self.row);
+    }
+}
+
+/// The mean of the rows of each galaxy that come behind its `first` ones.
+struct Means<'a, S: Simd> {
+    first: usize,
+    rows: usize,
+    vectors: usize,
     from: &'a [S::F],
     to: &'a mut [S::F],
 }
 
-impl<S: Simd> Kernel<S> for MeanOfPatches<'_, S> {
+impl<S: Simd> Kernel<S> for Means<'_, S> {
     #[inline(always)]
     fn run(self, simd: S) {
-        let share = simd.splat(1.0 / (self.tokens - 1) as f32);
-        let galaxies = self.from.chunks_exact(self.tokens * self.vectors);
-        for (tokens, mean) in galaxies.zip(self.to.chunks_exact_mut(self.vectors)) {
+        let Self { first, rows, vectors, from, to } = self;
+        let share = simd.splat(1.0 / rows as f32);
+        for (rows, mean) in from.chunks_exact((first + rows) * vectors).zip(to.chunks_exact_mut(vectors)) {
             mean.fill(simd.splat(0.0));
-            for token in tokens.chunks_exact(self.vectors).skip(1) {
-                for (sum, value) in mean.iter_mut().zip(token) {
+            for row in rows.chunks_exact(vectors).skip(first) {
+                for (sum, value) in mean.iter_mut().zip(row) {
                     *sum = simd.add(*sum, *value);
                 }
             }
             for value in mean.iter_mut() {
                 *value = simd.mul(*value, share);
             }
-            self.norm.apply(simd, mean);
         }
     }
 }
