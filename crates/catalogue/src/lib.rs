@@ -19,6 +19,7 @@ mod metrics;
 mod parquet_file;
 mod picture;
 pub mod plausible;
+mod precision;
 mod provenance;
 mod rows;
 mod worst;

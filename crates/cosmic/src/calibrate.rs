@@ -47,6 +47,9 @@ pub(crate) struct CalibrateArgs {
     /// What computes: one of the engines that this binary was built with.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(engines::AVAILABLE), env = "COSMIC_ENGINE")]
     engine: Option<String>,
+    /// The numbers that the network's large layers are multiplied in: f32 or int8. The calibration may be used with either.
+    #[arg(long, value_name = "f32|int8", default_value_t, env = "COSMIC_PRECISION")]
+    precision: Precision,
     /// Threads to compute with; one per core if not given.
     #[arg(long, value_name = "N", env = "COSMIC_THREADS",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
@@ -90,8 +93,8 @@ pub(crate) async fn calibrate(args: CalibrateArgs, global: &Global, printer: Pri
     let inputs = labelled_inputs(&data).await?;
     let location = Location::parse(&args.model, global).await?;
     let mut model = Model::from_bytes(&location.name(), location.read_model().await?)?;
-    let (name, threads, network) = (args.engine, args.threads, model.clone());
-    let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), network, threads, Precision::F32))
+    let (name, threads, precision, network) = (args.engine, args.threads, args.precision, model.clone());
+    let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), network, threads, precision))
         .await?
         .context("failed to start the engine")?;
 
@@ -101,6 +104,7 @@ pub(crate) async fn calibrate(args: CalibrateArgs, global: &Global, printer: Pri
         galaxies: 0,
         note: args.note,
         model_sha256: model.sha256.clone(),
+        precision: precision.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let calibration =

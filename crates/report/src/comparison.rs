@@ -193,6 +193,7 @@ fn described(run: &Run<'_>) -> Vec<(String, String)> {
         ("model", &made_by.model),
         ("SHA-256 of the model", &made_by.model_sha256),
         ("engine", &made_by.engine),
+        ("precision", &made_by.precision),
         ("version of Cosmic", &made_by.version),
     ]
     .map(|(name, value)| (name.to_owned(), value.clone()))
