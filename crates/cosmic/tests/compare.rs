@@ -57,7 +57,10 @@ fn a_limit_is_in_the_exit_code_and_the_farthest_galaxy_is_named() {
     infer(&root().join("payloads/demo/model.safetensors"), &second, &[]);
     let (code, said, _) = cosmic(&["compare", text(&first), text(&second), "--limit", "1e-3"]);
     assert_eq!(code, 3, "{said}");
-    assert!(said.contains("another model") && said.contains("BEYOND 0.001") && said.contains("of galaxies.pt"), "{said}");
+    assert!(
+        said.contains("another model") && said.contains("BEYOND 0.001") && said.contains("of galaxies.pt"),
+        "{said}"
+    );
     let (code, said, _) = cosmic(&["compare", "--json", text(&first), text(&first), "--limit", "0"]);
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &said["beyond_limit"], &said["same"]), (0, &0.into(), &said["galaxies"]));
