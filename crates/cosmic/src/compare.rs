@@ -49,7 +49,7 @@ pub(crate) struct CompareArgs {
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
     threads: Option<usize>,
     /// Exit with 3 where a galaxy has |Δz|/(1 + z) above this, such as 1e-3, or a redshift in one of the two alone.
-    #[arg(long, value_name = "NUMBER", value_parser = limit)]
+    #[arg(long, value_name = "NUMBER", value_parser = limit, allow_negative_numbers = true)]
     limit: Option<f64>,
 }
 
