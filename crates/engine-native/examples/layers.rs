@@ -1,5 +1,5 @@
 //! Prints how far each kind of layer is from the processor's peak, on one thread and each instruction set that the
-//! processor has: `layers MODEL`. With `--json`, it prints one JSON object for the instruction set that the engine
+//! processor has: `layers PRECISION MODEL`. With `--json`, it prints one JSON object for the instruction set that the engine
 //! uses, for `scripts/bench.sh`.
 
 use astromae::Model;
@@ -10,16 +10,17 @@ use engine_native::{
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (model, json) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [model] => (model, false),
-        [model, "--json"] => (model, true),
-        _ => return Err("usage: layers MODEL [--json]".into()),
+    let (precision, model, json) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [precision, model] => (precision, model, false),
+        [precision, model, "--json"] => (precision, model, true),
+        _ => return Err("usage: layers PRECISION MODEL [--json]".into()),
     };
+    let precision = precision.parse()?;
     let model = Model::open(model)?;
     let sets = InstructionSet::available();
     for instructions in sets.into_iter().take(if json { 1 } else { usize::MAX }) {
         let before = profile::peak(instructions, 1);
-        let layers = profile::layers(model.clone(), instructions)?;
+        let layers = profile::layers(model.clone(), precision, instructions)?;
         // The machine may have been busy with something else for a moment.
         let peak = before.max(profile::peak(instructions, 1));
         if json {

@@ -65,7 +65,7 @@ impl NativeEngine {
         let folded = threads.install(|| FoldedNetwork::new(model)).map_err(|error| backend(error.to_string()))?;
         let count = threads.current_num_threads();
         let workers = threads
-            .install(|| instructions.dispatch(MakeWorkers { network: folded, count }))
+            .install(|| instructions.dispatch(MakeWorkers { network: folded, precision, count }))
             .ok_or_else(|| backend(format!("this processor has no {instructions}")))?;
         Ok(Self { instructions, precision, workers: workers.into_iter().map(Mutex::new).collect(), threads })
     }
@@ -73,6 +73,7 @@ impl NativeEngine {
 
 struct MakeWorkers {
     network: FoldedNetwork,
+    precision: Precision,
     count: usize,
 }
 
@@ -80,7 +81,7 @@ impl Dispatch for MakeWorkers {
     type Output = Vec<Box<dyn Predict>>;
 
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
-        let network = Arc::new(PackedNetwork::new(simd, self.network));
+        let network = Arc::new(PackedNetwork::new(simd, self.precision, self.network));
         (0..self.count).into_par_iter().map(|_| Box::new(Worker::new(network.clone())) as Box<dyn Predict>).collect()
     }
 }

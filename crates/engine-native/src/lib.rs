@@ -22,11 +22,13 @@ mod elementwise_tests;
 mod engine;
 mod epilogue;
 mod inception;
+mod int8;
 mod linear;
 mod math;
 mod network;
 pub mod profile;
 mod simd;
+mod token_linear;
 mod transformer;
 
 pub use engine::{NAME, NativeEngine};

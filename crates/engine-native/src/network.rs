@@ -7,6 +7,7 @@
 use std::{mem::take, sync::Arc};
 
 use astromae::{
+    Precision,
     engine::{BANDS, PIXELS},
     fold::{self, FoldedNetwork},
 };
@@ -46,7 +47,7 @@ pub(crate) struct PackedNetwork<S: Simd> {
 
 impl<S: Simd> PackedNetwork<S> {
     /// Packs the weights, and frees those of each folded layer as soon as they are packed.
-    pub(crate) fn new(simd: S, mut network: FoldedNetwork) -> Self {
+    pub(crate) fn new(simd: S, precision: Precision, mut network: FoldedNetwork) -> Self {
         // The input of `concat` is the branches' outputs side by side, each in whole vectors.
         let outputs = |layers: &Vec<fold::Linear>| layers.last().map_or(0, |last| last.outputs);
         let branches = [&network.hidden, &network.inception_hidden, &network.magnitude].map(outputs);
@@ -60,7 +61,7 @@ impl<S: Simd> PackedNetwork<S> {
             inception_hidden: PackedPerceptron::new(simd, take(&mut network.inception_hidden)),
             magnitude: PackedPerceptron::new(simd, take(&mut network.magnitude)),
             inception: PackedInception::new(simd, &network.stem, &network.inception),
-            transformer: PackedTransformer::new(simd, network),
+            transformer: PackedTransformer::new(simd, precision, network),
         }
     }
 

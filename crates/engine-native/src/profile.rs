@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use astromae::{
-    EngineError, Model,
+    EngineError, Model, Precision,
     engine::PIXELS,
     fold::{Conv, FoldedNetwork, InceptionBlock, Linear, TransformerBlock},
 };
@@ -43,10 +43,14 @@ pub fn peak(instructions: InstructionSet, threads: usize) -> f64 {
 ///
 /// # Errors
 /// [`EngineError::Backend`], where the model cannot be folded or the processor does not have the instructions.
-pub fn layers(model: Model, instructions: InstructionSet) -> Result<Vec<LayerProfile>, EngineError> {
+pub fn layers(
+    model: Model,
+    precision: Precision,
+    instructions: InstructionSet,
+) -> Result<Vec<LayerProfile>, EngineError> {
     let backend = |reason: String| EngineError::Backend { engine: NAME, reason };
     let folded = FoldedNetwork::new(model).map_err(|error| backend(error.to_string()))?;
-    let layers = instructions.dispatch(Layers { folded: &folded });
+    let layers = instructions.dispatch(Layers { folded: &folded, precision });
     layers.ok_or_else(|| backend(format!("this processor has no {instructions}")))
 }
 
@@ -97,15 +101,20 @@ fn fastest(mut run: impl FnMut()) -> f64 {
     seconds.fold(f64::INFINITY, f64::min)
 }
 
-/// Seconds for each galaxy in all blocks. They run one after the other, as in a prediction, so that their weights come
-/// from as far away.
-fn time_blocks<S: Simd>(blocks: &[PackedTransformerBlock<S>], mut run: impl FnMut(&PackedTransformerBlock<S>)) -> f64 {
-    fastest(|| blocks.iter().for_each(&mut run)) / MICRO_BATCH as f64
+/// Seconds for each of some galaxies in all blocks. They run one after the other, as in a prediction, so that their
+/// weights come from as far away.
+fn time_blocks<S: Simd>(
+    blocks: &[PackedTransformerBlock<S>],
+    galaxies: usize,
+    mut run: impl FnMut(&PackedTransformerBlock<S>),
+) -> f64 {
+    fastest(|| blocks.iter().for_each(&mut run)) / galaxies as f64
 }
 
 /// [`layers`] of a folded model.
 struct Layers<'a> {
     folded: &'a FoldedNetwork,
+    precision: Precision,
 }
 
 impl Dispatch for Layers<'_> {
@@ -113,7 +122,7 @@ impl Dispatch for Layers<'_> {
 
     fn with_simd<S: Simd>(self, simd: S) -> Vec<LayerProfile> {
         let folded = self.folded;
-        let network = PackedNetwork::new(simd, folded.clone());
+        let network = PackedNetwork::new(simd, self.precision, folded.clone());
         let transformer = &network.transformer;
         let mut scratch = transformer.scratch(MICRO_BATCH);
         let images: Vec<f32> = (0..MICRO_BATCH * PIXELS).map(|index| (index % 97) as f32 / 97.0).collect();
@@ -122,7 +131,8 @@ impl Dispatch for Layers<'_> {
         transformer.apply(&images, &mut features, &mut scratch);
 
         let (tokens, vectors) = (transformer.attention.tokens, transformer.vectors());
-        let rows = MICRO_BATCH * tokens;
+        let together = transformer.together;
+        let rows = together * tokens;
         let linear = |layer: fn(&TransformerBlock) -> &Linear| -> f64 {
             folded.blocks.iter().map(|block| linear_operations(layer(block), tokens)).sum()
         };
@@ -132,20 +142,20 @@ impl Dispatch for Layers<'_> {
         let mut add = |name, operations, seconds| layers.push(LayerProfile { name, operations, seconds });
 
         let norm = Norm { width, eps: transformer.eps };
-        let (mut x, mut inner, mut wide) = (scratch.tokens, scratch.inner, scratch.wide);
-        let seconds = time_blocks(blocks, |_| {
+        let (mut x, mut inner, mut wide, mut bytes) = (scratch.tokens, scratch.inner, scratch.wide, scratch.bytes);
+        let seconds = time_blocks(blocks, together, |_| {
             for _ in 0..2 {
                 simd.run(Normalize { norm, vectors, from: &x[..rows * vectors], to: &mut inner });
             }
         });
         add("layer norms", 0.0, seconds);
-        let seconds = time_blocks(blocks, |block| {
-            block.qkv.apply(rows, (&inner, vectors), (&mut wide, block.qkv.vectors()), Epilogue::Store);
+        let seconds = time_blocks(blocks, together, |block| {
+            block.qkv.apply(rows, (&inner, vectors), (&mut wide, block.qkv.vectors()), Epilogue::Store, &mut bytes);
         });
         add("query, key, value", linear(|block| &block.qkv), seconds);
-        let seconds = time_blocks(blocks, |_| {
+        let seconds = time_blocks(blocks, together, |_| {
             let (shape, scratch) = (transformer.attention, &mut scratch.attention);
-            simd.run(Attention { shape, galaxies: MICRO_BATCH, qkv: &wide, context: &mut inner, scratch });
+            simd.run(Attention { shape, galaxies: together, qkv: &wide, context: &mut inner, scratch });
         });
         add("attention", (blocks.len() * 2 * 2 * tokens * tokens * width) as f64, seconds);
         let shape = TokensShape { galaxies: MICRO_BATCH, grid: folded.config.grid(), vectors };
@@ -155,21 +165,27 @@ impl Dispatch for Layers<'_> {
                 .map(|(conv_in, conv_out)| conv_operations(conv_in, shape.grid) + conv_operations(conv_out, shape.grid))
                 .sum();
             let mut copy = x.clone();
-            let seconds = time_blocks(blocks, |block| {
+            let seconds = time_blocks(blocks, MICRO_BATCH, |block| {
                 block.conv_branch.iter().for_each(|branch| branch.add_to(&mut copy, shape, scratch));
             });
             add("convolution branch", operations, seconds);
         }
-        let seconds = time_blocks(blocks, |block| {
-            block.proj.apply(rows, (&inner, transformer.context_vectors()), (&mut x, vectors), Epilogue::Residual);
+        let seconds = time_blocks(blocks, together, |block| {
+            block.proj.apply(
+                rows,
+                (&inner, transformer.context_vectors()),
+                (&mut x, vectors),
+                Epilogue::Residual,
+                &mut bytes,
+            );
         });
         add("projection", linear(|block| &block.proj), seconds);
-        let seconds = time_blocks(blocks, |block| {
-            block.fc1.apply(rows, (&inner, vectors), (&mut wide, block.fc1.vectors()), Epilogue::Gelu);
+        let seconds = time_blocks(blocks, together, |block| {
+            block.fc1.apply(rows, (&inner, vectors), (&mut wide, block.fc1.vectors()), Epilogue::Gelu, &mut bytes);
         });
         add("MLP, into, with GELU", linear(|block| &block.fc1), seconds);
-        let seconds = time_blocks(blocks, |block| {
-            block.fc2.apply(rows, (&wide, block.fc1.vectors()), (&mut x, vectors), Epilogue::Residual);
+        let seconds = time_blocks(blocks, together, |block| {
+            block.fc2.apply(rows, (&wide, block.fc1.vectors()), (&mut x, vectors), Epilogue::Residual, &mut bytes);
         });
         add("MLP, out of", linear(|block| &block.fc2), seconds);
 

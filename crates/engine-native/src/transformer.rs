@@ -2,6 +2,7 @@
 //! first.
 
 use astromae::{
+    Precision,
     engine::{BANDS, PIXELS, SIDE},
     fold::{FoldedNetwork, TransformerBlock},
 };
@@ -11,8 +12,10 @@ use crate::{
     attention::{self, Attention, AttentionShape},
     conv_branch::{self, PackedConvBranch, TokensShape},
     epilogue::Epilogue,
+    int8::QuantizedRows,
     linear::{PackedLinear, pad_inputs, pad_outputs},
     simd::{Kernel, Simd},
+    token_linear::TokenLinear,
 };
 
 /// The transformer, from images to the normalised mean of the patches' tokens, with packed weights.
@@ -20,6 +23,8 @@ pub(crate) struct PackedTransformer<S: Simd> {
     simd: S,
     /// Values in a token.
     width: usize,
+    /// Galaxies that go through a block's linear layers together.
+    pub(crate) together: usize,
     /// Patches along a side of an image.
     grid: usize,
     pub(crate) eps: f32,
@@ -33,41 +38,50 @@ pub(crate) struct PackedTransformer<S: Simd> {
 
 /// A [`TransformerBlock`] with packed weights.
 pub(crate) struct PackedTransformerBlock<S: Simd> {
-    pub(crate) qkv: PackedLinear<S>,
-    pub(crate) proj: PackedLinear<S>,
+    pub(crate) qkv: TokenLinear<S>,
+    pub(crate) proj: TokenLinear<S>,
     pub(crate) conv_branch: Option<PackedConvBranch<S>>,
-    pub(crate) fc1: PackedLinear<S>,
-    pub(crate) fc2: PackedLinear<S>,
+    pub(crate) fc1: TokenLinear<S>,
+    pub(crate) fc2: TokenLinear<S>,
 }
 
-/// Activations of a micro-batch.
+/// Activations of a micro-batch, or of its galaxies that go through a block's layers together.
 pub(crate) struct Scratch<S: Simd> {
+    /// Those of the micro-batch.
     pub(crate) tokens: Vec<S::F>,
-    /// The normalised tokens, or the context vectors of attention's heads.
+    /// The embedded patches or the context vectors of attention's heads of the micro-batch.
     pub(crate) inner: Vec<S::F>,
-    /// The patches' values, or queries, keys and values, or the MLP's hidden layer.
+    /// The normalised tokens of some galaxies.
+    pub(crate) normalized: Vec<S::F>,
+    /// The patches' values of the micro-batch, or queries, keys and values, or the MLP's hidden layer, of some galaxies.
     pub(crate) wide: Vec<S::F>,
+    /// The input of a layer in int8.
+    pub(crate) bytes: QuantizedRows,
     pub(crate) attention: attention::Scratch<S>,
     pub(crate) conv_branch: Option<conv_branch::Scratch<S>>,
 }
 
 impl<S: Simd> PackedTransformer<S> {
-    pub(crate) fn new(simd: S, network: FoldedNetwork) -> Self {
+    pub(crate) fn new(simd: S, precision: Precision, network: FoldedNetwork) -> Self {
         let config = &network.config;
         let width = config.embed_dim;
         let heads = config.hyperparameters.num_heads;
         let attention = AttentionShape { tokens: 1 + config.patches(), heads, head_dim: width / heads };
         let head_sizes = vec![attention.head_dim; 3 * heads];
         let block = |block: TransformerBlock| PackedTransformerBlock {
-            qkv: PackedLinear::new(simd, &pad_outputs::<S>(block.qkv, &head_sizes)),
-            proj: PackedLinear::new(simd, &pad_inputs::<S>(block.proj, &head_sizes[..heads])),
+            qkv: TokenLinear::new(simd, precision, &pad_outputs::<S>(block.qkv, &head_sizes)),
+            proj: TokenLinear::new(simd, precision, &pad_inputs::<S>(block.proj, &head_sizes[..heads])),
             conv_branch: block.conv_branch.as_ref().map(|convs| PackedConvBranch::new(simd, convs)),
-            fc1: PackedLinear::new(simd, &block.fc1),
-            fc2: PackedLinear::new(simd, &block.fc2),
+            fc1: TokenLinear::new(simd, precision, &block.fc1),
+            fc2: TokenLinear::new(simd, precision, &block.fc2),
         };
         Self {
             simd,
             width,
+            together: match precision {
+                Precision::F32 => 32,
+                Precision::Int8 => 4,
+            },
             grid: config.grid(),
             eps: config.hyperparameters.layer_norm_eps as f32,
             attention,
@@ -85,12 +99,19 @@ impl<S: Simd> PackedTransformer<S> {
 
     pub(crate) fn scratch(&self, galaxies: usize) -> Scratch<S> {
         let rows = galaxies * self.attention.tokens;
-        let widest = self.blocks.iter().flat_map(|block| [block.qkv.vectors(), block.fc1.vectors()]).max();
+        let rows_together = galaxies.min(self.together) * self.attention.tokens;
+        let widest = self.blocks.iter().flat_map(|block| [block.qkv.vectors(), block.fc1.vectors()]).max().unwrap_or(0);
         let patches = self.grid * self.grid * self.patch_vectors();
+        let quantized = self.blocks.iter().any(|block| matches!(block.qkv, TokenLinear::Int8(_)));
         Scratch {
             tokens: zeroed_vec(rows * self.vectors()),
             inner: zeroed_vec(rows * self.vectors().max(self.context_vectors())),
-            wide: zeroed_vec((rows * widest.unwrap_or(0)).max(galaxies * patches)),
+            normalized: zeroed_vec(rows_together * self.vectors()),
+            wide: zeroed_vec((rows_together * widest).max(galaxies * patches)),
+            bytes: QuantizedRows::new::<S>(
+                if quantized { rows_together } else { 0 },
+                widest.max(self.context_vectors()),
+            ),
             attention: attention::Scratch::new(self.attention),
             conv_branch: self
                 .blocks
@@ -154,22 +175,35 @@ impl<S: Simd> PackedTransformer<S> {
 
     /// Applies a block to the tokens.
     fn apply_block(&self, block: &PackedTransformerBlock<S>, galaxies: usize, scratch: &mut Scratch<S>) {
-        let vectors = self.vectors();
-        let rows = galaxies * self.attention.tokens;
-        let Scratch { tokens, inner, wide, attention, conv_branch } = scratch;
+        let (vectors, context_vectors) = (self.vectors(), self.context_vectors());
+        let Scratch { tokens, inner, normalized, wide, bytes, attention, conv_branch } = scratch;
         let norm = Norm { width: self.width, eps: self.eps };
+        let galaxies_at_once = |first: usize| {
+            let galaxies = self.together.min(galaxies - first);
+            (galaxies, first * self.attention.tokens, galaxies * self.attention.tokens)
+        };
 
-        self.simd.run(Normalize { norm, vectors, from: &tokens[..rows * vectors], to: inner });
-        block.qkv.apply(rows, (inner, vectors), (wide, block.qkv.vectors()), Epilogue::Store);
-        self.simd.run(Attention { shape: self.attention, galaxies, qkv: wide, context: inner, scratch: attention });
+        for first in (0..galaxies).step_by(self.together) {
+            let (galaxies, first, rows) = galaxies_at_once(first);
+            let from = &tokens[first * vectors..][..rows * vectors];
+            self.simd.run(Normalize { norm, vectors, from, to: normalized });
+            block.qkv.apply(rows, (normalized, vectors), (wide, block.qkv.vectors()), Epilogue::Store, bytes);
+            let context = &mut inner[first * context_vectors..];
+            self.simd.run(Attention { shape: self.attention, galaxies, qkv: wide, context, scratch: attention });
+        }
         if let (Some(branch), Some(scratch)) = (&block.conv_branch, conv_branch) {
             branch.add_to(tokens, TokensShape { galaxies, grid: self.grid, vectors }, scratch);
         }
-        block.proj.apply(rows, (inner, self.context_vectors()), (tokens, vectors), Epilogue::Residual);
+        for first in (0..galaxies).step_by(self.together) {
+            let (_, first, rows) = galaxies_at_once(first);
+            let tokens = &mut tokens[first * vectors..][..rows * vectors];
+            let context = (&inner[first * context_vectors..], context_vectors);
+            block.proj.apply(rows, context, (tokens, vectors), Epilogue::Residual, bytes);
 
-        self.simd.run(Normalize { norm, vectors, from: &tokens[..rows * vectors], to: inner });
-        block.fc1.apply(rows, (inner, vectors), (wide, block.fc1.vectors()), Epilogue::Gelu);
-        block.fc2.apply(rows, (wide, block.fc1.vectors()), (tokens, vectors), Epilogue::Residual);
+            self.simd.run(Normalize { norm, vectors, from: tokens, to: normalized });
+            block.fc1.apply(rows, (normalized, vectors), (wide, block.fc1.vectors()), Epilogue::Gelu, bytes);
+            block.fc2.apply(rows, (wide, block.fc1.vectors()), (tokens, vectors), Epilogue::Residual, bytes);
+        }
     }
 }
 
@@ -201,8 +235,7 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    /// Normalises a row of whole vectors in place. Its padding, which must be zeros, holds no particular values
-    /// afterwards, but finite ones where the row is finite.
+    /// Normalises a row of whole vectors in place. Its padding must be zeros, and is zeros afterwards.
     #[inline(always)]
     fn apply<S: Simd>(self, simd: S, row: &mut [S::F]) {
         let share = 1.0 / self.width as f32;
@@ -220,8 +253,11 @@ impl Norm {
         let padding = (row.len() * S::LANES - self.width) as f32;
         let variance = (simd.sum(squares) - padding * mean * mean) * share;
         let scale = simd.splat(1.0 / (variance + self.eps).sqrt());
-        for value in row {
+        for value in row.iter_mut() {
             *value = simd.mul(*value, scale);
+        }
+        if padding > 0.0 {
+            bytemuck::cast_slice_mut::<_, f32>(row)[self.width..].fill(0.0);
         }
     }
 }

@@ -8,6 +8,9 @@
 //! calls a kernel through a function compiled for that instruction set: kernels and what they call are
 //! `#[inline(always)]`, so that they become part of that function.
 //!
+//! Dot products of bytes ([`Dots`]) are instructions of their own, which a processor with the rest of an instruction set
+//! may lack: [`Simd::run_with_dots`] compiles a [`DotKernel`] with them and without, and all ways give the same sums.
+//!
 //! Every method gives the same bits wherever and whenever it is called on one machine. Between machines with other
 //! instruction sets, sums are in another order and a multiply–add may round twice.
 
@@ -27,4 +30,4 @@ mod x86_64;
 
 pub(crate) use dispatch::Dispatch;
 pub use dispatch::InstructionSet;
-pub(crate) use vector::{Kernel, MAX_LANES, Simd, transpose};
+pub(crate) use vector::{DotKernel, Dots, Kernel, MAX_LANES, Simd, transpose};

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::vector::{Kernel, Simd};
+use super::vector::{DotKernel, Dots, Kernel, Simd};
 
 /// No instructions beyond the architecture's own.
 #[derive(Clone, Copy)]
@@ -15,6 +15,21 @@ const LANES: usize = 4;
 #[repr(C, align(16))]
 pub(crate) struct Lanes([f32; LANES]);
 
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(16))]
+pub(crate) struct WholeLanes([i32; LANES]);
+
+impl Dots<Self> for Portable {
+    #[inline(always)]
+    fn dot(self, sum: WholeLanes, activations: WholeLanes, weights: WholeLanes) -> WholeLanes {
+        let bytes = |value: i32| value.to_ne_bytes().map(|byte| i32::from(byte.cast_signed()));
+        WholeLanes(std::array::from_fn(|lane| {
+            let products = bytes(activations.0[lane]).into_iter().zip(bytes(weights.0[lane]));
+            products.fold(sum.0[lane], |sum, (activation, weight)| sum.wrapping_add(activation * weight))
+        }))
+    }
+}
+
 #[inline(always)]
 fn each(a: Lanes, b: Lanes, operation: impl Fn(f32, f32) -> f32) -> Lanes {
     Lanes(std::array::from_fn(|lane| operation(a.0[lane], b.0[lane])))
@@ -22,6 +37,7 @@ fn each(a: Lanes, b: Lanes, operation: impl Fn(f32, f32) -> f32) -> Lanes {
 
 impl Simd for Portable {
     type F = Lanes;
+    type I = WholeLanes;
     const LANES: usize = LANES;
     const REGISTERS: usize = 16;
 
@@ -57,6 +73,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn fused(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
+        Lanes(std::array::from_fn(|lane| a.0[lane].mul_add(b.0[lane], c.0[lane])))
+    }
+
+    #[inline(always)]
     fn min(self, a: Lanes, b: Lanes) -> Lanes {
         each(a, b, |a, b| if a < b { a } else { b })
     }
@@ -89,7 +110,40 @@ impl Simd for Portable {
         [Lanes([a[0], b[0], a[1], b[1]]), Lanes([a[2], b[2], a[3], b[3]])]
     }
 
+    #[inline(always)]
+    fn least(self, a: Lanes) -> f32 {
+        a.0.into_iter().fold(f32::INFINITY, f32::min)
+    }
+
+    #[inline(always)]
+    fn greatest(self, a: Lanes) -> f32 {
+        a.0.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, value: i32) -> WholeLanes {
+        WholeLanes([value; LANES])
+    }
+
+    #[inline(always)]
+    fn to_f32(self, a: WholeLanes) -> Lanes {
+        Lanes(a.0.map(|value| value as f32))
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, a: Lanes, flip: u8, bytes: &mut [u8]) {
+        bytes[..LANES].copy_from_slice(&a.0.map(|value| (value.round_ties_even() as u8) ^ flip));
+    }
+
     fn run<K: Kernel<Self>>(self, kernel: K) {
         kernel.run(self);
+    }
+
+    fn run_with_dots<K: DotKernel<Self>>(self, kernel: K) {
+        kernel.run(self, self);
+    }
+
+    fn flipped_bits(self) -> u8 {
+        0
     }
 }

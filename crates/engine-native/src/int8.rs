@@ -1,0 +1,264 @@
+//! Linear layers in int8: each output's weights have a scale, found when they are packed, and each row of the input a
+//! scale and an offset, found as it comes. Products of bytes are summed up in i32, which is exact, and so the same on
+//! every instruction set and in any order.
+//!
+//! A row's bytes span its values and zero. GELU's outputs, which lie on one side of zero, thereby have twice as many
+//! steps as bytes that are symmetric about zero would give them.
+
+use astromae::fold;
+use bytemuck::zeroed_vec;
+use rayon::prelude::*;
+
+use crate::{
+    epilogue::Epilogue,
+    simd::{DotKernel, Dots, Kernel, Simd},
+};
+
+/// Vectors of outputs in a panel.
+const PANEL: usize = 3;
+
+/// Inputs whose products a dot product of bytes adds to a sum.
+const GROUP: usize = 4;
+
+/// The largest weight in steps of its scale.
+const LARGEST_WEIGHT: f32 = 127.0;
+
+/// Rows of activations in bytes: each value is about `scale · byte + offset` of its row.
+pub(crate) struct QuantizedRows {
+    /// Bytes, [`GROUP`] together as an i32, so that they can be read so.
+    groups: Vec<i32>,
+    scales: Vec<RowScale>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct RowScale {
+    scale: f32,
+    offset: f32,
+}
+
+impl QuantizedRows {
+    /// Memory for this many rows of this many vectors.
+    pub(crate) fn new<S: Simd>(rows: usize, vectors: usize) -> Self {
+        Self { groups: vec![0; rows * vectors * S::LANES / GROUP], scales: vec![RowScale::default(); rows] }
+    }
+}
+
+/// A linear layer with weights in int8, packed in panels of [`PANEL`] vectors of outputs, the last one perhaps of fewer,
+/// which hold for each [`GROUP`] of inputs the weights to all of the panel's outputs.
+pub(crate) struct QuantizedLinear<S: Simd> {
+    simd: S,
+    /// Groups of inputs.
+    groups: usize,
+    panels: Vec<S::I>,
+    /// Where the sum of each output starts: it takes away what activations with flipped bits are too large by.
+    starts: Vec<S::I>,
+    /// A step of the weights to each output.
+    scales: Vec<S::F>,
+    /// The sum of the bytes of the weights to each output.
+    weight_sums: Vec<S::F>,
+    bias: Vec<S::F>,
+}
+
+impl<S: Simd> QuantizedLinear<S> {
+    /// Quantizes and packs the weights of a layer whose inputs are padded to whole vectors, on the cores of the thread
+    /// pool it is called in.
+    pub(crate) fn new(simd: S, layer: &fold::Linear) -> Self {
+        let vectors = layer.outputs.div_ceil(S::LANES);
+        let groups = layer.inputs.next_multiple_of(S::LANES) / GROUP;
+        let mut packed = Self {
+            simd,
+            groups,
+            panels: zeroed_vec(vectors * groups),
+            starts: zeroed_vec(vectors),
+            scales: zeroed_vec(vectors),
+            weight_sums: zeroed_vec(vectors),
+            bias: zeroed_vec(vectors),
+        };
+        bytemuck::cast_slice_mut::<_, f32>(&mut packed.bias)[..layer.outputs].copy_from_slice(&layer.bias);
+        let outputs = PANEL * S::LANES;
+        let starts = bytemuck::cast_slice_mut::<_, i32>(&mut packed.starts).par_chunks_mut(outputs);
+        let scales = bytemuck::cast_slice_mut::<_, f32>(&mut packed.scales).par_chunks_mut(outputs);
+        let weight_sums = bytemuck::cast_slice_mut::<_, f32>(&mut packed.weight_sums).par_chunks_mut(outputs);
+        let sums = starts.zip(scales).zip(weight_sums);
+        let panels = layer.weight.par_chunks(outputs * layer.inputs).zip(packed.panels.par_chunks_mut(PANEL * groups));
+        panels.zip(sums).for_each(|((rows, panel), ((starts, scales), weight_sums))| {
+            let vectors = panel.len() / groups;
+            let panel: &mut [i8] = bytemuck::cast_slice_mut(panel);
+            for (output, row) in rows.chunks_exact(layer.inputs).enumerate() {
+                let largest = row.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
+                // Weights that are all zero may have any step.
+                let step = largest.max(f32::MIN_POSITIVE) / LARGEST_WEIGHT;
+                let mut sum = 0;
+                for (input, weight) in row.iter().enumerate() {
+                    let byte = (weight / step).round_ties_even() as i8;
+                    sum += i32::from(byte);
+                    let vector = input / GROUP * vectors + output / S::LANES;
+                    panel[(vector * S::LANES + output % S::LANES) * GROUP + input % GROUP] = byte;
+                }
+                starts[output] = -i32::from(simd.flipped_bits()) * sum;
+                scales[output] = step;
+                weight_sums[output] = sum as f32;
+            }
+        });
+        packed
+    }
+
+    /// The number of vectors in a row of the result.
+    pub(crate) fn vectors(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// Computes `rows` rows. The strides are the distances, in vectors, between the rows of the input and of the
+    /// output. `bytes` holds the input in between.
+    pub(crate) fn apply(
+        &self,
+        rows: usize,
+        (input, input_stride): (&[S::F], usize),
+        (output, output_stride): (&mut [S::F], usize),
+        epilogue: Epilogue,
+        bytes: &mut QuantizedRows,
+    ) {
+        let vectors = self.groups * GROUP / S::LANES;
+        let rows_in = input.chunks(input_stride).take(rows);
+        self.simd.run(Quantize { rows: rows_in, vectors, bytes });
+        self.simd.run_with_dots(Product { layer: self, rows, bytes, output, output_stride, epilogue });
+    }
+}
+
+/// Makes bytes of rows of this many vectors.
+struct Quantize<'a, R> {
+    rows: R,
+    vectors: usize,
+    bytes: &'a mut QuantizedRows,
+}
+
+impl<'a, S: Simd, R: Iterator<Item = &'a [S::F]>> Kernel<S> for Quantize<'_, R> {
+    #[inline(always)]
+    fn run(self, simd: S) {
+        let Self { rows, vectors, bytes: QuantizedRows { groups, scales } } = self;
+        // An unsigned byte is the signed one of 128 less, with its first bit turned over.
+        let flip = simd.flipped_bits() ^ 0x80;
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(groups);
+        for ((row, bytes), scale) in rows.zip(bytes.chunks_exact_mut(vectors * S::LANES)).zip(scales) {
+            let row = &row[..vectors];
+            let zero = simd.splat(0.0);
+            let (mut least, mut greatest, mut spoilt) = (zero, zero, zero);
+            for value in row {
+                least = simd.min(*value, least);
+                greatest = simd.max(*value, greatest);
+                // NaN from the first value on that is NaN or infinite: bytes cannot say so, but the scale can.
+                spoilt = simd.fma(*value, zero, spoilt);
+            }
+            let least = simd.least(least);
+            let range = (simd.greatest(greatest) - least).max(f32::MIN_POSITIVE);
+            let step = range / 255.0;
+            let (least_vector, per_step) = (simd.splat(least), simd.splat(1.0 / step));
+            for (value, bytes) in row.iter().zip(bytes.chunks_exact_mut(S::LANES)) {
+                simd.store_bytes(simd.mul(simd.sub(*value, least_vector), per_step), flip, bytes);
+            }
+            *scale = RowScale { scale: step + simd.sum(spoilt), offset: least + 128.0 * step };
+        }
+    }
+}
+
+/// The product of rows of bytes with packed weights: `output = epilogue(input · weights + bias)`.
+struct Product<'a, S: Simd> {
+    layer: &'a QuantizedLinear<S>,
+    rows: usize,
+    bytes: &'a QuantizedRows,
+    output: &'a mut [S::F],
+    output_stride: usize,
+    epilogue: Epilogue,
+}
+
+impl<S: Simd> DotKernel<S> for Product<'_, S> {
+    #[inline(always)]
+    fn run<D: Dots<S>>(mut self, simd: S, dots: D) {
+        for first in (0..self.layer.bias.len()).step_by(PANEL) {
+            match self.layer.bias.len() - first {
+                1 => self.panel::<D, 1>(simd, dots, first),
+                2 => self.panel::<D, 2>(simd, dots, first),
+                _ => self.panel::<D, PANEL>(simd, dots, first),
+            }
+        }
+    }
+}
+
+impl<S: Simd> Product<'_, S> {
+    /// Computes all rows of the V vectors of outputs that start at `first`.
+    #[inline(always)]
+    fn panel<D: Dots<S>, const V: usize>(&mut self, simd: S, dots: D, first: usize) {
+        let mut row = 0;
+        if S::REGISTERS >= 32 {
+            row = self.tiles::<D, V, 8>(simd, dots, first, row);
+        }
+        row = self.tiles::<D, V, 4>(simd, dots, first, row);
+        self.tiles::<D, V, 1>(simd, dots, first, row);
+    }
+
+    /// Computes as many tiles of R rows as fit between `row` and the last one, and returns the row behind them.
+    #[inline(always)]
+    fn tiles<D: Dots<S>, const V: usize, const R: usize>(
+        &mut self,
+        simd: S,
+        dots: D,
+        first: usize,
+        mut row: usize,
+    ) -> usize {
+        let groups = self.layer.groups;
+        let panel = self.layer.panels[first * groups..][..V * groups].as_chunks::<V>().0;
+        let scales = &self.layer.scales[first..][..V];
+        let weight_sums = &self.layer.weight_sums[first..][..V];
+        let bias = &self.layer.bias[first..][..V];
+        while row + R <= self.rows {
+            let sums = self.microkernel::<D, V, R>(dots, simd, first, row, panel);
+            for (index, sums) in sums.iter().enumerate() {
+                let RowScale { scale, offset } = self.bytes.scales[row + index];
+                let (row_scale, row_offset) = (simd.splat(scale), simd.splat(offset));
+                let mut values = [row_scale; V];
+                for vector in 0..V {
+                    let offset = simd.mul(row_offset, weight_sums[vector]);
+                    let in_steps = simd.fused(simd.to_f32(sums[vector]), row_scale, offset);
+                    values[vector] = simd.fused(in_steps, scales[vector], bias[vector]);
+                }
+                let output = &mut self.output[(row + index) * self.output_stride + first..][..V];
+                self.epilogue.store(simd, &values, output);
+            }
+            for index in row..row + R {
+                let output = &mut self.output[index * self.output_stride + first..][..V];
+                self.epilogue.activate(simd, output);
+            }
+            row += R;
+        }
+        row
+    }
+
+    /// The sums of a tile of R rows and V vectors, in the way of the microkernel for f32.
+    #[inline(always)]
+    fn microkernel<D: Dots<S>, const V: usize, const R: usize>(
+        &self,
+        dots: D,
+        simd: S,
+        first: usize,
+        row: usize,
+        panel: &[[S::I; V]],
+    ) -> [[S::I; V]; R] {
+        let mut inputs = [self.bytes.groups.as_slice(); R];
+        for (index, inputs) in inputs.iter_mut().enumerate() {
+            *inputs = &self.bytes.groups[(row + index) * self.layer.groups..][..panel.len()];
+        }
+        let mut sums = [[simd.splat_i32(0); V]; R];
+        for sums in &mut sums {
+            sums.copy_from_slice(&self.layer.starts[first..first + V]);
+        }
+        for (group, weights) in panel.iter().enumerate() {
+            for (sums, inputs) in sums.iter_mut().zip(&inputs) {
+                let activations = simd.splat_i32(inputs[group]);
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = dots.dot(*sum, activations, *weights);
+                }
+            }
+        }
+        sums
+    }
+}
