@@ -67,9 +67,11 @@ impl CompareOutput {
     /// What the two do not have in common, by the names of the fields.
     fn differences(&self) -> Vec<&'static str> {
         let (first, second) = (&self.first, &self.second);
+        // An engine says its precision too.
+        let engine = |side: &Side| side.engine.as_ref().map(|engine| engine.replace(&side.precision, ""));
         let fields = [
             ("model", first.model_sha256 == second.model_sha256),
-            ("engine", first.engine == second.engine),
+            ("engine", engine(first) == engine(second)),
             ("precision", first.precision == second.precision),
             ("version", first.version == second.version),
         ];
@@ -106,12 +108,14 @@ pub(super) fn text(output: &CompareOutput) -> String {
             .to_owned(),
         n => format!("\nheld against {n} spectroscopic redshifts:\n\n{}", metrics_table(&changes.metrics)),
     };
-    if let (Some(limit), false) = (output.limit, output.is_within_limit()) {
-        text += &format!(
-            "\nBEYOND {limit}: {} galaxies, and {} have a redshift in one alone\n",
-            output.beyond_limit.unwrap_or_default(),
-            changes.in_first_alone + changes.in_second_alone
-        );
+    if let Some((limit, beyond)) = output.limit.zip(output.beyond_limit) {
+        text += &match output.is_within_limit() {
+            true => format!("\nno galaxy is beyond {limit}\n"),
+            false => format!(
+                "\nBEYOND {limit}: {beyond} galaxies, and {} have a redshift in one alone\n",
+                changes.in_first_alone + changes.in_second_alone
+            ),
+        };
     }
     text
 }
