@@ -12,9 +12,9 @@ pub enum Precision {
     /// All layers in f32.
     #[default]
     F32,
-    /// The linear layers of the transformer in int8, with a scale for each output of their weights, found when the
-    /// model is loaded, and one for each token of their input, found as it comes; their sums, and all other layers, as
-    /// in [`Self::F32`]. Redshifts move by some 10⁻⁴.
+    /// The linear layers of the transformer's blocks but the first in int8, with a scale for each output of their
+    /// weights, found when the model is loaded, and one for each token of their input, found as it comes. Their sums are
+    /// exact, and all else is as in [`Self::F32`]. Redshifts move by some 10⁻⁴.
     Int8,
 }
 

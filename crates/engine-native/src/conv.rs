@@ -3,13 +3,33 @@
 //! A map's few pixels and channels do not fill vectors, but galaxies do: a map holds, in place of each value, a vector
 //! with that value of as many galaxies as there are lanes. Then no border, group or number of channels leaves lanes
 //! empty, and a weight is the same for all lanes. Maps are `[rows, channels, columns]`.
+//!
+//! Where there are too few galaxies for that, `pixel_conv` does the same with a galaxy's pixels in the lanes.
 
 use astromae::fold;
 
 use crate::{
     epilogue::Epilogue,
+    pixel_conv::{PixelConvolution, padded_values},
     simd::{Kernel, Simd},
 };
+
+/// What the lanes of a map's vectors hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lanes {
+    /// One value of as many galaxies. Maps are `[rows, channels, columns]`.
+    Galaxies,
+    /// As many values of one galaxy. Maps are `[channels, rows, columns]`.
+    Pixels,
+}
+
+impl Lanes {
+    /// The faster way for this many galaxies, at most as many as there are lanes, and maps of `pixels` pixels. In the
+    /// other lanes than its own a galaxy took as long as a third of all of them.
+    pub(crate) fn fastest<S: Simd>(galaxies: usize, pixels: usize) -> Self {
+        if 3 * galaxies <= S::LANES && pixels.is_multiple_of(S::LANES) { Self::Pixels } else { Self::Galaxies }
+    }
+}
 
 /// Columns of a tile; fewer where the map is narrower.
 const COLUMNS: usize = 4;
@@ -25,11 +45,11 @@ pub(crate) struct Channels {
 /// A convolution without groups, or one group of a grouped one.
 pub(crate) struct PackedConv<S: Simd> {
     simd: S,
-    inputs: usize,
+    pub(crate) inputs: usize,
     kernel: usize,
     /// Panels of outputs, each `[inputs, kernel, kernel, outputs of the panel]`.
-    weight: Vec<f32>,
-    bias: Vec<f32>,
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
 }
 
 impl<S: Simd> PackedConv<S> {
@@ -58,7 +78,7 @@ impl<S: Simd> PackedConv<S> {
     }
 
     /// The number of outputs in the next panel when `left` outputs remain.
-    fn panel_outputs(left: usize) -> usize {
+    pub(crate) fn panel_outputs(left: usize) -> usize {
         if left >= Self::OUTPUTS { Self::OUTPUTS } else { 1 }
     }
 
@@ -70,36 +90,44 @@ impl<S: Simd> PackedConv<S> {
         self.bias.len()
     }
 
-    /// Convolves a map of `side` rows and columns.
+    /// Convolves a map of `side` rows and columns. `padded` is memory for [`Self::padded_values`] of these.
     pub(crate) fn apply(
         &self,
-        side: usize,
+        (side, lanes): (usize, Lanes),
         input: (&[S::F], Channels),
         output: (&mut [S::F], Channels),
         epilogue: Epilogue,
+        padded: &mut [f32],
     ) {
-        self.simd.run(Convolution { conv: self, side, input, output, epilogue });
+        match (lanes, self.kernel) {
+            (Lanes::Galaxies, 1) => self.simd.run(Convolution::<S, 1> { conv: self, side, input, output, epilogue }),
+            (Lanes::Galaxies, 3) => self.simd.run(Convolution::<S, 3> { conv: self, side, input, output, epilogue }),
+            (Lanes::Galaxies, _) => self.simd.run(Convolution::<S, 5> { conv: self, side, input, output, epilogue }),
+            (Lanes::Pixels, 1) => {
+                self.simd.run(PixelConvolution::<S, 1> { conv: self, side, input, output, epilogue, padded });
+            }
+            (Lanes::Pixels, 3) => {
+                self.simd.run(PixelConvolution::<S, 3> { conv: self, side, input, output, epilogue, padded });
+            }
+            (Lanes::Pixels, _) => {
+                self.simd.run(PixelConvolution::<S, 5> { conv: self, side, input, output, epilogue, padded });
+            }
+        }
+    }
+
+    /// The number of values that [`Self::apply`] needs memory for beside a map of `side` rows and columns.
+    pub(crate) fn padded_values(&self, side: usize) -> usize {
+        padded_values(self.inputs, side, self.kernel)
     }
 }
 
-/// The convolution of a map.
-struct Convolution<'a, S: Simd> {
+/// The convolution of a map with kernels of K × K, a galaxy in each lane.
+struct Convolution<'a, S: Simd, const K: usize> {
     conv: &'a PackedConv<S>,
     side: usize,
     input: (&'a [S::F], Channels),
     output: (&'a mut [S::F], Channels),
     epilogue: Epilogue,
-}
-
-impl<S: Simd> Kernel<S> for Convolution<'_, S> {
-    #[inline(always)]
-    fn run(mut self, simd: S) {
-        match self.conv.kernel {
-            1 => self.with_kernel::<1>(simd),
-            3 => self.with_kernel::<3>(simd),
-            _ => self.with_kernel::<5>(simd),
-        }
-    }
 }
 
 /// The row and the first column of a tile.
@@ -109,37 +137,39 @@ struct Origin {
     column: usize,
 }
 
-impl<S: Simd> Convolution<'_, S> {
+impl<S: Simd, const K: usize> Kernel<S> for Convolution<'_, S, K> {
     #[inline(always)]
-    fn with_kernel<const K: usize>(&mut self, simd: S) {
+    fn run(mut self, simd: S) {
         for row in 0..self.side {
             match self.side {
-                1 => self.tiles::<K, 1, true, true>(simd, Origin { row, column: 0 }),
-                2 => self.tiles::<K, 2, true, true>(simd, Origin { row, column: 0 }),
-                COLUMNS => self.tiles::<K, COLUMNS, true, true>(simd, Origin { row, column: 0 }),
+                1 => self.tiles::<1, true, true>(simd, Origin { row, column: 0 }),
+                2 => self.tiles::<2, true, true>(simd, Origin { row, column: 0 }),
+                COLUMNS => self.tiles::<COLUMNS, true, true>(simd, Origin { row, column: 0 }),
                 side => {
-                    self.tiles::<K, COLUMNS, true, false>(simd, Origin { row, column: 0 });
+                    self.tiles::<COLUMNS, true, false>(simd, Origin { row, column: 0 });
                     for column in (COLUMNS..side - COLUMNS).step_by(COLUMNS) {
-                        self.tiles::<K, COLUMNS, false, false>(simd, Origin { row, column });
+                        self.tiles::<COLUMNS, false, false>(simd, Origin { row, column });
                     }
-                    self.tiles::<K, COLUMNS, false, true>(simd, Origin { row, column: side - COLUMNS });
+                    self.tiles::<COLUMNS, false, true>(simd, Origin { row, column: side - COLUMNS });
                 }
             }
         }
     }
+}
 
+impl<S: Simd, const K: usize> Convolution<'_, S, K> {
     /// Computes all outputs of C columns of a row. LEFT and RIGHT say whether the columns reach that border of the map.
     #[inline(always)]
-    fn tiles<const K: usize, const C: usize, const LEFT: bool, const RIGHT: bool>(&mut self, simd: S, origin: Origin) {
+    fn tiles<const C: usize, const LEFT: bool, const RIGHT: bool>(&mut self, simd: S, origin: Origin) {
         let conv = self.conv;
         let (mut output, mut weight) = (0, conv.weight.as_slice());
         while output < conv.outputs() {
             let panel = PackedConv::<S>::panel_outputs(conv.outputs() - output);
             let (own, rest) = weight.split_at(panel * conv.inputs * K * K);
             match panel {
-                4 => self.microkernel::<K, C, 4, LEFT, RIGHT>(simd, origin, output, own),
-                2 => self.microkernel::<K, C, 2, LEFT, RIGHT>(simd, origin, output, own),
-                _ => self.microkernel::<K, C, 1, LEFT, RIGHT>(simd, origin, output, own),
+                4 => self.microkernel::<C, 4, LEFT, RIGHT>(simd, origin, output, own),
+                2 => self.microkernel::<C, 2, LEFT, RIGHT>(simd, origin, output, own),
+                _ => self.microkernel::<C, 1, LEFT, RIGHT>(simd, origin, output, own),
             }
             (output, weight) = (output + panel, rest);
         }
@@ -147,7 +177,7 @@ impl<S: Simd> Convolution<'_, S> {
 
     /// Computes O outputs of C columns of a row, whose sums stay in registers.
     #[inline(always)]
-    fn microkernel<const K: usize, const C: usize, const O: usize, const LEFT: bool, const RIGHT: bool>(
+    fn microkernel<const C: usize, const O: usize, const LEFT: bool, const RIGHT: bool>(
         &mut self,
         simd: S,
         origin: Origin,
@@ -224,7 +254,7 @@ mod tests {
             for (group, packed) in PackedConv::pack_groups(simd, &conv).iter().enumerate() {
                 let input = Channels { total: conv.inputs, first: group * inputs };
                 let output = Channels { total: conv.outputs, first: group * outputs };
-                packed.apply(side, (&map, input), (&mut found, output), Epilogue::Relu);
+                packed.apply((side, Lanes::Galaxies), (&map, input), (&mut found, output), Epilogue::Relu, &mut []);
             }
             let (map, found): (&[f32], &[f32]) = (bytemuck::cast_slice(&map), bytemuck::cast_slice(&found));
             let (kernel, half) = (conv.kernel, conv.kernel / 2);

@@ -3,11 +3,13 @@
 //! It goes through the channels in blocks, from the tokens and back to them, so that a block's maps stay in the nearest
 //! cache.
 
+use std::ops::Range;
+
 use astromae::fold;
 use bytemuck::zeroed_vec;
 
 use crate::{
-    conv::{Channels, PackedConv},
+    conv::{Channels, Lanes, PackedConv},
     epilogue::Epilogue,
     simd::{Kernel, MAX_LANES, Simd, transpose},
 };
@@ -27,12 +29,14 @@ struct Group<S: Simd> {
     conv_out: Vec<PackedConv<S>>,
 }
 
-/// Maps of as many galaxies as there are lanes.
+/// Maps of as many galaxies as there are lanes, or of one.
 pub(crate) struct Scratch<S: Simd> {
     /// The input of a block's groups, which their output replaces.
     map: Vec<S::F>,
     /// What is between the two convolutions of one group.
     hidden: Vec<S::F>,
+    /// What convolutions need beside their maps.
+    padded: Vec<f32>,
 }
 
 /// The shape of tokens `[galaxies, 1 + grid · grid, vectors]`.
@@ -64,27 +68,52 @@ impl<S: Simd> PackedConvBranch<S> {
     pub(crate) fn scratch(&self, grid: usize) -> Scratch<S> {
         let [channels, hidden] = self.groups.first().map_or([0; 2], |group| [group.channels(), group.hidden()]);
         let pixels = grid * grid;
-        Scratch { map: zeroed_vec(self.groups_per_block * channels * pixels), hidden: zeroed_vec(hidden * pixels) }
+        let convs = self.groups.iter().take(1).flat_map(|group| group.conv_in.iter().chain(&group.conv_out));
+        let padded = convs.map(|conv| conv.padded_values(grid)).max().unwrap_or(0);
+        Scratch {
+            map: zeroed_vec(self.groups_per_block * channels * pixels),
+            hidden: zeroed_vec(hidden * pixels),
+            padded: vec![0.0; padded],
+        }
     }
 
     /// Adds the branch's output to the tokens that it is computed from. This can be done in place, block by block: the
     /// output of a group has the channels of its input, which no other group reads.
     pub(crate) fn add_to(&self, tokens: &mut [S::F], shape: TokensShape, scratch: &mut Scratch<S>) {
-        let Scratch { map, hidden } = scratch;
-        for first_galaxy in (0..shape.galaxies).step_by(S::LANES) {
-            let mut first_vector = 0;
-            for groups in self.groups.chunks(self.groups_per_block) {
-                let vectors = groups.iter().map(Group::channels).sum::<usize>().div_ceil(S::LANES);
-                let block = Block { shape, first_galaxy, first_vector, vectors };
-                self.simd.run(Pack { block, tokens, map });
-                let mut first = 0;
-                for group in groups {
-                    group.convolve(shape.grid, (map, Channels { total: vectors * S::LANES, first }), hidden);
-                    first += group.channels();
+        for first in (0..shape.galaxies).step_by(S::LANES) {
+            let galaxies = S::LANES.min(shape.galaxies - first);
+            match Lanes::fastest::<S>(galaxies, shape.grid * shape.grid) {
+                Lanes::Galaxies => self.add_to_some(tokens, (shape, Lanes::Galaxies), first..first + galaxies, scratch),
+                Lanes::Pixels => {
+                    for galaxy in first..first + galaxies {
+                        self.add_to_some(tokens, (shape, Lanes::Pixels), galaxy..galaxy + 1, scratch);
+                    }
                 }
-                self.simd.run(UnpackResidual { block, map, tokens });
-                first_vector += vectors;
             }
+        }
+    }
+
+    /// The same for as many galaxies as the maps are of at once.
+    fn add_to_some(
+        &self,
+        tokens: &mut [S::F],
+        (shape, lanes): (TokensShape, Lanes),
+        galaxies: Range<usize>,
+        scratch: &mut Scratch<S>,
+    ) {
+        let mut first_vector = 0;
+        for groups in self.groups.chunks(self.groups_per_block) {
+            let vectors = groups.iter().map(Group::channels).sum::<usize>().div_ceil(S::LANES);
+            let (first_galaxy, galaxies) = (galaxies.start, galaxies.len());
+            let block = Block { shape, lanes, first_galaxy, galaxies, first_vector, vectors };
+            self.simd.run(Pack { block, tokens, map: &mut scratch.map });
+            let mut channels = Channels { total: vectors * S::LANES, first: 0 };
+            for group in groups {
+                group.convolve((shape.grid, lanes), channels, scratch);
+                channels.first += group.channels();
+            }
+            self.simd.run(UnpackResidual { block, map: &scratch.map, tokens });
+            first_vector += vectors;
         }
     }
 }
@@ -100,50 +129,83 @@ impl<S: Simd> Group<S> {
         self.conv_in.iter().map(PackedConv::outputs).sum()
     }
 
-    /// Replaces the group's channels of a map by their convolutions.
-    fn convolve(&self, side: usize, (map, channels): (&mut [S::F], Channels), hidden: &mut [S::F]) {
+    /// Replaces the group's channels of the scratch's map by their convolutions.
+    fn convolve(&self, shape: (usize, Lanes), channels: Channels, scratch: &mut Scratch<S>) {
+        let Scratch { map, hidden, padded } = scratch;
         let total = self.hidden();
         let (mut from, mut to) = (channels, Channels { total, first: 0 });
         for conv in &self.conv_in {
-            conv.apply(side, (map, from), (hidden, to), Epilogue::Silu);
+            conv.apply(shape, (map, from), (hidden, to), Epilogue::Silu, padded);
             (from.first, to.first) = (from.first + conv.inputs(), to.first + conv.outputs());
         }
         (from, to) = (Channels { total, first: 0 }, channels);
         for conv in &self.conv_out {
-            conv.apply(side, (hidden, from), (map, to), Epilogue::Store);
+            conv.apply(shape, (hidden, from), (map, to), Epilogue::Store, padded);
             (from.first, to.first) = (from.first + conv.inputs(), to.first + conv.outputs());
         }
     }
 }
 
-/// Some vectors of the tokens of as many galaxies as there are lanes: the channels of
+/// Some vectors of the tokens of as many galaxies as a map is of: the channels of
 /// [`PackedConvBranch::groups_per_block`] groups.
 #[derive(Clone, Copy)]
 struct Block {
     shape: TokensShape,
+    lanes: Lanes,
     first_galaxy: usize,
+    galaxies: usize,
     first_vector: usize,
     vectors: usize,
 }
 
 impl Block {
-    /// Where a vector of a patch is among the tokens of the first galaxy, and the distance to that of the next galaxy.
+    /// The number of tiles for each of its vectors. Transposing a tile brings what is in the lanes of a token's vector
+    /// into one vector of the map each.
     #[inline(always)]
-    fn position_in_tokens(self, patch: usize, vector: usize) -> (usize, usize) {
-        let TokensShape { grid, vectors, .. } = self.shape;
-        let stride = (1 + grid * grid) * vectors;
-        (self.first_galaxy * stride + (1 + patch) * vectors + self.first_vector + vector, stride)
+    fn tiles<S: Simd>(self) -> usize {
+        let pixels = self.shape.grid * self.shape.grid;
+        match self.lanes {
+            Lanes::Galaxies => pixels,
+            Lanes::Pixels => pixels / S::LANES,
+        }
     }
 
-    /// Where the first channel of a patch's vector is in the map, and the distance to the next channel.
+    /// The number of a tile's rows that hold tokens.
     #[inline(always)]
-    fn position_in_map<S: Simd>(self, patch: usize, vector: usize) -> (usize, usize) {
-        let (row, column) = (patch / self.shape.grid, patch % self.shape.grid);
-        ((row * self.vectors + vector) * S::LANES * self.shape.grid + column, self.shape.grid)
+    fn tile_rows<S: Simd>(self) -> usize {
+        match self.lanes {
+            Lanes::Galaxies => self.galaxies,
+            Lanes::Pixels => S::LANES,
+        }
+    }
+
+    /// Where the first row of a tile is among the tokens, and the distance to the next row.
+    #[inline(always)]
+    fn position_in_tokens<S: Simd>(self, tile: usize, vector: usize) -> (usize, usize) {
+        let TokensShape { grid, vectors, .. } = self.shape;
+        let per_galaxy = (1 + grid * grid) * vectors;
+        let (patch, step) = match self.lanes {
+            Lanes::Galaxies => (tile, per_galaxy),
+            Lanes::Pixels => (tile * S::LANES, vectors),
+        };
+        (self.first_galaxy * per_galaxy + (1 + patch) * vectors + self.first_vector + vector, step)
+    }
+
+    /// Where the first channel of a tile is in the map, and the distance to the next channel.
+    #[inline(always)]
+    fn position_in_map<S: Simd>(self, tile: usize, vector: usize) -> (usize, usize) {
+        let grid = self.shape.grid;
+        match self.lanes {
+            Lanes::Galaxies => ((tile / grid * self.vectors + vector) * S::LANES * grid + tile % grid, grid),
+            Lanes::Pixels => {
+                let step = grid * grid / S::LANES;
+                (vector * S::LANES * step + tile, step)
+            }
+        }
     }
 }
 
-/// Packs a block of tokens into a map `[rows, channels, columns]`, with each galaxy in a lane.
+/// Packs a block of tokens into a map.
 struct Pack<'a, S: Simd> {
     block: Block,
     tokens: &'a [S::F],
@@ -156,15 +218,15 @@ impl<S: Simd> Kernel<S> for Pack<'_, S> {
         let Self { block, tokens, map } = self;
         let mut tile = [simd.splat(0.0); MAX_LANES];
         let tile = &mut tile[..S::LANES];
-        for patch in 0..block.shape.grid * block.shape.grid {
+        for index in 0..block.tiles::<S>() {
             for vector in 0..block.vectors {
-                let (start, step) = block.position_in_tokens(patch, vector);
-                let left = block.shape.galaxies - block.first_galaxy;
-                for (galaxy, token) in tile.iter_mut().enumerate() {
-                    *token = if galaxy < left { tokens[start + galaxy * step] } else { simd.splat(0.0) };
+                let (start, step) = block.position_in_tokens::<S>(index, vector);
+                for (row, token) in tile.iter_mut().enumerate() {
+                    let filled = row < block.tile_rows::<S>();
+                    *token = if filled { tokens[start + row * step] } else { simd.splat(0.0) };
                 }
                 transpose(simd, tile);
-                let (start, step) = block.position_in_map::<S>(patch, vector);
+                let (start, step) = block.position_in_map::<S>(index, vector);
                 for (channel, values) in tile.iter().enumerate() {
                     map[start + channel * step] = *values;
                 }
@@ -186,17 +248,16 @@ impl<S: Simd> Kernel<S> for UnpackResidual<'_, S> {
         let Self { block, map, tokens } = self;
         let mut tile = [simd.splat(0.0); MAX_LANES];
         let tile = &mut tile[..S::LANES];
-        for patch in 0..block.shape.grid * block.shape.grid {
+        for index in 0..block.tiles::<S>() {
             for vector in 0..block.vectors {
-                let (start, step) = block.position_in_map::<S>(patch, vector);
+                let (start, step) = block.position_in_map::<S>(index, vector);
                 for (channel, values) in tile.iter_mut().enumerate() {
                     *values = map[start + channel * step];
                 }
                 transpose(simd, tile);
-                let (start, step) = block.position_in_tokens(patch, vector);
-                let left = block.shape.galaxies - block.first_galaxy;
-                for (galaxy, values) in tile.iter().take(left).enumerate() {
-                    let token = &mut tokens[start + galaxy * step];
+                let (start, step) = block.position_in_tokens::<S>(index, vector);
+                for (row, values) in tile.iter().take(block.tile_rows::<S>()).enumerate() {
+                    let token = &mut tokens[start + row * step];
                     *token = simd.add(*token, *values);
                 }
             }

@@ -17,14 +17,21 @@ use crate::{
 /// The name that `--engine` and the payload choose the engine by.
 pub const NAME: &str = "native";
 
+/// Galaxies for each core up to which all cores together work on one share: reading the weights of the last layers takes
+/// longer than computing with them.
+const SMALL_SHARE: usize = 32;
+
 /// The network in Rust, with a thread for each core.
 pub struct NativeEngine {
     instructions: InstructionSet,
     precision: Precision,
-    /// One for each thread of the pool.
-    workers: Vec<Mutex<Box<dyn Predict>>>,
+    make_worker: Box<MakeWorker>,
+    /// Those that nobody works with now. There are never more of them than shares were computed at once.
+    idle: Mutex<Vec<Box<dyn Predict>>>,
     threads: rayon::ThreadPool,
 }
+
+type MakeWorker = dyn Fn() -> Box<dyn Predict> + Send + Sync;
 
 impl NativeEngine {
     /// Prepares a model for the fastest instruction set that the processor has. `threads` is the number of cores where
@@ -63,26 +70,34 @@ impl NativeEngine {
             .build()
             .map_err(|error| backend(error.to_string()))?;
         let folded = threads.install(|| FoldedNetwork::new(model)).map_err(|error| backend(error.to_string()))?;
-        let count = threads.current_num_threads();
-        let workers = threads
-            .install(|| instructions.dispatch(MakeWorkers { network: folded, precision, count }))
+        let make_worker = threads
+            .install(|| instructions.dispatch(PackNetwork { network: folded, precision }))
             .ok_or_else(|| backend(format!("this processor has no {instructions}")))?;
-        Ok(Self { instructions, precision, workers: workers.into_iter().map(Mutex::new).collect(), threads })
+        Ok(Self { instructions, precision, make_worker, idle: Mutex::default(), threads })
+    }
+
+    /// Predicts at most [`BATCH`] galaxies, on so many threads of the pool.
+    fn predict_share(&self, parts: usize, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]) {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // While a thread waits for a part of its share, it may work on another one: the worker is not the thread's.
+        let worker = idle().pop();
+        let mut worker = worker.unwrap_or_else(|| (self.make_worker)());
+        worker.predict(parts, images, magnitudes, redshifts);
+        idle().push(worker);
     }
 }
 
-struct MakeWorkers {
+struct PackNetwork {
     network: FoldedNetwork,
     precision: Precision,
-    count: usize,
 }
 
-impl Dispatch for MakeWorkers {
-    type Output = Vec<Box<dyn Predict>>;
+impl Dispatch for PackNetwork {
+    type Output = Box<MakeWorker>;
 
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
         let network = Arc::new(PackedNetwork::new(simd, self.precision, self.network));
-        (0..self.count).into_par_iter().map(|_| Box::new(Worker::new(network.clone())) as Box<dyn Predict>).collect()
+        Box::new(move || Box::new(Worker::new(Arc::clone(&network))))
     }
 }
 
@@ -99,22 +114,21 @@ impl Engine for NativeEngine {
 
     fn predict(&self, images: &[f32], magnitudes: &[f32]) -> Result<Vec<f32>, EngineError> {
         let count = validate_batch(images, magnitudes)?;
+        let cores = self.threads.current_num_threads();
+        let mut redshifts = vec![0.0; count];
+        if count <= BATCH.min(SMALL_SHARE * cores) {
+            self.threads.install(|| self.predict_share(cores, images, magnitudes, &mut redshifts));
+            return Ok(redshifts);
+        }
         // Each core gets the same number of shares, as few as there can be of at most `BATCH` galaxies, all of one
         // size.
-        let cores = self.threads.current_num_threads();
-        let share = count.div_ceil(cores * count.div_ceil(cores * BATCH).max(1)).max(1);
-        let mut redshifts = vec![0.0; count];
+        let share = count.div_ceil(cores * count.div_ceil(cores * BATCH));
         self.threads.install(|| {
             images
                 .par_chunks(share * PIXELS)
                 .zip(magnitudes.par_chunks(share * BANDS))
                 .zip(redshifts.par_chunks_mut(share))
-                .for_each(|((images, magnitudes), redshifts)| {
-                    let worker = &self.workers[rayon::current_thread_index().unwrap_or(0)];
-                    // Each thread locks its own worker only, so it never waits; and after a panic in another call the
-                    // worker is as good as before, since a call leaves nothing in it that the next one reads.
-                    worker.lock().unwrap_or_else(PoisonError::into_inner).predict(images, magnitudes, redshifts);
-                });
+                .for_each(|((images, magnitudes), redshifts)| self.predict_share(1, images, magnitudes, redshifts));
         });
         Ok(redshifts)
     }

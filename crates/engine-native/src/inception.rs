@@ -1,4 +1,4 @@
-//! The inception network, with a galaxy in each lane.
+//! The inception network, on maps of as many galaxies as there are lanes, or of one.
 
 use astromae::{
     engine::{BANDS, PIXELS, SIDE},
@@ -7,7 +7,7 @@ use astromae::{
 use bytemuck::zeroed_vec;
 
 use crate::{
-    conv::{Channels, PackedConv},
+    conv::{Channels, Lanes, PackedConv},
     epilogue::Epilogue,
     simd::{Kernel, Simd},
 };
@@ -27,7 +27,7 @@ struct PackedInceptionBlock<S: Simd> {
     branch_pool: PackedConv<S>,
 }
 
-/// Maps of as many galaxies as there are lanes.
+/// Maps of as many galaxies as there are lanes, or of one.
 pub(crate) struct Scratch<S: Simd> {
     /// The input of the current layer.
     map: Vec<S::F>,
@@ -35,6 +35,8 @@ pub(crate) struct Scratch<S: Simd> {
     next: Vec<S::F>,
     /// What is between the two layers of a branch.
     inner: Vec<S::F>,
+    /// What convolutions need beside their maps.
+    padded: Vec<f32>,
 }
 
 impl<S: Simd> PackedInception<S> {
@@ -60,29 +62,56 @@ impl<S: Simd> PackedInception<S> {
     pub(crate) fn scratch(&self) -> Scratch<S> {
         let channels = self.blocks.iter().map(PackedInceptionBlock::outputs).chain([BANDS, self.stem.outputs()]).max();
         let maps = || zeroed_vec(channels.unwrap_or(0) * (SIDE / 2) * (SIDE / 2));
-        Scratch { map: maps(), next: maps(), inner: maps() }
+        let padded = self.blocks.iter().flat_map(|block| &block.larger_branches);
+        let padded = padded.map(|(_, larger)| larger.padded_values(SIDE / 2)).max().unwrap_or(0);
+        Scratch { map: maps(), next: maps(), inner: maps(), padded: vec![0.0; padded] }
     }
 
-    /// From images `[n, 5, 32, 32]`, n at most the number of lanes, to n rows of [`Self::outputs`] values, which are
-    /// `stride` values apart.
-    pub(crate) fn apply(&self, images: &[f32], outputs: &mut [f32], stride: usize, scratch: &mut Scratch<S>) {
+    /// From images `[n, 5, 32, 32]` to n rows of [`Self::outputs`] values, which are `stride` vectors apart.
+    pub(crate) fn apply(&self, images: &[f32], (rows, stride): (&mut [S::F], usize), scratch: &mut Scratch<S>) {
+        let smallest = SIDE / 8;
+        for (images, rows) in images.chunks(S::LANES * PIXELS).zip(rows.chunks_mut(S::LANES * stride)) {
+            let rows: &mut [f32] = bytemuck::cast_slice_mut(rows);
+            let stride = stride * S::LANES;
+            match Lanes::fastest::<S>(images.len() / PIXELS, smallest * smallest) {
+                Lanes::Galaxies => self.apply_in(Lanes::Galaxies, images, rows, stride, scratch),
+                Lanes::Pixels => {
+                    for (image, row) in images.chunks_exact(PIXELS).zip(rows.chunks_exact_mut(stride)) {
+                        self.apply_in(Lanes::Pixels, image, row, stride, scratch);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same for as many images as maps are of at once, whose rows are `stride` values apart.
+    fn apply_in(&self, lanes: Lanes, images: &[f32], outputs: &mut [f32], stride: usize, scratch: &mut Scratch<S>) {
         let mut side = SIDE / 2;
-        pool_and_pack::<S>(images, bytemuck::cast_slice_mut(&mut scratch.map));
+        pool_and_pack::<S>(lanes, images, bytemuck::cast_slice_mut(&mut scratch.map));
         let whole = |channels: usize| Channels { total: channels, first: 0 };
         let mut channels = self.stem.outputs();
-        self.stem.apply(side, (&scratch.map, whole(BANDS)), (&mut scratch.next, whole(channels)), Epilogue::Store);
+        let next = (scratch.next.as_mut_slice(), whole(channels));
+        self.stem.apply((side, lanes), (&scratch.map, whole(BANDS)), next, Epilogue::Store, &mut []);
         std::mem::swap(&mut scratch.map, &mut scratch.next);
         for (index, block) in self.blocks.iter().enumerate() {
             if index == 2 || index == 4 {
                 side /= 2;
-                self.simd.run(AveragePool2x2 { side, channels, map: &scratch.map, pooled: &mut scratch.next });
+                let (map, pooled) = (&scratch.map, &mut scratch.next);
+                match lanes {
+                    Lanes::Galaxies => self.simd.run(AveragePool2x2 { side, channels, map, pooled }),
+                    Lanes::Pixels => self.simd.run(AveragePoolOfPixels { side, channels, map, pooled }),
+                }
                 std::mem::swap(&mut scratch.map, &mut scratch.next);
             }
-            block.apply(self.simd, side, channels, scratch);
+            block.apply(self.simd, (side, lanes), channels, scratch);
             channels = block.outputs();
             std::mem::swap(&mut scratch.map, &mut scratch.next);
         }
-        unpack::<S>(bytemuck::cast_slice(&scratch.map), side, channels, outputs, stride, images.len() / PIXELS);
+        let map: &[f32] = bytemuck::cast_slice(&scratch.map);
+        match lanes {
+            Lanes::Galaxies => unpack::<S>(map, side, channels, outputs, stride, images.len() / PIXELS),
+            Lanes::Pixels => outputs[..channels * side * side].copy_from_slice(&map[..channels * side * side]),
+        }
     }
 }
 
@@ -93,25 +122,30 @@ impl<S: Simd> PackedInceptionBlock<S> {
     }
 
     /// Computes `scratch.next` from the channels of `scratch.map`.
-    fn apply(&self, simd: S, side: usize, channels: usize, scratch: &mut Scratch<S>) {
+    fn apply(&self, simd: S, (side, lanes): (usize, Lanes), channels: usize, scratch: &mut Scratch<S>) {
         let total = self.outputs();
         let whole = |channels: usize| Channels { total: channels, first: 0 };
-        let Scratch { map, next, inner } = scratch;
-        self.branch1x1.apply(side, (map, whole(channels)), (next, whole(total)), Epilogue::Relu);
+        let Scratch { map, next, inner, padded } = scratch;
+        let shape = (side, lanes);
+        self.branch1x1.apply(shape, (map, whole(channels)), (next, whole(total)), Epilogue::Relu, padded);
         let mut first = self.branch1x1.outputs();
         for (reducing, larger) in &self.larger_branches {
             let reduced = whole(reducing.outputs());
-            reducing.apply(side, (map, whole(channels)), (inner, reduced), Epilogue::Relu);
-            larger.apply(side, (inner, reduced), (next, Channels { total, first }), Epilogue::Relu);
+            reducing.apply(shape, (map, whole(channels)), (inner, reduced), Epilogue::Relu, padded);
+            larger.apply(shape, (inner, reduced), (next, Channels { total, first }), Epilogue::Relu, padded);
             first += larger.outputs();
         }
-        simd.run(MaxPool3x3 { side, channels, map, pooled: inner });
-        self.branch_pool.apply(side, (inner, whole(channels)), (next, Channels { total, first }), Epilogue::Relu);
+        match lanes {
+            Lanes::Galaxies => simd.run(MaxPool3x3 { side, channels, map, pooled: inner }),
+            Lanes::Pixels => simd.run(MaxPoolOfPixels { side, channels, map, pooled: inner }),
+        }
+        let output = (next.as_mut_slice(), Channels { total, first });
+        self.branch_pool.apply(shape, (inner, whole(channels)), output, Epilogue::Relu, padded);
     }
 }
 
-/// The network's first average pool, over 2×2 pixels of images, packed into a map with each image in a lane.
-fn pool_and_pack<S: Simd>(images: &[f32], map: &mut [f32]) {
+/// The network's first average pool, over 2×2 pixels of images, packed into a map.
+fn pool_and_pack<S: Simd>(lanes: Lanes, images: &[f32], map: &mut [f32]) {
     let half = SIDE / 2;
     for (lane, image) in images.chunks_exact(PIXELS).enumerate() {
         for (index, rows) in image.chunks_exact(2 * SIDE).enumerate() {
@@ -120,7 +154,11 @@ fn pool_and_pack<S: Simd>(images: &[f32], map: &mut [f32]) {
             let windows = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
             for (column, (upper, lower)) in windows.enumerate() {
                 let mean = 0.25 * ((upper[0] + upper[1]) + (lower[0] + lower[1]));
-                map[((row * BANDS + band) * half + column) * S::LANES + lane] = mean;
+                let place = match lanes {
+                    Lanes::Galaxies => ((row * BANDS + band) * half + column) * S::LANES + lane,
+                    Lanes::Pixels => (band * half + row) * half + column,
+                };
+                map[place] = mean;
             }
         }
     }
@@ -163,6 +201,30 @@ impl<S: Simd> Kernel<S> for AveragePool2x2<'_, S> {
     }
 }
 
+/// The same for one galaxy's map.
+struct AveragePoolOfPixels<'a, S: Simd> {
+    side: usize,
+    channels: usize,
+    map: &'a [S::F],
+    pooled: &'a mut [S::F],
+}
+
+impl<S: Simd> Kernel<S> for AveragePoolOfPixels<'_, S> {
+    #[inline(always)]
+    fn run(self, _: S) {
+        let (map, pooled): (&[f32], &mut [f32]) =
+            (bytemuck::cast_slice(self.map), bytemuck::cast_slice_mut(self.pooled));
+        let rows = map.chunks_exact(4 * self.side).zip(pooled.chunks_exact_mut(self.side));
+        for (rows, pooled) in rows.take(self.channels * self.side) {
+            let (upper, lower) = rows.split_at(2 * self.side);
+            let windows = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
+            for (mean, (upper, lower)) in pooled.iter_mut().zip(windows) {
+                *mean = ((upper[0] + upper[1]) + (lower[0] + lower[1])) * 0.25;
+            }
+        }
+    }
+}
+
 /// The maximum over each pixel and its eight neighbours: first down each column, then across them.
 struct MaxPool3x3<'a, S: Simd> {
     side: usize,
@@ -196,5 +258,41 @@ impl<S: Simd> Kernel<S> for MaxPool3x3<'_, S> {
                 }
             }
         }
+    }
+}
+
+/// The same for one galaxy's map.
+struct MaxPoolOfPixels<'a, S: Simd> {
+    side: usize,
+    channels: usize,
+    map: &'a [S::F],
+    pooled: &'a mut [S::F],
+}
+
+impl<S: Simd> Kernel<S> for MaxPoolOfPixels<'_, S> {
+    #[inline(always)]
+    fn run(self, simd: S) {
+        let (side, pixels) = (self.side, self.side * self.side);
+        let (map, pooled): (&[f32], &mut [f32]) =
+            (bytemuck::cast_slice(self.map), bytemuck::cast_slice_mut(self.pooled));
+        let maps = map.chunks_exact(pixels).zip(pooled.chunks_exact_mut(pixels)).take(self.channels);
+        let larger = |one: &[f32], other: &mut [f32]| {
+            for (one, other) in one.iter().zip(other) {
+                *other = if *one > *other { *one } else { *other };
+            }
+        };
+        for (map, pooled) in maps {
+            let mut columns = [0.0; SIDE / 2 * SIDE / 2];
+            let columns = &mut columns[..pixels];
+            columns.copy_from_slice(map);
+            larger(&map[..pixels - side], &mut columns[side..]);
+            larger(&map[side..], &mut columns[..pixels - side]);
+            pooled.copy_from_slice(columns);
+            for (columns, pooled) in columns.chunks_exact(side).zip(pooled.chunks_exact_mut(side)) {
+                larger(&columns[..side - 1], &mut pooled[1..]);
+                larger(&columns[1..], &mut pooled[..side - 1]);
+            }
+        }
+        let _ = simd;
     }
 }

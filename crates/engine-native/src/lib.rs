@@ -26,6 +26,7 @@ mod int8;
 mod linear;
 mod math;
 mod network;
+mod pixel_conv;
 pub mod profile;
 mod simd;
 mod token_linear;

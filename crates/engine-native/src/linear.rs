@@ -72,6 +72,47 @@ impl<S: Simd> PackedLinear<S> {
     }
 }
 
+impl<S: Simd> PackedLinear<S> {
+    /// The same as [`Self::apply`] but for residuals, with the outputs shared out among so many threads, each of which
+    /// reads its weights alone: few rows take as long as it takes to read all weights. `blocks` holds each thread's
+    /// outputs for a moment.
+    pub(crate) fn apply_in_parts(
+        &self,
+        parts: usize,
+        rows: usize,
+        (input, input_stride): (&[S::F], usize),
+        (output, output_stride): (&mut [S::F], usize),
+        epilogue: Epilogue,
+        blocks: &mut [S::F],
+    ) {
+        if parts == 1 {
+            return self.apply(rows, (input, input_stride), (output, output_stride), epilogue);
+        }
+        let vectors = self.vectors().div_ceil(parts).next_multiple_of(PANEL);
+        let blocks = &mut blocks[..rows * self.vectors()];
+        let weights = self.panels.par_chunks(vectors * self.inputs).zip(self.bias.par_chunks(vectors));
+        weights.zip(blocks.par_chunks_mut(rows * vectors)).for_each(|((panels, bias), block)| {
+            self.simd.run(Gemm {
+                inputs: self.inputs,
+                panels,
+                bias,
+                rows,
+                input: bytemuck::cast_slice(input),
+                input_stride: input_stride * S::LANES,
+                output: block,
+                output_stride: bias.len(),
+                epilogue,
+            });
+        });
+        for (part, block) in blocks.chunks(rows * vectors).enumerate() {
+            let own = block.len() / rows;
+            for (row, values) in block.chunks_exact(own).enumerate() {
+                output[row * output_stride + part * vectors..][..own].copy_from_slice(values);
+            }
+        }
+    }
+}
+
 /// Where the weights to a vector of outputs lie in the panels: the index of those from the first input, and the
 /// distance to those from the next.
 #[inline(always)]

@@ -12,6 +12,7 @@ use astromae::{
     fold::{self, FoldedNetwork},
 };
 use bytemuck::zeroed_vec;
+use rayon::prelude::*;
 
 use crate::{
     epilogue::Epilogue,
@@ -31,8 +32,9 @@ pub(crate) const BATCH: usize = 128;
 
 /// A [`Worker`], whichever instruction set it is for.
 pub(crate) trait Predict: Send {
-    /// Predicts the redshifts of at most [`BATCH`] galaxies.
-    fn predict(&mut self, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]);
+    /// Predicts the redshifts of at most [`BATCH`] galaxies, on as many threads of the pool that it is called in as
+    /// `parts` says.
+    fn predict(&mut self, parts: usize, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]);
 }
 
 /// A [`FoldedNetwork`] whose weights are packed as the kernels of an instruction set read them.
@@ -82,100 +84,140 @@ impl<S: Simd> PackedPerceptron<S> {
     fn vectors(&self) -> usize {
         self.0.last().map_or(0, PackedLinear::vectors)
     }
-
-    /// Computes `rows` rows. Strides are in vectors; `inner` and `next` are for what is between two layers.
-    fn apply(
-        &self,
-        rows: usize,
-        (input, input_stride): (&[S::F], usize),
-        output: (&mut [S::F], usize),
-        [inner, next]: &mut [Vec<S::F>; 2],
-    ) {
-        let Some((last, first)) = self.0.split_last() else { return };
-        let (mut from, mut to) = (inner, next);
-        let mut stride = input_stride;
-        for (index, layer) in first.iter().enumerate() {
-            let source = if index == 0 { input } else { from.as_slice() };
-            layer.apply(rows, (source, stride), (to, layer.vectors()), Epilogue::Relu);
-            stride = layer.vectors();
-            std::mem::swap(&mut from, &mut to);
-        }
-        let source = if first.is_empty() { input } else { from.as_slice() };
-        last.apply(rows, (source, stride), output, Epilogue::Store);
-    }
 }
 
-/// What one thread predicts with: the network, which all threads share, and memory for its own activations.
+/// What some galaxies are predicted with: the network, which all threads share, and memory for their activations.
 pub(crate) struct Worker<S: Simd> {
     network: Arc<PackedNetwork<S>>,
+    /// One for each thread that has worked on a share at once.
+    branches: Vec<BranchScratch<S>>,
+    hidden: PerceptronScratch<S>,
+    inception_hidden: PerceptronScratch<S>,
+    magnitude: PerceptronScratch<S>,
+    concat: PerceptronScratch<S>,
+}
+
+/// What one thread needs for the branches up to their perceptrons.
+struct BranchScratch<S: Simd> {
     transformer: transformer::Scratch<S>,
     inception: inception::Scratch<S>,
-    /// The input of `hidden`.
-    tokens: Vec<S::F>,
-    /// The input of `inception_hidden`.
-    maps: Vec<S::F>,
-    /// The input of `magnitude`.
-    magnitudes: Vec<S::F>,
-    /// What is between the layers of a perceptron.
+}
+
+/// The input and the output of a perceptron, in rows of whole vectors, and what is between its layers.
+struct PerceptronScratch<S: Simd> {
+    /// Vectors in a row of the input.
+    stride: usize,
+    input: Vec<S::F>,
     inner: [Vec<S::F>; 2],
-    /// The input of `concat`: the branches' outputs side by side.
-    joined: Vec<S::F>,
-    /// The output of `concat`: the first value of each row is a redshift.
-    redshifts: Vec<S::F>,
+    blocks: Vec<S::F>,
+    output: Vec<S::F>,
+}
+
+impl<S: Simd> PerceptronScratch<S> {
+    fn new(perceptron: &PackedPerceptron<S>, stride: usize) -> Self {
+        let rows = |vectors: usize| zeroed_vec(BATCH * vectors);
+        let widest = perceptron.0.iter().map(PackedLinear::vectors).max().unwrap_or(0);
+        Self {
+            stride,
+            input: rows(stride),
+            inner: [rows(widest), rows(widest)],
+            blocks: rows(widest),
+            output: rows(perceptron.vectors()),
+        }
+    }
+
+    /// Computes `rows` rows of the output from the input, each layer on so many threads.
+    fn apply(&mut self, perceptron: &PackedPerceptron<S>, parts: usize, rows: usize) {
+        let Some((last, first)) = perceptron.0.split_last() else { return };
+        let [from, to] = &mut self.inner;
+        let (mut from, mut to) = (from, to);
+        let mut source = (self.input.as_slice(), self.stride);
+        for layer in first {
+            let output = (to.as_mut_slice(), layer.vectors());
+            layer.apply_in_parts(parts, rows, source, output, Epilogue::Relu, &mut self.blocks);
+            std::mem::swap(&mut from, &mut to);
+            source = (from, layer.vectors());
+        }
+        let output = (self.output.as_mut_slice(), last.vectors());
+        last.apply_in_parts(parts, rows, source, output, Epilogue::Store, &mut self.blocks);
+    }
 }
 
 impl<S: Simd> Worker<S> {
     pub(crate) fn new(network: Arc<PackedNetwork<S>>) -> Self {
-        let rows = |vectors: usize| zeroed_vec(BATCH * vectors);
-        let perceptrons = [&network.hidden, &network.inception_hidden, &network.magnitude, &network.concat];
-        let widest =
-            perceptrons.into_iter().flat_map(|perceptron| &perceptron.0).map(PackedLinear::vectors).max().unwrap_or(0);
+        let maps = network.inception.outputs().div_ceil(S::LANES);
         Self {
-            transformer: network.transformer.scratch(MICRO_BATCH),
-            inception: network.inception.scratch(),
-            tokens: rows(network.transformer.vectors()),
-            maps: rows(network.inception.outputs().div_ceil(S::LANES)),
-            magnitudes: rows(BANDS.div_ceil(S::LANES)),
-            inner: [rows(widest), rows(widest)],
-            joined: rows(network.joined_vectors()),
-            redshifts: rows(network.concat.vectors()),
+            branches: Vec::new(),
+            hidden: PerceptronScratch::new(&network.hidden, network.transformer.vectors()),
+            inception_hidden: PerceptronScratch::new(&network.inception_hidden, maps),
+            magnitude: PerceptronScratch::new(&network.magnitude, BANDS.div_ceil(S::LANES)),
+            concat: PerceptronScratch::new(&network.concat, network.joined_vectors()),
             network,
         }
     }
 }
 
 impl<S: Simd> Predict for Worker<S> {
-    fn predict(&mut self, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]) {
-        let network = &*self.network;
+    fn predict(&mut self, parts: usize, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]) {
+        let Self { network, branches, hidden, inception_hidden, magnitude, concat } = self;
         let count = redshifts.len();
-        let (stride, maps_stride) = (network.transformer.vectors(), network.inception.outputs().div_ceil(S::LANES));
-        for (images, tokens) in images.chunks(MICRO_BATCH * PIXELS).zip(self.tokens.chunks_mut(MICRO_BATCH * stride)) {
-            network.transformer.apply(images, tokens, &mut self.transformer);
+        while branches.len() < parts.min(count) {
+            let transformer = network.transformer.scratch(MICRO_BATCH);
+            branches.push(BranchScratch { transformer, inception: network.inception.scratch() });
         }
-        let maps = self.maps.chunks_mut(S::LANES * maps_stride);
-        for (images, maps) in images.chunks(S::LANES * PIXELS).zip(maps) {
-            let maps: &mut [f32] = bytemuck::cast_slice_mut(maps);
-            network.inception.apply(images, maps, maps_stride * S::LANES, &mut self.inception);
-        }
-        let magnitudes_stride = BANDS.div_ceil(S::LANES);
-        let rows: &mut [f32] = bytemuck::cast_slice_mut(&mut self.magnitudes);
-        for (row, magnitudes) in rows.chunks_exact_mut(magnitudes_stride * S::LANES).zip(magnitudes.chunks_exact(BANDS))
-        {
+        let rows: &mut [f32] = bytemuck::cast_slice_mut(&mut magnitude.input);
+        let rows = rows.chunks_exact_mut(magnitude.stride * S::LANES);
+        for (row, magnitudes) in rows.zip(magnitudes.chunks_exact(BANDS)) {
             row[..BANDS].copy_from_slice(magnitudes);
         }
-        let (joined, inner) = (network.joined_vectors(), &mut self.inner);
-        let mut first = 0;
-        for (perceptron, input, stride) in [
-            (&network.hidden, &self.tokens, stride),
-            (&network.inception_hidden, &self.maps, maps_stride),
-            (&network.magnitude, &self.magnitudes, magnitudes_stride),
-        ] {
-            perceptron.apply(count, (input, stride), (&mut self.joined[first..], joined), inner);
-            first += perceptron.vectors();
+        if count < parts {
+            // Fewer galaxies than threads: a branch for each of two.
+            let BranchScratch { transformer, inception } = &mut branches[0];
+            rayon::join(
+                || {
+                    network.transformer.apply(images, &mut hidden.input, transformer);
+                    hidden.apply(&network.hidden, 1, count);
+                },
+                || {
+                    network.inception.apply(images, (&mut inception_hidden.input, inception_hidden.stride), inception);
+                    inception_hidden.apply(&network.inception_hidden, 1, count);
+                    magnitude.apply(&network.magnitude, 1, count);
+                },
+            );
+        } else {
+            let share = count.div_ceil(parts);
+            let outputs = hidden.input.par_chunks_mut(share * hidden.stride);
+            let outputs = outputs.zip(inception_hidden.input.par_chunks_mut(share * inception_hidden.stride));
+            let shares = images.par_chunks(share * PIXELS).zip(outputs).zip(branches);
+            shares.for_each(|((images, (tokens, maps)), BranchScratch { transformer, inception })| {
+                let tokens = tokens.chunks_mut(MICRO_BATCH * hidden.stride);
+                for (images, tokens) in images.chunks(MICRO_BATCH * PIXELS).zip(tokens) {
+                    network.transformer.apply(images, tokens, transformer);
+                }
+                network.inception.apply(images, (maps, inception_hidden.stride), inception);
+            });
+            hidden.apply(&network.hidden, parts, count);
+            inception_hidden.apply(&network.inception_hidden, parts, count);
+            magnitude.apply(&network.magnitude, parts, count);
         }
-        network.concat.apply(count, (&self.joined, joined), (&mut self.redshifts, network.concat.vectors()), inner);
-        let found: &[f32] = bytemuck::cast_slice(&self.redshifts);
+        // The branches' outputs, side by side.
+        let mut first = 0;
+        for (perceptron, scratch) in [
+            (&network.hidden, &*hidden),
+            (&network.inception_hidden, inception_hidden),
+            (&network.magnitude, magnitude),
+        ] {
+            let vectors = perceptron.vectors();
+            let rows = concat.input.chunks_exact_mut(concat.stride).zip(scratch.output.chunks_exact(vectors));
+            for (joined, row) in rows.take(count) {
+                joined[first..][..vectors].copy_from_slice(row);
+            }
+            first += vectors;
+        }
+        concat.apply(&network.concat, parts, count);
+        let found: &[f32] = bytemuck::cast_slice(&concat.output);
         for (redshift, found) in redshifts.iter_mut().zip(found.chunks_exact(network.concat.vectors() * S::LANES)) {
+            // The others of a row are padding.
             *redshift = found[0];
         }
     }

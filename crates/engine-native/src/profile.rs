@@ -190,10 +190,10 @@ impl Dispatch for Layers<'_> {
         add("MLP, out of", linear(|block| &block.fc2), seconds);
 
         let mut scratch = network.inception.scratch();
-        let outputs = network.inception.outputs();
-        let mut maps = vec![0.0; S::LANES * outputs];
+        let stride = network.inception.outputs().div_ceil(S::LANES);
+        let mut maps = vec![simd.splat(0.0); S::LANES * stride];
         let seconds =
-            fastest(|| network.inception.apply(&images[..S::LANES * PIXELS], &mut maps, outputs, &mut scratch));
+            fastest(|| network.inception.apply(&images[..S::LANES * PIXELS], (&mut maps, stride), &mut scratch));
         let sides = [16, 16, 8, 8, 4];
         let inception: f64 =
             folded.inception.iter().zip(sides).map(|(block, side)| inception_operations(block, side)).sum();

@@ -88,6 +88,8 @@ impl Simd for Neon {
         fma(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t = vfmaq_f32(c, a, b);
         min(a: float32x4_t, b: float32x4_t) -> float32x4_t = vminq_f32(a, b);
         max(a: float32x4_t, b: float32x4_t) -> float32x4_t = vmaxq_f32(a, b);
+        and(a: float32x4_t, b: float32x4_t) -> float32x4_t =
+            vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
         round(a: float32x4_t) -> float32x4_t = vrndnq_f32(a);
         pow2(n: float32x4_t) -> float32x4_t =
             vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127))));

@@ -88,6 +88,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn and(self, a: Lanes, b: Lanes) -> Lanes {
+        each(a, b, |a, b| f32::from_bits(a.to_bits() & b.to_bits()))
+    }
+
+    #[inline(always)]
     fn round(self, a: Lanes) -> Lanes {
         // Adding and subtracting 1.5 · 2²³ rounds what is below 2²² to a whole number.
         const MAGIC: f32 = 12_582_912.0;

@@ -34,6 +34,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
     /// The larger of a and b; NaN where b is.
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The bits that are set in both a and b.
+    fn and(self, a: Self::F, b: Self::F) -> Self::F;
     /// The nearest whole number, for values below 2²².
     fn round(self, a: Self::F) -> Self::F;
     /// 2ⁿ for a whole n from −126 to 127.
