@@ -3,7 +3,7 @@
 # cells' records, and compares wall time of ranks and billed time. Exits with 1 where the median error is above 10 % or the
 # worst above 25 %. The machine should do nothing else meanwhile.
 #
-#   scripts/prediction.sh                        runs payloads/sweep.json first, into out/prediction
+#   scripts/prediction.sh                        runs payloads/sweep-precisions.json first, into out/prediction
 #   scripts/prediction.sh --sweep FILE           checks a sweep.json that is there, of the local stack or of AWS
 #   scripts/prediction.sh --ship [--sweep FILE]  and makes its figures the shipped ones, crates/bill/data/figures.json
 set -euo pipefail
@@ -26,7 +26,7 @@ while (($#)); do
 done
 
 if [[ -z $sweep ]]; then
-    ./scripts/with_stack.sh ./target/release/cosmic sweep payloads/sweep.json --out out/prediction
+    ./scripts/with_stack.sh ./target/release/cosmic sweep payloads/sweep-precisions.json --out out/prediction
     sweep=out/prediction/sweep.json
 fi
 ./target/release/cosmic plan --check "$sweep"

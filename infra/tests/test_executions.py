@@ -181,6 +181,16 @@ def test_any_world_size_and_this_machine_alone_give_the_same_catalogue(cosmic, d
     assert rows(local) == rows(reference)
     assert local.drop(columns="source_file").equals(without_keys)
 
+    in_int8 = cosmic.run(precision="int8", file_limit=2, world_size=3, result_path="int8").report["results"]
+    assert (in_int8["made_by"]["precision"], in_int8["payload"]["precision"]) == ("int8", "int8")
+    data = f"s3://{cosmic.bucket}/demo/partitions"
+    options = ("--precision", "int8", "--file-limit", 2, "--out", tmp_path)
+    cosmic.stack.cosmic("infer", "--data", data, "--model", MODEL, *options)
+    local = pandas.read_parquet(tmp_path / "predictions.parquet").drop(columns="source_file")
+    assert local.equals(catalogue(cosmic, "int8").drop(columns="source_file"))
+    moved = (local["z_phot"] - without_keys["z_phot"][: len(local)]).abs() / (1 + local["z_phot"])
+    assert moved.max() < 1e-3
+
 
 def test_a_world_size_above_the_number_of_rows_is_a_rank_per_row(cosmic, demo_sky):
     prefix = cosmic.upload("one", {"3.pt": (demo_sky / "3.pt").read_bytes()})

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use pipeline::{phases::Spent, read_ahead::CHUNK_BYTES};
+use pipeline::{payload::Precision, phases::Spent, read_ahead::CHUNK_BYTES};
 use serde::{Deserialize, Serialize};
 
 const SHIPPED: &str = include_str!("../data/figures.json");
@@ -57,8 +57,10 @@ pub struct RankFigures {
     pub warm_up: Spent,
     /// Waiting for the first rows of a file, apart from requests and their transfer.
     pub first_rows: Spent,
-    /// CPU seconds of the engine, by batch size.
+    /// CPU seconds of the engine, by batch size and precision.
     pub inference: Vec<Inference>,
+    /// What they are in int8 over what they are in f32, for figures that were measured in one of the two alone.
+    pub int8_of_f32: f64,
     /// The share of its threads that the engine keeps busy where it runs alone.
     pub parallel_efficiency: f64,
     /// Everything after the engine.
@@ -81,6 +83,8 @@ pub struct PerRank {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Inference {
     pub batch_size: u64,
+    #[serde(default)]
+    pub precision: Precision,
     pub cpu_seconds_per_galaxy: f64,
 }
 
@@ -151,7 +155,7 @@ pub struct Rate {
     pub high: f64,
 }
 
-/// The batch size that [`Figures::lambda_galaxies_per_second`] is of.
+/// The batch size that [`Figures::lambda_galaxies_per_second`] is of, as is f32.
 const BATCH_OF_RATE: u64 = 512;
 
 /// CPU seconds on Lambda per CPU second measured. `low` is the fastest processor that may be.
@@ -182,7 +186,7 @@ impl Figures {
         if self.origin.on_lambda {
             return Slowdown { low: 1.0, likely: 1.0, high: 1.0 };
         }
-        let of_core = 1.0 / self.rank.inference_of_galaxy(BATCH_OF_RATE).max(f64::MIN_POSITIVE);
+        let of_core = 1.0 / self.rank.inference_of_galaxy(BATCH_OF_RATE, Precision::F32).max(f64::MIN_POSITIVE);
         let Rate { low, likely, high } = self.lambda_galaxies_per_second;
         Slowdown { low: of_core / high, likely: of_core / likely, high: of_core / low }
     }
@@ -194,20 +198,38 @@ impl Figures {
 }
 
 impl RankFigures {
-    /// CPU seconds of the engine for a galaxy. Between two batch sizes it is interpolated over the logarithm of the
-    /// size; beyond the smallest and the largest it is theirs.
-    pub fn inference_of_galaxy(&self, batch_size: u64) -> f64 {
+    /// CPU seconds of the engine for a galaxy. Of a precision that was not measured it is that of the other one with
+    /// [`Self::int8_of_f32`].
+    pub fn inference_of_galaxy(&self, batch_size: u64, precision: Precision) -> f64 {
+        let measured = |precision| self.measured_inference(batch_size, precision);
+        let estimated = || match precision {
+            Precision::Int8 => measured(Precision::F32).map(|seconds| seconds * self.int8_of_f32),
+            Precision::F32 => measured(Precision::Int8).map(|seconds| seconds / self.int8_of_f32),
+        };
+        measured(precision).or_else(estimated).unwrap_or(0.0)
+    }
+
+    /// Whether the engine's time in a precision was measured, and not estimated from that in the other.
+    pub fn has_measured(&self, precision: Precision) -> bool {
+        self.inference.iter().any(|inference| inference.precision == precision)
+    }
+
+    /// Between two batch sizes the time is interpolated over the logarithm of the size; beyond the smallest and the
+    /// largest it is theirs.
+    fn measured_inference(&self, batch_size: u64, precision: Precision) -> Option<f64> {
         let logarithm = |size: u64| (size.max(1) as f64).ln();
-        let mut known = self.inference.clone();
+        let mut known: Vec<&Inference> =
+            self.inference.iter().filter(|inference| inference.precision == precision).collect();
         known.sort_by_key(|inference| inference.batch_size);
         let after = known.partition_point(|inference| inference.batch_size < batch_size);
         match (after.checked_sub(1).and_then(|before| known.get(before)), known.get(after)) {
-            (None, None) => 0.0,
-            (Some(only), None) | (None, Some(only)) => only.cpu_seconds_per_galaxy,
+            (None, None) => None,
+            (Some(only), None) | (None, Some(only)) => Some(only.cpu_seconds_per_galaxy),
             (Some(below), Some(above)) => {
                 let span = logarithm(above.batch_size) - logarithm(below.batch_size);
                 let part = (logarithm(batch_size) - logarithm(below.batch_size)) / span;
-                below.cpu_seconds_per_galaxy + part * (above.cpu_seconds_per_galaxy - below.cpu_seconds_per_galaxy)
+                let more = above.cpu_seconds_per_galaxy - below.cpu_seconds_per_galaxy;
+                Some(below.cpu_seconds_per_galaxy + part * more)
             }
         }
     }
@@ -240,11 +262,34 @@ mod tests {
         }
         let Slowdown { low, likely, high } = figures.slowdown();
         assert!(0.5 < low && low < likely && likely < high && high < 10.0);
-        for Inference { batch_size, cpu_seconds_per_galaxy } in &figures.rank.inference {
-            assert!((1e-4..0.1).contains(cpu_seconds_per_galaxy), "batch {batch_size}");
+        for Inference { batch_size, precision, cpu_seconds_per_galaxy } in &figures.rank.inference {
+            assert!((1e-4..0.1).contains(cpu_seconds_per_galaxy), "batch {batch_size}, {precision}");
         }
+        assert!((0.1..=1.0).contains(&figures.rank.int8_of_f32));
         // What infra/template.yaml says a rank needs.
         assert!(figures.rank.peak_mb(512) < 300.0 && figures.rank.peak_mb(4096) < 500.0);
+    }
+
+    fn inference(batch_size: u64, precision: Precision, cpu_seconds_per_galaxy: f64) -> Inference {
+        Inference { batch_size, precision, cpu_seconds_per_galaxy }
+    }
+
+    #[test]
+    fn a_precision_that_was_not_measured_is_estimated_from_the_other() {
+        let mut figures = Figures::shipped().unwrap();
+        figures.rank.int8_of_f32 = 0.5;
+        figures.lambda_galaxies_per_second = Rate { low: 100.0, likely: 200.0, high: 250.0 };
+        for measured in [inference(512, Precision::F32, 0.002), inference(512, Precision::Int8, 0.001)] {
+            figures.rank.inference = vec![measured];
+            assert!(figures.rank.has_measured(measured.precision));
+            assert_eq!(figures.rank.inference_of_galaxy(512, Precision::F32), 0.002);
+            assert_eq!(figures.rank.inference_of_galaxy(512, Precision::Int8), 0.001);
+            // A vCPU is not slower for being asked for int8: its assumed rate is that of f32.
+            assert!((figures.slowdown().likely - 2.5).abs() < 1e-9);
+        }
+        figures.rank.inference.push(inference(512, Precision::F32, 0.0025));
+        assert_eq!(figures.rank.inference_of_galaxy(512, Precision::F32), 0.0025);
+        assert_eq!(figures.rank.inference_of_galaxy(512, Precision::Int8), 0.001, "both were measured");
     }
 
     #[test]
@@ -252,7 +297,7 @@ mod tests {
         let mut figures = Figures::shipped().unwrap();
         figures.lambda_galaxies_per_second = Rate { low: 100.0, likely: 200.0, high: 250.0 };
         for (cpu_seconds_per_galaxy, expected) in [(0.0025, (1.6, 2.0, 4.0)), (0.00125, (3.2, 4.0, 8.0))] {
-            figures.rank.inference = vec![Inference { batch_size: 512, cpu_seconds_per_galaxy }];
+            figures.rank.inference = vec![inference(512, Precision::F32, cpu_seconds_per_galaxy)];
             let Slowdown { low, likely, high } = figures.slowdown();
             let off = (low - expected.0).abs() + (likely - expected.1).abs() + (high - expected.2).abs();
             assert!(off < 1e-9, "{low} {likely} {high}");
@@ -265,10 +310,10 @@ mod tests {
     fn between_measured_batch_sizes_the_time_of_a_galaxy_is_interpolated() {
         let mut figures = Figures::shipped().unwrap().rank;
         figures.inference = [(512, 0.002), (32, 0.004)]
-            .map(|(batch_size, cpu_seconds_per_galaxy)| Inference { batch_size, cpu_seconds_per_galaxy })
+            .map(|(batch_size, seconds)| inference(batch_size, Precision::F32, seconds))
             .to_vec();
         for (batch_size, expected) in [(1, 0.004), (32, 0.004), (128, 0.003), (512, 0.002), (4096, 0.002)] {
-            assert!((figures.inference_of_galaxy(batch_size) - expected).abs() < 1e-12, "{batch_size}");
+            assert!((figures.inference_of_galaxy(batch_size, Precision::F32) - expected).abs() < 1e-12, "{batch_size}");
         }
     }
 }

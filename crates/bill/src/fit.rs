@@ -4,7 +4,7 @@
 //! stretched by each other. What is kept is the CPU time, and of the wall time what the share of the cores that a rank had
 //! does not explain.
 
-use pipeline::phases::Spent;
+use pipeline::{payload::Precision, phases::Spent};
 
 use crate::{
     figures::{Figures, Inference, Memory, Origin, PerRank, RankFigures, Surroundings},
@@ -83,6 +83,11 @@ pub fn fit(base: &Figures, runs: &[RunRecord], place: Place, origin: Origin) -> 
         rank.warm_up = Spent { wall_seconds: warm_up.cpu_seconds, ..warm_up };
     }
     rank.inference = inference(usual);
+    let both = [Precision::F32, Precision::Int8].map(|precision| rank.has_measured(precision));
+    if both == [true, true] {
+        rank.int8_of_f32 = int8_of_f32(rank);
+        figures.assumed.remove("rank.int8_of_f32");
+    }
     let alone: Vec<_> = usual.iter().copied().filter(|rank| rank.at_once < ALONE && rank.record.cores > 1).collect();
     if let (Place::Machine { .. }, Some(efficiency)) = (place, busy(&alone)) {
         rank.parallel_efficiency = efficiency.clamp(0.1, 1.0);
@@ -167,23 +172,33 @@ fn totals(ranks: &[&Observed<'_>]) -> (f64, f64) {
     (sum(|record| record.rows), sum(|record| record.bytes))
 }
 
-/// CPU seconds of the engine for a galaxy, by batch size, without what the first batch of a process takes longer.
+/// CPU seconds of the engine for a galaxy, by precision and batch size, without what the first batch of a process takes longer.
 fn inference(ranks: &[&Observed<'_>]) -> Vec<Inference> {
-    let mut sizes: Vec<u64> = ranks.iter().map(|rank| rank.record.batch_size).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    sizes
+    let of = |record: &RankRecord| (record.precision.name(), record.batch_size);
+    let mut kinds: Vec<&RankRecord> = ranks.iter().map(|rank| rank.record).collect();
+    kinds.sort_by_key(|record| of(record));
+    kinds.dedup_by_key(|record| of(record));
+    kinds
         .into_iter()
-        .map(|batch_size| {
+        .map(|kind| {
             let (mut cpu, mut rows) = (0.0, 0.0);
-            for record in ranks.iter().map(|rank| rank.record).filter(|record| record.batch_size == batch_size) {
+            for record in ranks.iter().map(|rank| rank.record).filter(|record| of(record) == of(kind)) {
                 let warm_up = if record.first_of_process { record.phases.warm_up } else { Spent::default() };
                 cpu += (record.phases.inference - warm_up).cpu_seconds;
                 rows += record.rows as f64;
             }
-            Inference { batch_size, cpu_seconds_per_galaxy: cpu / rows }
+            let RankRecord { batch_size, precision, .. } = *kind;
+            Inference { batch_size, precision, cpu_seconds_per_galaxy: cpu / rows }
         })
         .collect()
+}
+
+/// The engine's time in int8 over that in f32, of the largest batch in int8, where both were measured.
+fn int8_of_f32(rank: &RankFigures) -> f64 {
+    let in_int8 = rank.inference.iter().filter(|inference| inference.precision == Precision::Int8);
+    in_int8.max_by_key(|inference| inference.batch_size).map_or(rank.int8_of_f32, |int8| {
+        int8.cpu_seconds_per_galaxy / rank.inference_of_galaxy(int8.batch_size, Precision::F32)
+    })
 }
 
 /// The share of its threads that the engine keeps busy where it runs alone: the largest that was seen, since whatever else

@@ -59,7 +59,7 @@ fn stages_of_rank(
     figures: &Figures,
     setup: &Setup,
     share: &RankShare,
-    RunWork { batch_size, model_bytes, .. }: &RunWork,
+    RunWork { batch_size, precision, model_bytes, .. }: &RunWork,
     cold: bool,
     slowdown: f64,
 ) -> Vec<Stage> {
@@ -79,8 +79,8 @@ fn stages_of_rank(
         Place::Machine { cores } => cores as f64,
     };
     let rows = share.rows as f64;
-    let compute =
-        Stage { latency: 0.0, cpu: rows * rank.inference_of_galaxy(batch_size) * slowdown, parallelism: busy };
+    let inference = rank.inference_of_galaxy(batch_size, *precision);
+    let compute = Stage { latency: 0.0, cpu: rows * inference * slowdown, parallelism: busy };
     // Of each file the first rows are waited for. The others are read meanwhile, unless they come more slowly than they are
     // computed.
     let files = share.files.max(1) as f64;

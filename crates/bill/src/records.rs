@@ -1,6 +1,6 @@
 //! What ranks say of their work, as combined_data.json and sweep.json have it.
 
-use pipeline::{phases::Phases, ran_on::RanOn, storage::Requests};
+use pipeline::{payload::Precision, phases::Phases, ran_on::RanOn, storage::Requests};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 /// What a rank says of its work, as far as estimates need it.
@@ -31,6 +31,9 @@ pub struct RankRecord {
     #[serde(rename = "total_cpu_memory (MB)")]
     pub peak_memory_mb: f64,
     pub engine: String,
+    /// f32 in records of earlier versions, which had no other.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// A number, or the length of a list.

@@ -1,5 +1,6 @@
 //! The work of a run, and what it is done with.
 
+use pipeline::payload::Precision;
 use serde::Serialize;
 
 use crate::invocations::Architecture;
@@ -31,6 +32,7 @@ pub struct RunWork {
     /// Headers that the initializer reads: all, where ranks share files.
     pub headers: u64,
     pub batch_size: u64,
+    pub precision: Precision,
     /// Of a model in the bucket, which each new process fetches; 0 of the one that is packaged.
     pub model_bytes: u64,
 }

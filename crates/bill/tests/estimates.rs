@@ -10,6 +10,7 @@ use bill::{
     records::RankRecord,
 };
 use pipeline::{
+    payload::Precision,
     phases::{Phases, Spent},
     ran_on::RanOn,
 };
@@ -33,7 +34,14 @@ fn setup() -> Setup {
 /// Ranks of one file each.
 fn work(ranks: usize, rows: u64) -> RunWork {
     let share = RankShare { rows, bytes: rows * ROW, files: 1 };
-    RunWork { ranks: vec![share; ranks], files: ranks as u64, headers: 0, batch_size: 512, model_bytes: 0 }
+    RunWork {
+        ranks: vec![share; ranks],
+        files: ranks as u64,
+        headers: 0,
+        batch_size: 512,
+        precision: Precision::F32,
+        model_bytes: 0,
+    }
 }
 
 fn found(work: &RunWork, setup: &Setup) -> Estimate {
@@ -165,6 +173,7 @@ fn record(rank: u64, started_at: f64, rows: u64, share: f64, cold: bool) -> Rank
         requests: Requests::default(),
         peak_memory_mb: 150.0,
         engine: "native".into(),
+        precision: Precision::F32,
     }
 }
 
@@ -194,7 +203,7 @@ fn a_run_is_predicted_from_others_of_another_size() {
     let place = Place::Machine { cores: 2 };
     let known = [run(500, true), run(1000, false), run(2000, false)];
     let figures = fit(&Figures::shipped().unwrap(), &known, place, origin(false)).unwrap();
-    assert!((figures.rank.inference_of_galaxy(512) - 0.002).abs() < 1e-9);
+    assert!((figures.rank.inference_of_galaxy(512, Precision::F32) - 0.002).abs() < 1e-9);
     assert!((figures.rank.model.cpu_seconds - 0.2).abs() < 1e-9);
     assert!((figures.machine.cores_left - 0.9).abs() < 0.02, "{}", figures.machine.cores_left);
     assert!((figures.rank.parallel_efficiency - 0.9).abs() < 1e-9);
@@ -210,6 +219,34 @@ fn a_run_is_predicted_from_others_of_another_size() {
     assert!((predicted.slowest_rank_seconds / walls[0] - 1.0).abs() < 0.05);
 }
 
+#[test]
+fn runs_of_both_precisions_give_the_figures_of_each_and_their_ratio() {
+    let place = Place::Machine { cores: 2 };
+    let shipped = Figures::shipped().unwrap();
+    let in_int8 = |run: RunRecord| {
+        let ranks = run.ranks.into_iter().map(|mut rank| {
+            let spent = &mut rank.phases.inference;
+            (spent.wall_seconds, spent.cpu_seconds) = (spent.wall_seconds * 0.4, spent.cpu_seconds * 0.4);
+            RankRecord { precision: Precision::Int8, ..rank }
+        });
+        RunRecord { ranks: ranks.collect(), ..RunRecord::default() }
+    };
+    let one = fit(&shipped, &[in_int8(run(1000, false))], place, origin(false)).unwrap();
+    assert_eq!((one.rank.inference.len(), one.rank.int8_of_f32), (1, shipped.rank.int8_of_f32));
+    let both = [run(1000, false), in_int8(run(1000, false))];
+    let figures = fit(&shipped, &both, place, origin(false)).unwrap();
+    assert!((figures.rank.int8_of_f32 - 0.4).abs() < 1e-9 && !figures.assumed.contains_key("rank.int8_of_f32"));
+    assert!((figures.rank.inference_of_galaxy(512, Precision::Int8) - 0.0008).abs() < 1e-9);
+    assert!((figures.rank.inference_of_galaxy(512, Precision::F32) - 0.002).abs() < 1e-9);
+
+    let compute = |precision| {
+        let work = RunWork { precision, ..work(3, 4000) };
+        let prices = Prices::of("us-east-1").unwrap();
+        estimate(&figures, &work, &Setup { place, ..setup() }, &prices, 1.0).rank_parts.compute
+    };
+    assert!((compute(Precision::Int8) / compute(Precision::F32) - 0.4).abs() < 0.01);
+}
+
 /// Figures of Lambda, and a cold run of so many ranks that takes and costs what they say.
 fn run_by_figures(ranks: u16) -> (Figures, RunRecord) {
     let figures = Figures::shipped().unwrap();
@@ -223,7 +260,7 @@ fn run_by_figures(ranks: u16) -> (Figures, RunRecord) {
     let told = estimate(&known, &work(usize::from(ranks), 1000), &setup, &Prices::of("us-east-1").unwrap(), 1.0);
     let (rank, around) = (&known.rank, &known.lambda);
     let start_of = around.environment_seconds + rank.init.wall_seconds + told.parts.initialize + around.begin_seconds;
-    let (cpu, requests) = (1000.0 * rank.inference_of_galaxy(512), around.request_seconds);
+    let (cpu, requests) = (1000.0 * rank.inference_of_galaxy(512, Precision::F32), around.request_seconds);
     let spent = |cpu_seconds: f64, latency| Spent { wall_seconds: cpu_seconds + latency, cpu_seconds };
     let transfer = |rows: f64| rows * rank.bytes_per_galaxy / around.download_bytes_per_second;
     let first_rows = rank.chunk_rows(512).min(1000.0);

@@ -7,26 +7,32 @@
 //! - [`plausible`] says which numbers can be a redshift, a magnitude or a pixel.
 //! - [`CatalogueWriter`], [`GrowingCatalogue`] and [`read()`] are its form as Parquet.
 //! - [`intervals`] says how sure a redshift is, where the model was calibrated.
+//! - [`Matched`] are two catalogues galaxy by galaxy, and [`Changes`] what became of redshifts that were predicted twice.
 //! - [`Comparison`] collects redshifts, of which [`Metrics`] are computed and inference.png is drawn.
 #![warn(missing_docs)]
 
+mod changes;
 mod columns;
 mod comparison;
 pub mod descriptions;
 pub mod flags;
 pub mod intervals;
+mod matched;
 mod metrics;
 mod parquet_file;
 mod picture;
 pub mod plausible;
+mod precision;
 mod provenance;
 mod rows;
 mod worst;
 
 pub use canvas::DrawError;
+pub use changes::{BothMetrics, ChangeSummary, Changes, InOneAlone, Moved, Ratios, TwicePredicted};
 pub use columns::{ColumnConflict, ColumnCounts, ColumnSummary, OwnColumns};
 pub use comparison::Comparison;
 pub use flags::{Flag, FlagCounts};
+pub use matched::{Matched, MatchedBy};
 pub use metrics::{Metrics, Rail, quantile};
 pub use parquet::errors::ParquetError;
 pub use parquet_file::{CatalogueWriter, GrowingCatalogue, WriteError, read, read_metadata, row_count};

@@ -58,6 +58,7 @@ fn metadata(made_by: &Provenance) -> Vec<(String, String)> {
         ("cosmic.model_sha256", Some(made_by.model_sha256.clone())),
         ("cosmic.calibration", made_by.calibration.as_ref().and_then(|made_of| serde_json::to_string(made_of).ok())),
         ("cosmic.engine", Some(made_by.engine.clone())),
+        ("cosmic.precision", Some(made_by.precision.clone())),
         ("cosmic.version", Some(made_by.version.clone())),
         ("cosmic.flags", Some(flags_metadata())),
     ]
@@ -365,6 +366,7 @@ mod tests {
             model_sha256: "ab".into(),
             calibration: None,
             engine: "tch".into(),
+            precision: "f32".into(),
             version: "1".into(),
         }
     }

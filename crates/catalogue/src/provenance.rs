@@ -1,6 +1,6 @@
 //! What made a catalogue, so that a result can say it.
 
-use crate::intervals::MadeOf;
+use crate::{intervals::MadeOf, precision::f32_precision};
 
 /// What made a catalogue. It stands in the metadata of each Parquet file and in Results.json.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -17,6 +17,9 @@ pub struct Provenance {
     pub calibration: Option<MadeOf>,
     /// The engine with its version, instructions and threads.
     pub engine: String,
+    /// The numbers that the engine multiplied: `f32` or `int8`.
+    #[serde(default = "f32_precision")]
+    pub precision: String,
     /// Version of Cosmic that computed it.
     pub version: String,
 }

@@ -7,18 +7,17 @@ use astromae::{Engine, Model, Precision};
 use catalogue::intervals::{Calibration, LabelledGalaxy, MadeOf};
 use clap::Args;
 use pipeline::{
-    batch_loop::{BatchLoop, Output, Predicted, Work},
+    batch_loop::{BatchLoop, Output, Predicted},
     calibration::to_stored,
-    partitions,
     payload::MAX_BATCH_SIZE,
     read_ahead::{Input, OnStorageFailure},
-    storage::{Unreadable, printable},
 };
 use serde::Serialize;
 
 use crate::{
     calibration_summary::CalibrationSummary,
     global::Global,
+    inputs::{open_all, refuse_unreadable, row_count},
     location::Location,
     outcome::Outcome,
     output::{Printer, bytes, progress_bar},
@@ -47,6 +46,9 @@ pub(crate) struct CalibrateArgs {
     /// What computes: one of the engines that this binary was built with.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(engines::AVAILABLE), env = "COSMIC_ENGINE")]
     engine: Option<String>,
+    /// The numbers that the network's large layers are multiplied in: f32 or int8. The calibration may be used with either.
+    #[arg(long, value_name = "f32|int8", default_value_t, env = "COSMIC_PRECISION")]
+    precision: Precision,
     /// Threads to compute with; one per core if not given.
     #[arg(long, value_name = "N", env = "COSMIC_THREADS",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
@@ -90,8 +92,8 @@ pub(crate) async fn calibrate(args: CalibrateArgs, global: &Global, printer: Pri
     let inputs = labelled_inputs(&data).await?;
     let location = Location::parse(&args.model, global).await?;
     let mut model = Model::from_bytes(&location.name(), location.read_model().await?)?;
-    let (name, threads, network) = (args.engine, args.threads, model.clone());
-    let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), network, threads, Precision::F32))
+    let (name, threads, precision, network) = (args.engine, args.threads, args.precision, model.clone());
+    let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), network, threads, precision))
         .await?
         .context("failed to start the engine")?;
 
@@ -101,6 +103,7 @@ pub(crate) async fn calibrate(args: CalibrateArgs, global: &Global, printer: Pri
         galaxies: 0,
         note: args.note,
         model_sha256: model.sha256.clone(),
+        precision: precision.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let calibration =
@@ -129,16 +132,7 @@ pub(crate) async fn calibrate(args: CalibrateArgs, global: &Global, printer: Pri
 
 /// Opens all files of a sample, one of which at least must have redshifts.
 async fn labelled_inputs(data: &Location) -> Result<Vec<Input>> {
-    let found = data.partitions(None).await?;
-    if let Some(Unreadable { name, reason }) = found.unreadable.first() {
-        bail!("{} cannot be read: {}", data.store.location(name), printable(reason));
-    }
-    let mut inputs = Vec::new();
-    for file in found.files {
-        let dataset = partitions::open(&data.store, &file).await?;
-        let rows = Some(0..dataset.rows());
-        inputs.push(Input { file, rows, opened: Some(dataset) });
-    }
+    let inputs = open_all(data, None).await?;
     if !inputs.iter().any(|input| input.opened.as_ref().is_some_and(|dataset| dataset.has_redshifts())) {
         bail!(
             "{} has no redshifts: a model is calibrated on galaxies whose spectroscopic redshifts are known",
@@ -156,7 +150,7 @@ async fn predict(
     batch_size: u64,
 ) -> Result<(Vec<LabelledGalaxy>, LeftOut)> {
     let bar = progress_bar("{bar:40} {human_pos}/{human_len} galaxies, {per_sec:0}, {eta} left");
-    bar.set_length(inputs.iter().filter_map(|input| input.rows.as_ref()).map(|rows| rows.end - rows.start).sum());
+    bar.set_length(row_count(&inputs));
     let batches = BatchLoop {
         store: &data.store,
         engine,
@@ -181,12 +175,10 @@ async fn predict(
         }
         Ok(())
     });
-    let Work { unreadable, .. } = work.await?;
+    let work = work.await?;
     bar.finish_and_clear();
-    match unreadable.first() {
-        Some(file) => bail!("{} cannot be read: {}", data.store.location(&file.key), file.reason),
-        None => Ok((galaxies, left_out)),
-    }
+    refuse_unreadable(data, &work)?;
+    Ok((galaxies, left_out))
 }
 
 /// The name of a file or folder, without where it lies.

@@ -34,10 +34,11 @@ impl CalibrationSummary {
         let Self { made_of, cells: (columns, rows), z_phot, r, half_width_68 } = self;
         let note = made_of.note.as_ref().map_or(String::new(), |note| format!(" ({})", escaped(note)));
         format!(
-            "calibrated on {} galaxies of {}{note}, in {columns} × {rows} cells: z_phot {:.3} to {:.3}, r {:.2} to {:.2}, \
+            "calibrated on {} galaxies of {}{note}, predicted in {}, in {columns} × {rows} cells: z_phot {:.3} to {:.3}, r {:.2} to {:.2}, \
              68 % within ±{half_width_68:.4} (1 + z)\n",
             made_of.galaxies,
             escaped(&made_of.sample),
+            escaped(&made_of.precision),
             z_phot.0,
             z_phot.1,
             r.0,

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use aws_sdk_sfn::primitives::{DateTime, DateTimeFormat};
 use clap::Args;
 use export::{CatalogueFile, write_csv, write_fits};
-use pipeline::{run_files::CATALOGUE, storage::ObjectReader};
+use pipeline::storage::ObjectReader;
 use serde::Serialize;
 use torch_file::RangeRead;
 
@@ -67,7 +67,7 @@ pub(crate) async fn export(args: ExportArgs, global: &Global, printer: Printer) 
         bail!("{} is not on this machine: export writes local files, which `aws s3 cp` copies", args.out.display());
     }
     let whole = WholeFile::create(&args.out)?;
-    let location = catalogue_at(&args.catalogue, global).await?;
+    let location = Location::parse_catalogue(&args.catalogue, global).await?;
     let file = match location.path() {
         Some(path) => File::open(&path).with_context(|| format!("failed to read {}", show(&path)))?,
         None => fetched(&location.reader().await?, &whole.path().with_extension("parquet")).await?,
@@ -96,17 +96,6 @@ pub(crate) async fn export(args: ExportArgs, global: &Global, printer: Printer) 
         format!("{notices}wrote {}: {rows} rows, {columns} columns, {size}", output.out)
     })?;
     Ok(Outcome::Done)
-}
-
-/// Where the catalogue is: the given place, or the catalogue in it where it is a folder.
-async fn catalogue_at(text: &str, global: &Global) -> Result<Location> {
-    let mut location = Location::parse(text, global).await?;
-    if location.key.is_empty() {
-        location.key = CATALOGUE.to_owned();
-    } else if location.root.is_none() && !location.key.ends_with(".parquet") {
-        location.key = format!("{}/{CATALOGUE}", location.key);
-    }
-    Ok(location)
 }
 
 /// A copy of an object on this machine, since Parquet is read from its end, and by parts.

@@ -47,6 +47,10 @@ pub(crate) struct InferArgs {
     /// What computes: one of the engines that this binary was built with.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(engines::AVAILABLE), env = "COSMIC_ENGINE")]
     engine: Option<String>,
+    /// The numbers that the network's large layers are multiplied in: f32, or int8, which is faster on processors that have
+    /// instructions for it, and moves redshifts by some 0.0001 (1 + z): see `cosmic compare`.
+    #[arg(long, value_name = "f32|int8", default_value_t, env = "COSMIC_PRECISION")]
+    precision: Precision,
     /// Threads to compute with; one per core if not given.
     #[arg(long, value_name = "N", env = "COSMIC_THREADS",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
@@ -72,8 +76,8 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
             location.name()
         );
     }
-    let (name, threads) = (args.engine, args.threads);
-    let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), model, threads, Precision::F32))
+    let (name, threads, precision) = (args.engine, args.threads, args.precision);
+    let engine = tokio::task::spawn_blocking(move || engines::load(name.as_deref(), model, threads, precision))
         .await?
         .context("failed to start the engine")?;
     let model_name = location.key.rsplit('/').next().unwrap_or(&location.key);
@@ -82,6 +86,7 @@ pub(crate) async fn infer(args: InferArgs, global: &Global, printer: Printer) ->
     let results = LocalRun {
         store: &data.store,
         engine: &engine,
+        precision,
         intervals: intervals.as_ref(),
         model: model_name,
         model_sha256: &sha256,

@@ -12,6 +12,7 @@ use pipeline::{
     partitions::{Partitions, is_partition, list_partitions},
     payload::is_bucket_name,
     plan::PlannedFile,
+    run_files::CATALOGUE,
     storage::{LocalStore, ObjectReader, ObjectStore, S3Store, aws_config, printable},
 };
 use torch_file::RangeRead;
@@ -56,6 +57,17 @@ impl Location {
             Some(_) => Self::parse(text, global).await,
             None => Ok(Self::local(Path::new(text), String::new())),
         }
+    }
+
+    /// A catalogue: the given place, or the catalogue in it where it is a folder.
+    pub(crate) async fn parse_catalogue(text: &str, global: &Global) -> Result<Self> {
+        let mut location = Self::parse(text, global).await?;
+        if location.key.is_empty() {
+            location.key = CATALOGUE.to_owned();
+        } else if location.root.is_none() && !location.key.ends_with(".parquet") {
+            location.key = format!("{}/{CATALOGUE}", location.key);
+        }
+        Ok(location)
     }
 
     fn local(root: &Path, key: String) -> Self {

@@ -8,6 +8,7 @@ mod assignments;
 mod calibrate;
 mod calibration_summary;
 mod called_functions;
+mod compare;
 mod convert;
 mod csv_catalogue;
 mod execution;
@@ -16,6 +17,7 @@ mod execution_history;
 mod export;
 mod global;
 mod infer;
+mod inputs;
 mod inspect;
 mod interrupt;
 mod location;
@@ -56,7 +58,8 @@ use crate::{global::Global, outcome::Outcome, output::Printer};
 #[command(
     name = "cosmic",
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 bad usage, 3 done but the result is incomplete.\n\
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad usage, 3 done but the result is incomplete, or\n\
+                  (compare) beyond the limit.\n\
                   AWS credentials, region and profile come from the standard AWS environment."
 )]
 struct Cli {
@@ -80,6 +83,8 @@ enum Command {
     Calibrate(calibrate::CalibrateArgs),
     /// Estimate redshifts on this machine.
     Infer(infer::InferArgs),
+    /// Show what another precision, engine or model does to the redshifts of the same galaxies.
+    Compare(compare::CompareArgs),
     /// Write a catalogue as a FITS table or as CSV.
     Export(export::ExportArgs),
     /// Estimate what a run would take and cost, before it runs.
@@ -110,6 +115,7 @@ async fn main() -> ExitCode {
         Command::Convert(args) => convert::convert(args, &global, printer).await,
         Command::Calibrate(args) => calibrate::calibrate(args, &global, printer).await,
         Command::Infer(args) => infer::infer(args, &global, printer).await,
+        Command::Compare(args) => compare::compare(args, &global, printer).await,
         Command::Export(args) => export::export(args, &global, printer).await,
         Command::Plan(args) => plan::plan(args, &global, printer).await,
         Command::Run(args) => run::run(args, &global, printer).await,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub(crate) enum Outcome {
     /// 0: done.
     Done,
-    /// 3: done, but the result is not complete, and says what is missing.
+    /// 3: done, but the result is not complete, and says what is missing; or it is beyond a limit that was asked for.
     Incomplete,
 }
 

@@ -75,10 +75,10 @@ pub(crate) async fn report(args: ReportArgs, global: &Global, printer: Printer) 
         Some(other) => {
             let first = Gathered::read(&args.path, global, &logs).await?;
             let second = Gathered::read(other, global, &logs).await?;
-            let compared = report::Compared::of(&first.rows()?, &second.rows()?);
+            let matched = catalogue::Matched::of(&first.rows()?, &second.rows()?);
             let stamps = report::Stamps::new();
             let names = [shortest_name(&args.path), shortest_name(other)];
-            let page = report::comparison_page(&names, &first.as_run(&stamps), &second.as_run(&stamps), &compared);
+            let page = report::comparison_page(&names, &first.as_run(&stamps), &second.as_run(&stamps), &matched);
             (page, Value::Array(vec![first.figures(), second.figures()]))
         }
     };

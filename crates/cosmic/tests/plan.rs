@@ -6,6 +6,8 @@ mod command;
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::command::{cosmic, done, json, root, text};
 
 fn payload() -> String {
@@ -46,6 +48,31 @@ fn what_is_set_changes_the_plan() {
     assert!(usd(&["--architecture", "arm64"]) < usd(&[]));
     assert!(usd(&["--region", "sa-east-1"]) > usd(&[]));
     assert!(usd(&["--memory", "1769"]) < usd(&["--memory", "10240"]));
+}
+
+#[test]
+fn int8_is_estimated_by_itself_and_the_plan_says_what_that_rests_on() {
+    let payload = payload();
+    let base = ["plan", "--json", "--payload", &payload, "--size", "1GB", "--partition-size", "25MB"];
+    let plan = |more: &[&str]| json(&[&base, more].concat());
+    let compute = |plan: &Value, of: &str| plan[of]["rank_parts"]["compute"].as_f64().unwrap();
+    let int8 = ["--set", "precision=int8"];
+    let (in_f32, in_int8) = (plan(&[]), plan(&int8));
+    assert_eq!((&in_f32["work"]["precision"], &in_int8["work"]["precision"]), (&"f32".into(), &"int8".into()));
+    assert_eq!(in_f32["slowdown"], in_int8["slowdown"]);
+    let ratio = compute(&in_int8, "estimate") / compute(&in_f32, "estimate");
+    assert!((0.1..0.95).contains(&ratio), "{ratio}");
+    // No function is promised a processor with instructions for it.
+    assert_eq!(in_int8["high"], in_f32["high"]);
+    let said = in_int8["warnings"].to_string();
+    assert!(said.contains("promises to no function") && said.contains("payloads/sweep-precisions.json"), "{said}");
+
+    let on_arm64 = plan(&[&int8[..], &["--architecture", "arm64"]].concat());
+    let said = on_arm64["warnings"].to_string();
+    assert!(said.contains("nothing was measured on arm64"), "{said}");
+    assert!(compute(&on_arm64, "high") < compute(&in_int8, "high"), "each processor of arm64 has the instructions");
+    let (code, _, error) = cosmic(&[&base, &int8[..], &["--set", "engine=tch"]].concat());
+    assert!(code == 1 && error.contains("`precision`"), "{error}");
 }
 
 #[test]
@@ -113,6 +140,7 @@ fn an_earlier_run_gives_its_figures() {
     let plan = json(&[&base, ["--from", text(&out)].as_slice()].concat());
     assert_eq!(plan["figures"]["origin"]["of"], text(&out));
     assert_eq!(plan["figures"]["rank"]["inference"][0]["batch_size"].as_u64(), Some(16));
+    assert_eq!(plan["figures"]["rank"]["inference"][0]["precision"], "f32");
     let (code, _, stderr) = cosmic(&[&base, ["--from", text(folder.path())].as_slice()].concat());
     assert_eq!(code, 1);
     assert!(stderr.contains("Results.json"), "{stderr}");

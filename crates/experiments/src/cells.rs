@@ -1,5 +1,6 @@
 //! The cells of a sweep: each combination of sizes that its grids name, once.
 
+use pipeline::payload::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::sweep_file::{Grid, SweepFile};
@@ -23,6 +24,9 @@ pub struct Cell {
     pub world_size: Option<u64>,
     /// What the inference function is configured with, in MB; `None` is what it is deployed with.
     pub memory_mb: Option<u64>,
+    /// The numbers that the engine multiplies.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// A cell with how often it is run and which published folders its results belong to.
@@ -64,18 +68,21 @@ impl Grid {
             self.data_sizes.iter().flat_map(move |data| {
                 self.world_sizes.iter().flat_map(move |&world_size| {
                     self.memory_sizes.iter().flat_map(move |&memory_mb| {
-                        self.batch_sizes.iter().map(move |&batch_size| Cell {
-                            partition: partition.as_ref().map(ToString::to_string),
-                            partition_bytes: partition.as_ref().map(|size| size.bytes),
-                            data: data.as_ref().map(ToString::to_string),
-                            data_bytes: data.as_ref().map(|size| size.bytes),
-                            file_limit: partition
-                                .as_ref()
-                                .zip(data.as_ref())
-                                .map(|(partition, data)| data.bytes.div_ceil(partition.bytes)),
-                            batch_size,
-                            world_size,
-                            memory_mb,
+                        self.precisions.iter().flat_map(move |&precision| {
+                            self.batch_sizes.iter().map(move |&batch_size| Cell {
+                                partition: partition.as_ref().map(ToString::to_string),
+                                partition_bytes: partition.as_ref().map(|size| size.bytes),
+                                data: data.as_ref().map(ToString::to_string),
+                                data_bytes: data.as_ref().map(|size| size.bytes),
+                                file_limit: partition
+                                    .as_ref()
+                                    .zip(data.as_ref())
+                                    .map(|(partition, data)| data.bytes.div_ceil(partition.bytes)),
+                                batch_size,
+                                world_size,
+                                memory_mb,
+                                precision,
+                            })
                         })
                     })
                 })
@@ -85,7 +92,19 @@ impl Grid {
 }
 
 impl Cell {
-    /// The cell for a person: `25MiB of 1GiB, batch 512, 8 ranks, 2048 MB`.
+    /// The precision, of cells that are not in the default one, whose titles and folders are what they were before there
+    /// was a choice.
+    pub(crate) fn named_precision(&self) -> Option<&'static str> {
+        (self.precision != Precision::default()).then(|| self.precision.name())
+    }
+
+    /// Whether some cells are not of the same precision as the others.
+    pub fn differ_in_precision<'a>(cells: impl IntoIterator<Item = &'a Self>) -> bool {
+        let mut precisions = cells.into_iter().map(|cell| cell.precision);
+        precisions.next().is_some_and(|first| precisions.any(|other| other != first))
+    }
+
+    /// The cell for a person: `25MiB of 1GiB, batch 512, 8 ranks, 2048 MB, int8`.
     pub fn title(&self) -> String {
         let mut parts = Vec::new();
         match (&self.partition, &self.data) {
@@ -96,15 +115,17 @@ impl Cell {
         parts.push(format!("batch {}", self.batch_size));
         parts.extend(self.world_size.map(|ranks| format!("{ranks} ranks")));
         parts.extend(self.memory_mb.map(|mb| format!("{mb} MB")));
+        parts.extend(self.named_precision().map(str::to_owned));
         parts.join(", ")
     }
 
-    /// The cell as the name of a folder: `25MiB-1GiB-batch-512-world-8-memory-2048`.
+    /// The cell as the name of a folder: `25MiB-1GiB-batch-512-world-8-memory-2048-int8`.
     pub fn folder(&self) -> String {
         let mut parts: Vec<String> = [&self.partition, &self.data].into_iter().flatten().cloned().collect();
         parts.push(format!("batch-{}", self.batch_size));
         parts.extend(self.world_size.map(|ranks| format!("world-{ranks}")));
         parts.extend(self.memory_mb.map(|mb| format!("memory-{mb}")));
+        parts.extend(self.named_precision().map(str::to_owned));
         parts.join("-")
     }
 }

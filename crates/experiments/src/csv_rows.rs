@@ -22,6 +22,7 @@ impl Sweep {
                 ("batch_size", cell.batch_size.to_string()),
                 ("world_size", text(cell.world_size)),
                 ("configured_memory_mb", text(cell.memory_mb)),
+                ("precision", cell.precision.to_string()),
             ]
             .map(|(name, value)| (name.to_owned(), value))
             .into();

@@ -3,8 +3,8 @@
 //! `stats.py` reads `result-partition-<25>MB/<1GB>/<run>/combined_data.json` for each partition and data size at one batch
 //! size, `result-partition-25MB/1GB/Batches/<batch size>/<run>/combined_data.json` for the batch sizes, and, for
 //! throughput over wall time, `results/state_machine_logs.csv`, which a notebook made of the executions' histories.
-//! `plot.ipynb` reads `cpu/total.json`. All data are called `total`. They know neither world sizes nor memory sizes:
-//! cells that name one have a tree of their own.
+//! `plot.ipynb` reads `cpu/total.json`. All data are called `total`. They know neither world sizes nor memory sizes
+//! nor precisions: cells that name one have a tree of their own.
 
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,8 @@ fn size(text: Option<&String>) -> Option<Size> {
 fn tree(cell: &Cell) -> PathBuf {
     let world = cell.world_size.map(|ranks| format!("world-{ranks}"));
     let memory = cell.memory_mb.map(|mb| format!("memory-{mb}"));
-    let parts: Vec<String> = [world, memory].into_iter().flatten().collect();
+    let precision = cell.named_precision().map(str::to_owned);
+    let parts: Vec<String> = [world, memory, precision].into_iter().flatten().collect();
     if parts.is_empty() { PathBuf::new() } else { Path::new(&parts.join("-")).to_owned() }
 }
 

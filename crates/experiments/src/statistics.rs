@@ -1,6 +1,9 @@
 //! Repeats, summed up: the median, the least and the most of each figure over the repeats of a cell that are done.
 
-use pipeline::phases::{Phases, Spent};
+use pipeline::{
+    payload::Precision,
+    phases::{Phases, Spent},
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -133,12 +136,15 @@ impl Sweep {
     }
 
     /// Whether all complete catalogues of the same galaxies have the same redshifts, to the last bit; `None` where
-    /// there are not two to compare. Cells that take another part of the data are compared among themselves.
+    /// there are not two to compare. Cells that take another part of the data are compared among themselves, and so are
+    /// those of another precision.
     pub fn redshifts_agree(&self) -> Option<bool> {
-        let mut hashes = std::collections::BTreeMap::<u64, Vec<&String>>::new();
-        for repeat in self.cells.iter().flat_map(|runs| &runs.repeats) {
-            if let Some(hash) = repeat.redshifts_sha256.as_ref().filter(|_| repeat.status == Status::Done) {
-                hashes.entry(repeat.rows).or_default().push(hash);
+        let mut hashes = std::collections::HashMap::<(u64, Precision), Vec<&String>>::new();
+        for CellRuns { cell, repeats } in &self.cells {
+            for repeat in repeats.iter().filter(|repeat| repeat.status == Status::Done) {
+                if let Some(hash) = &repeat.redshifts_sha256 {
+                    hashes.entry((repeat.rows, cell.precision)).or_default().push(hash);
+                }
             }
         }
         let mut compared = hashes.values().filter(|hashes| hashes.len() > 1).peekable();

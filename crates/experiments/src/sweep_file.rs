@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, path::Path};
 
-use pipeline::payload::{DEFAULT_MACHINE, MAX_BATCH_SIZE, MAX_WORLD_SIZE};
+use pipeline::payload::{DEFAULT_ENGINE, DEFAULT_MACHINE, MAX_BATCH_SIZE, MAX_WORLD_SIZE, Precision};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,8 +26,8 @@ const FIELDS: [&str; 11] = [
     "grids",
 ];
 
-const GRID_FIELDS: [&str; 6] =
-    ["partition_sizes", "data_sizes", "batch_sizes", "world_sizes", "memory_sizes", "repeats"];
+const GRID_FIELDS: [&str; 7] =
+    ["partition_sizes", "data_sizes", "batch_sizes", "world_sizes", "memory_sizes", "precisions", "repeats"];
 
 const SIMULATE_FIELDS: [&str; 2] = ["count", "seed"];
 
@@ -114,6 +114,9 @@ pub struct Grid {
     pub world_sizes: Vec<Option<u64>>,
     /// What the inference function is configured with, in MB; `None` leaves it as it is deployed.
     pub memory_sizes: Vec<Option<u64>>,
+    /// The numbers that the engine multiplies.
+    #[serde(default = "only_the_default_precision")]
+    pub precisions: Vec<Precision>,
     /// How often each cell is run.
     pub repeats: u64,
 }
@@ -225,6 +228,15 @@ impl SweepFile {
                     }
                 }
             }
+            if let Some(engine) = self.engine.as_ref().filter(|engine| *engine != DEFAULT_ENGINE)
+                && let Some(precision) = grid.precisions.iter().find(|precision| **precision != Precision::F32)
+            {
+                return Err(format!(
+                    "`grids[{at}].precisions` can have {:?} where `engine` is \"{DEFAULT_ENGINE}\" alone, found the \
+                     engine {engine:?}",
+                    precision.name()
+                ));
+            }
             for size in grid.partition_sizes.iter().chain(&grid.data_sizes).flatten() {
                 let name = size.published_name();
                 if let Some(other) = by_name.insert(name, size.clone()).filter(|other| other.bytes != size.bytes) {
@@ -286,15 +298,25 @@ impl Grid {
         if batch_sizes.is_empty() {
             return Err(format!("{} is missing: numbers of galaxies per prediction", fields.name("batch_sizes")));
         }
+        let precisions =
+            fields.list("precisions", only_the_default_precision(), "\"f32\" or \"int8\" each", |value| {
+                value.as_str().and_then(|name| name.parse().ok())
+            })?;
         Ok(Self {
             partition_sizes: sizes("partition_sizes")?,
             data_sizes: sizes("data_sizes")?,
             batch_sizes,
             world_sizes: numbers("world_sizes", WORLD_SIZES)?,
             memory_sizes: numbers("memory_sizes", MEMORY_SIZES)?,
+            precisions,
             repeats: fields.integer("repeats", &REPEATS)?.unwrap_or(3),
         })
     }
+}
+
+/// The precisions of a grid that names none.
+fn only_the_default_precision() -> Vec<Precision> {
+    vec![Precision::default()]
 }
 
 /// Whether a text may be the name of a folder and the beginning of an execution's name.

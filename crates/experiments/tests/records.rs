@@ -138,6 +138,11 @@ fn redshifts_that_differ_are_seen_and_one_alone_is_no_comparison() {
     assert_eq!(sweep(&grids(), differing).redshifts_agree(), Some(false));
     let other_data = |at: usize| vec![Repeat { rows: at as u64, ..differing(at).remove(0) }];
     assert_eq!(sweep(&grids(), other_data).redshifts_agree(), None);
+    // Cells of another precision have other redshifts.
+    let precisions =
+        json!([{"partition_sizes": ["25MiB", "50MiB"], "batch_sizes": [32], "precisions": ["f32", "int8"]}]);
+    assert_eq!(sweep(&precisions, |at| differing(at % 2)).redshifts_agree(), Some(true));
+    assert_eq!(sweep(&precisions, differing).redshifts_agree(), Some(false));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use experiments::{Error, PlannedCell, Size, SweepFile};
+use pipeline::payload::Precision;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -39,8 +40,12 @@ fn defaults_are_filled_in_and_read_back() {
     assert_eq!((sweep.name.as_str(), sweep.threads, sweep.model.as_deref()), ("first", Some(2), Some("other.pt")));
     let grid = &sweep.grids[0];
     assert_eq!((&grid.batch_sizes, &grid.partition_sizes, grid.repeats), (&vec![32], &vec![None], 3));
-    let written = serde_json::to_string(&sweep).unwrap();
-    assert_eq!(serde_json::from_str::<SweepFile>(&written).unwrap(), sweep);
+    assert_eq!(grid.precisions, [Precision::F32]);
+    let mut written = serde_json::to_value(&sweep).unwrap();
+    assert_eq!(serde_json::from_value::<SweepFile>(written.clone()).unwrap(), sweep);
+    // A record of a version without precisions goes on.
+    written["grids"][0].as_object_mut().unwrap().remove("precisions").unwrap();
+    assert_eq!(serde_json::from_value::<SweepFile>(written).unwrap(), sweep);
 }
 
 #[test]
@@ -82,6 +87,13 @@ fn errors_name_the_file_the_field_and_what_it_may_be() {
         (with(executions(&cut), "threads", json!(2)), "`threads` means nothing"),
         (with(executions(&cut), "prefix", json!("a/../b")), "`prefix` must be a folder"),
         (executions(&with(cut.clone(), "memory_sizes", json!([127]))), "from 128 to 10240"),
+        (grid("precisions", json!(["f32", "fp16"])), "`grids[0].precisions` must be \"f32\" or \"int8\" each, found"),
+        (grid("precisions", json!([null])), "`grids[0].precisions` must be"),
+        (
+            with(grid("precisions", json!("int8")), "engine", json!("tch")),
+            "`grids[0].precisions` can have \"int8\" where",
+        ),
+        (with(grid("precisions", json!("int8")), "engine", json!("native")), ""),
     ] {
         match read(&sweep.to_string(), &[]) {
             Ok(_) => assert!(said.is_empty(), "{sweep} was taken"),
@@ -146,10 +158,23 @@ fn the_published_grid_leaves_the_folders_that_the_published_script_reads() {
 
 #[test]
 fn the_other_ready_made_sweeps_are_small() {
-    for (name, most) in [("sweep.json", 20), ("sweep-local.json", 20)] {
+    for (name, most) in [("sweep.json", 20), ("sweep-local.json", 20), ("sweep-precisions.json", 40)] {
         let runs: u64 = ready_made(name).cells().iter().map(|planned| planned.repeats).sum();
         assert!(runs <= most, "{name} has {runs} runs");
     }
+}
+
+#[test]
+fn a_precision_but_the_default_is_in_the_names_of_its_cell_and_in_a_tree_of_its_own() {
+    let grid = json!({"partition_sizes": "25MiB", "batch_sizes": [512], "precisions": ["f32", "int8"]});
+    let cells = read(&executions(&grid).to_string(), &[]).unwrap().cells();
+    let titles: Vec<String> = cells.iter().map(|planned| planned.cell.title()).collect();
+    assert_eq!(titles, ["25MiB, batch 512", "25MiB, batch 512, int8"]);
+    let folders: Vec<String> = cells.iter().map(|planned| planned.cell.folder()).collect();
+    assert_eq!(folders, ["25MiB-batch-512", "25MiB-batch-512-int8"]);
+    let published = |at: usize| cells[at].published_folders(1)[0].display().to_string();
+    assert_eq!(published(0), "result-partition-25MB/total/1");
+    assert_eq!(published(1), "int8/result-partition-25MB/total/1");
 }
 
 proptest! {

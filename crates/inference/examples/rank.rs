@@ -1,6 +1,6 @@
 //! Time and peak memory of one rank, as the function runs it, for `scripts/bench.sh`:
-//! `rank FOLDER MODEL ENGINE BATCH_SIZE THREADS` plans the one partition of a local folder, runs its rank and prints
-//! the rank's record.
+//! `rank FOLDER MODEL ENGINE BATCH_SIZE THREADS [PRECISION]` plans the one partition of a local folder, runs its rank and
+//! prints the rank's record.
 
 use std::{
     fs::{canonicalize, create_dir},
@@ -34,15 +34,14 @@ impl Executions for NoOther {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, model, engine, batch_size, threads] = arguments.as_slice() else {
-        bail!("usage: rank FOLDER MODEL ENGINE BATCH_SIZE THREADS");
+    let [folder, model, engine, batch_size, threads, precision @ ..] = arguments.as_slice() else {
+        bail!("usage: rank FOLDER MODEL ENGINE BATCH_SIZE THREADS [PRECISION]");
     };
     let threads = threads.parse()?;
     let engines = EngineCache::new(
         PathBuf::new(),
-        Box::new(move |name, model| {
-            engines::load(Some(name), model, Some(threads), Default::default())
-                .map_err(|error| Error::BadEngine(error.into()))
+        Box::new(move |name, model, precision| {
+            engines::load(Some(name), model, Some(threads), precision).map_err(|error| Error::BadEngine(error.into()))
         }),
     );
     let work = tempfile::tempdir()?;
@@ -54,7 +53,7 @@ async fn main() -> Result<()> {
 
     let payload = serde_json::json!({
         "bucket": "bucket", "prefix": "partitions", "result_path": "run", "model": "model", "engine": engine,
-        "batch_size": batch_size
+        "batch_size": batch_size, "precision": precision.first()
     });
     let owner = Owner { execution: "bench".into(), execution_arn: "bench".into() };
     let planned = initialize(&stores, &NoOther, &InitializeEvent { payload, owner, attempt: 0 }, None).await?;

@@ -16,8 +16,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let stores = &S3Store::client(&aws_config(None).await);
     let engines = &EngineCache::new(
         lambda::packaged("model.safetensors"),
-        Box::new(|name, model| {
-            engines::load(Some(name), model, None, Default::default()).map_err(|error| Error::BadEngine(error.into()))
+        Box::new(|name, model, precision| {
+            engines::load(Some(name), model, None, precision).map_err(|error| Error::BadEngine(error.into()))
         }),
     );
     lambda::serve(

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use astromae::{Engine, MAX_MODEL, Model};
+use astromae::{Engine, MAX_MODEL, Model, Precision};
 use catalogue::intervals::Calibration;
 use tokio::sync::Mutex;
 
@@ -13,8 +13,8 @@ use crate::{
     storage::{ObjectReader, ObjectStore, StorageError},
 };
 
-/// Makes an engine, of the name that is the first argument, of a model.
-pub type LoadEngine = dyn Fn(&str, Model) -> Result<Arc<dyn Engine>> + Send + Sync;
+/// Makes an engine, of the name that is the first argument, of a model, that computes in a precision.
+pub type LoadEngine = dyn Fn(&str, Model, Precision) -> Result<Arc<dyn Engine>> + Send + Sync;
 
 /// The engine of the last run.
 pub struct EngineCache {
@@ -25,7 +25,9 @@ pub struct EngineCache {
 
 struct Loaded {
     sha256: String,
-    asked: String,
+    /// The engine by its name.
+    name: String,
+    precision: Precision,
     ready: Ready,
 }
 
@@ -46,11 +48,18 @@ impl EngineCache {
     }
 
     /// A planned model, as it was kept or newly loaded.
-    pub(crate) async fn get(&self, store: &Arc<dyn ObjectStore>, planned: &PlannedModel, asked: &str) -> Result<Ready> {
+    pub(crate) async fn get(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        planned: &PlannedModel,
+        name: &str,
+        precision: Precision,
+    ) -> Result<Ready> {
         let mut last = self.last.lock().await;
         if let Some(loaded) = last.as_ref()
             && loaded.sha256 == planned.sha256
-            && loaded.asked == asked
+            && loaded.name == name
+            && loaded.precision == precision
         {
             return Ok(Ready { first_of_process: false, ..loaded.ready.clone() });
         }
@@ -82,8 +91,8 @@ impl EngineCache {
         }
         let calibration =
             calibration_of(&model).map_err(|error| Error::BadModel { location, source: error.into() })?.map(Arc::new);
-        let ready = Ready { first_of_process, engine: (self.load)(asked, model)?, calibration };
-        *last = Some(Loaded { sha256: planned.sha256.clone(), asked: asked.to_owned(), ready: ready.clone() });
+        let ready = Ready { first_of_process, engine: (self.load)(name, model, precision)?, calibration };
+        *last = Some(Loaded { sha256: planned.sha256.clone(), name: name.to_owned(), precision, ready: ready.clone() });
         Ok(ready)
     }
 }

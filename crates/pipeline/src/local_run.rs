@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::BufWriter, sync::Arc};
 
-use astromae::Engine;
+use astromae::{Engine, Precision};
 use catalogue::{
     CatalogueWriter, ColumnCounts, Comparison, OwnColumns, ParquetError, Provenance, intervals::IntervalMetrics,
 };
@@ -40,6 +40,8 @@ pub struct LocalRun<'a> {
     /// Where the data files lie.
     pub store: &'a Arc<dyn ObjectStore>,
     pub engine: &'a Arc<dyn Engine>,
+    /// What the engine was loaded to compute in.
+    pub precision: Precision,
     /// What gives redshifts their quantiles, where the model is calibrated.
     pub intervals: Option<&'a Intervals>,
     /// Name of the model's file.
@@ -152,6 +154,7 @@ impl LocalRun<'_> {
             model_sha256: self.model_sha256.to_owned(),
             calibration: self.intervals.map(|intervals| intervals.calibration.made_of.clone()),
             engine: self.engine.description(),
+            precision: self.precision.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let sink = catalogue.finish(&made_by).map_err(unwritten)?;

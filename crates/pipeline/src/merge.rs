@@ -136,6 +136,7 @@ impl Merge {
             model_sha256: plan.model.sha256.clone(),
             calibration: self.ranks.iter().find_map(|run| run.made_by.calibration.clone()),
             engine: engines.join(" and "),
+            precision: plan.payload.precision.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         // No two executions' catalogues are the same bytes: a late write is told by its ETag.

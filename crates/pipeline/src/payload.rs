@@ -7,6 +7,7 @@
 
 use std::ops::RangeInclusive;
 
+pub use astromae::Precision;
 use catalogue::intervals::LevelSet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// Fields with a meaning.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "bucket",
     "prefix",
     "data_bucket",
@@ -28,6 +29,7 @@ const FIELDS: [&str; 14] = [
     "model",
     "result_path",
     "engine",
+    "precision",
     "tolerated_failure_percentage",
     "max_concurrency",
     "levels",
@@ -80,6 +82,9 @@ pub struct Payload {
     pub result_path: String,
     /// Engine by name (default: [`DEFAULT_ENGINE`]).
     pub engine: String,
+    /// The numbers that the engine multiplies.
+    #[serde(default)]
+    pub precision: Precision,
     /// Percentage of the files that may be missing from the catalogue while the execution still succeeds, 0 to 100.
     pub tolerated_failure_percentage: f64,
     /// Ranks that run at once; 0 is as many as Lambda gives.
@@ -138,6 +143,7 @@ impl Payload {
             model: model.map(|key| key.trim_start_matches('/').to_owned()),
             result_path,
             engine: fields.text("engine")?.unwrap_or_else(|| DEFAULT_ENGINE.to_owned()),
+            precision: fields.precision("precision")?.unwrap_or_default(),
             tolerated_failure_percentage: fields.number("tolerated_failure_percentage")?.unwrap_or(0.0),
             max_concurrency: fields.integer("max_concurrency", CONCURRENCIES)?.unwrap_or(0),
             levels: fields.boolean("levels")?.unwrap_or(false),
@@ -178,6 +184,13 @@ impl Payload {
                 return Err(out_of_bounds(name, allowed, &value.into()));
             }
         }
+        // This crate knows no engine. The functions that plan are to refuse what every rank would fail at.
+        if self.precision != Precision::F32 && self.engine != DEFAULT_ENGINE {
+            return Err(Error::BadPayload(format!(
+                "`precision` can be \"{}\" where `engine` is \"{DEFAULT_ENGINE}\" alone, found the engine {:?}",
+                self.precision, self.engine
+            )));
+        }
         if !(0.0..=100.0).contains(&self.tolerated_failure_percentage) {
             return Err(Error::BadPayload(format!(
                 "`tolerated_failure_percentage` must lie between 0 and 100, found {}",
@@ -207,6 +220,7 @@ impl Payload {
             ("file_limit", shown(theirs.file_limit.as_ref()), shown(self.file_limit.as_ref())),
             ("model", shown(theirs.model.as_ref()), shown(self.model.as_ref())),
             ("engine", shown(Some(&theirs.engine)), shown(Some(&self.engine))),
+            ("precision", shown(Some(&theirs.precision.name())), shown(Some(&self.precision.name()))),
             ("levels", shown(Some(&theirs.levels)), shown(Some(&self.levels))),
         ]
         .into_iter()
@@ -235,7 +249,7 @@ pub const DEFAULT_MACHINE: &str = "cosmic-redshift";
 
 /// Whether a field holds a text: `--set prefix=2024` means a folder of this name, and no number.
 pub fn is_text(name: &str) -> bool {
-    ["bucket", "prefix", "data_bucket", "data_prefix", "model", "result_path", "engine"].contains(&name)
+    ["bucket", "prefix", "data_bucket", "data_prefix", "model", "result_path", "engine", "precision"].contains(&name)
 }
 
 /// Whether S3 could have a bucket of this name. Old buckets have longer names and more characters than new ones may
@@ -340,6 +354,12 @@ impl Fields<'_> {
         }
     }
 
+    fn precision(&self, name: &str) -> Result<Option<Precision>> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let precision = value.as_str().and_then(|text| text.trim().parse().ok());
+        precision.map(Some).ok_or_else(|| wrong(name, "\"f32\" or \"int8\"", value))
+    }
+
     fn required_text(&self, name: &str, what: &str) -> Result<String> {
         self.text(name)?.ok_or_else(|| missing(name, what))
     }
@@ -425,6 +445,7 @@ mod tests {
         assert_eq!((payload.data_bucket.as_str(), payload.data_prefix.as_str()), ("b", "sky"));
         assert_eq!(payload.result_path, "results/run-1");
         assert_eq!((payload.tolerated_failure_percentage, payload.max_concurrency), (0.0, 0));
+        assert_eq!((payload.engine.as_str(), payload.precision), ("native", Precision::F32));
         assert!(!payload.overwrite);
     }
 
@@ -433,6 +454,32 @@ mod tests {
         let payload = parse(json!({"bucket": "b", "prefix": "p", "batch_size": 8, "engine": "tch"})).unwrap();
         let text = serde_json::to_string(&payload).unwrap();
         assert_eq!(serde_json::from_str::<Payload>(&text).unwrap(), payload);
+    }
+
+    #[test]
+    fn a_precision_is_known_by_its_name_and_is_of_one_engine() {
+        let with = |precision: Value, engine: &str| {
+            parse(json!({"bucket": "b", "prefix": "p", "batch_size": 8, "precision": precision, "engine": engine}))
+        };
+        assert_eq!(with(json!("int8"), "native").unwrap().precision, Precision::Int8);
+        assert_eq!(with(Value::Null, "tch").unwrap().precision, Precision::F32);
+        for unknown in [json!("fp16"), json!("INT8"), json!(8), json!("")] {
+            let said = with(unknown, "native").unwrap_err().to_string();
+            assert!(said.contains("`precision` must be \"f32\" or \"int8\", found"), "{said}");
+        }
+        let said = with(json!("int8"), "tch").unwrap_err().to_string();
+        assert!(said.contains("`precision`") && said.contains("`engine`") && said.contains("\"tch\""), "{said}");
+    }
+
+    #[test]
+    fn a_payload_of_a_version_without_precisions_was_computed_in_f32() {
+        let payload = parse(json!({"bucket": "b", "prefix": "p", "batch_size": 8})).unwrap();
+        let mut written = serde_json::to_value(&payload).unwrap();
+        assert_eq!(written.as_object_mut().unwrap().remove("precision"), Some(json!("f32")));
+        let read: Payload = serde_json::from_value(written).unwrap();
+        assert!(read.differences(&payload).is_empty());
+        let other = Payload { precision: Precision::Int8, ..payload };
+        assert_eq!(read.differences(&other), ["`precision` (\"int8\" there, \"f32\" here)"]);
     }
 
     #[test]

@@ -137,7 +137,7 @@ impl Plan {
     /// there is work for: [`world_size`](Self::world_size) says how many.
     ///
     /// The fingerprint covers the files (key, size, ETag, rows), their bucket, the number of ranks, the batch size, the
-    /// engine, the model's content and the levels of its quantiles. It leaves out what changes neither rows nor
+    /// engine and its precision, the model's content and the levels of its quantiles. It leaves out what changes neither rows nor
     /// redshifts: who runs it, how many ranks at once, how many may fail.
     ///
     /// # Errors
@@ -227,6 +227,7 @@ impl Plan {
             "data_bucket": self.payload.data_bucket,
             "batch_size": self.payload.batch_size,
             "engine": self.payload.engine,
+            "precision": self.payload.precision,
             "model": self.model.sha256,
             "levels": self.payload.levels,
             "slices": slices,
@@ -266,6 +267,7 @@ fn fingerprint(payload: &Payload, world_size: u64, files: &[PlannedFile], model:
         "data_bucket": payload.data_bucket,
         "batch_size": payload.batch_size,
         "engine": payload.engine,
+        "precision": payload.precision,
         "world_size": world_size,
         "model": model.sha256,
         "levels": payload.levels,
@@ -279,6 +281,7 @@ fn fingerprint(payload: &Payload, world_size: u64, files: &[PlannedFile], model:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use astromae::Precision;
     use proptest::prelude::*;
 
     fn payload(world_size: Option<u64>) -> Payload {
@@ -318,6 +321,8 @@ mod tests {
         let mut all_levels = payload(None);
         all_levels.levels = true;
         assert_ne!(base, fingerprint(all_levels, &[None, None]));
+        let in_int8 = Payload { precision: Precision::Int8, ..payload(None) };
+        assert_ne!(base, fingerprint(in_int8, &[None, None]));
         let mut same = payload(None);
         (same.max_concurrency, same.tolerated_failure_percentage) = (7, 50.0);
         assert_eq!(base, fingerprint(same, &[None, None]));
@@ -326,6 +331,14 @@ mod tests {
     fn names(plan: &Plan, files: &[PlannedFile]) -> Vec<String> {
         let name = |share: &Share| plan.object_name(&share.slices(&files[share.files.clone()]));
         plan.shares(files).iter().map(name).collect()
+    }
+
+    #[test]
+    fn ranks_in_another_precision_leave_other_objects() {
+        let files = files(&[None, None]);
+        let in_f32 = names(&plan(payload(None), &files), &files);
+        let in_int8 = names(&plan(Payload { precision: Precision::Int8, ..payload(None) }, &files), &files);
+        assert!(in_f32.iter().all(|name| !in_int8.contains(name)));
     }
 
     #[test]

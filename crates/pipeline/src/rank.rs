@@ -68,7 +68,8 @@ pub async fn run(
     let start = watch.spent();
     let loading = Stopwatch::start();
     let payload = &plan.payload;
-    let Ready { first_of_process, engine, calibration } = engines.get(&results, &plan.model, &payload.engine).await?;
+    let Ready { first_of_process, engine, calibration } =
+        engines.get(&results, &plan.model, &payload.engine, payload.precision).await?;
     let model = loading.spent();
     tracing::info!(
         engine = engine.description(),
@@ -82,6 +83,7 @@ pub async fn run(
         model_sha256: plan.model.sha256.clone(),
         calibration: calibration.as_ref().map(|calibration| calibration.made_of.clone()),
         engine: engine.description(),
+        precision: payload.precision.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let unencoded = |error: ParquetError| Error::internal(format!("failed to encode what rank {rank} leaves"), error);

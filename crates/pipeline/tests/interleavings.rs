@@ -481,7 +481,7 @@ async fn schedule(seed: u64, data: &Data, seen: &mut Seen) {
         world.insert(key, bytes.clone());
     }
     world.insert("results/notes.txt", "mine".into());
-    let model: Arc<EngineCache> = Arc::new(EngineCache::new(PathBuf::new(), Box::new(|_, _| Ok(Arc::new(Formula)))));
+    let model: Arc<EngineCache> = Arc::new(EngineCache::new(PathBuf::new(), Box::new(|_, _, _| Ok(Arc::new(Formula)))));
     let lost = Arc::new(AtomicUsize::new(0));
 
     let payload = |prefix: &str, overwrite: bool| {

@@ -30,6 +30,7 @@ fn calibrate(sky: &Sky) {
         galaxies: 0,
         note: None,
         model_sha256: "ab".to_owned(),
+        precision: "f32".to_owned(),
         version: "1".to_owned(),
     };
     let calibration = Calibration::fit(&galaxies, made_of).unwrap();

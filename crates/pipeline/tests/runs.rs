@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::atomic::Ordering};
 use astromae::engine::{BANDS, PIXELS};
 use catalogue::{Flag, FlagCounts, Metrics};
 use galaxies::{DatasetWriter, Layout, Redshifts};
-use harness::{Sky, first_magnitude, owner};
+use harness::{INT8_ERROR, Sky, first_magnitude, owner};
 use pipeline::{
     events::InitializeEvent,
     initialize::initialize,
@@ -143,6 +143,7 @@ async fn another_input_does_not_get_the_result_path_unless_it_overwrites() {
         (json!({"batch_size": 5}), "batch_size"),
         (json!({"file_limit": 1}), "file_limit"),
         (json!({"world_size": 7}), "world_size"),
+        (json!({"precision": "int8"}), "`precision` (\"f32\" there, \"int8\" here)"),
     ] {
         let refused = sky.initialize("second", change.clone()).await.unwrap_err();
         assert_eq!(refused.name(), "ResultPathTaken", "{change}: {refused}");
@@ -177,6 +178,32 @@ async fn the_same_input_that_overwrites_computes_everything_anew_even_if_it_is_t
     sky.rank(&retried, 0).await.unwrap();
     assert!(sky.summarize(&retried).await.unwrap().complete);
     assert_eq!(sky.results().throughput.resumed_rows, 0);
+}
+
+#[tokio::test]
+async fn a_run_is_computed_in_the_precision_that_is_asked_for_and_says_so() {
+    let sky = Sky::of(&[3, 4]);
+    sky.execute(json!({})).await;
+    assert_eq!(sky.results().made_by.precision, "f32");
+    // The process has kept the model, which is the same one.
+    let planned = sky.initialize("second", json!({"precision": "int8", "overwrite": true})).await.unwrap();
+    for rank in 0..2 {
+        assert!(!sky.rank(&planned, rank).await.unwrap().skipped);
+    }
+    assert!(sky.summarize(&planned).await.unwrap().complete);
+    let in_int8 = |(file, row, z, flags): (String, u64, Option<f32>, u8)| (file, row, z.map(|z| z + INT8_ERROR), flags);
+    assert_eq!(sky.catalogue(), expected(&[3, 4]).into_iter().map(in_int8).collect::<Vec<_>>());
+    assert_eq!(sky.results().made_by.precision, "int8");
+    let ranks: Value = serde_json::from_slice(&std::fs::read(sky.path("results/combined_data.json")).unwrap()).unwrap();
+    assert_eq!((&ranks[0]["precision"], &ranks[1]["precision"]), (&json!("int8"), &json!("int8")));
+    let catalogue = std::fs::read(sky.path("results/predictions.parquet")).unwrap().into();
+    assert_eq!(catalogue::read_metadata(&catalogue, "cosmic.precision").unwrap().as_deref(), Some("int8"));
+}
+
+#[tokio::test]
+async fn a_precision_that_no_engine_of_that_name_has_is_refused_before_anything_runs() {
+    let refused = Sky::of(&[3]).initialize("first", json!({"precision": "int8", "engine": "tch"})).await.unwrap_err();
+    assert_eq!(refused.name(), "BadPayload");
 }
 
 #[tokio::test]

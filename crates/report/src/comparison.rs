@@ -1,12 +1,11 @@
 //! The page of two runs.
 
-use catalogue::{Metrics, quantile};
+use catalogue::{Matched, MatchedBy, Metrics, quantile};
 use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::{
     charts::{Histogram, histogram},
-    compared::{Compared, MatchedBy},
     elements::{
         Cell,
         Column::{Numbers, Texts},
@@ -21,24 +20,24 @@ use crate::{
 const BINS: usize = 48;
 
 /// The page of two runs: `names` are how they are told apart.
-pub fn comparison_page(names: &[String; 2], first: &Run<'_>, second: &Run<'_>, compared: &Compared) -> String {
+pub fn comparison_page(names: &[String; 2], first: &Run<'_>, second: &Run<'_>, matched: &Matched) -> String {
     let sections: [Section; 4] = [
         ("figures", "Figures side by side", Some(figures(first, second))),
-        ("galaxies", "Galaxy by galaxy", Some(galaxies(compared))),
+        ("galaxies", "Galaxy by galaxy", Some(galaxies(matched))),
         ("differences", "What differs", Some(differences(first, second))),
-        ("moved", "The galaxies that moved most", Some(moved(compared))),
+        ("moved", "The galaxies that moved most", Some(moved(matched))),
     ];
     let title = format!("{} and {}", names[0], names[1]);
     let subtitle = html! { "The first is " (foreign(&names[0])) ", the second " (foreign(&names[1])) "." };
     let heading = Heading { kind: "Photometric redshifts: two runs compared", title: &title, subtitle };
-    page(&heading, &verdict(first, second, compared), sections)
+    page(&heading, &verdict(first, second, matched), sections)
 }
 
-fn verdict(first: &Run<'_>, second: &Run<'_>, compared: &Compared) -> Markup {
+fn verdict(first: &Run<'_>, second: &Run<'_>, matched: &Matched) -> Markup {
     let both_complete = first.results.complete && second.results.complete;
-    let same = compared.is_same();
-    let headline = match (same, compared.matched) {
-        (true, _) if compared.changes.is_empty() => "No galaxy has a redshift in either run",
+    let same = matched.is_same();
+    let headline = match (same, matched.galaxies) {
+        (true, _) if matched.changes.all().is_empty() => "No galaxy has a redshift in either run",
         (true, _) => "The redshifts are the same to the last bit",
         (false, 0) => "The runs have no galaxy in common",
         (false, _) => "The redshifts differ",
@@ -54,14 +53,14 @@ fn verdict(first: &Run<'_>, second: &Run<'_>, compared: &Compared) -> Markup {
                 } }
             }
             p {
-                (number(compared.matched, thousands(compared.matched))) " galaxies are in both, "
-                @match &compared.matched_by {
+                (number(matched.galaxies, thousands(matched.galaxies))) " galaxies are in both, "
+                @match &matched.by {
                     MatchedBy::FileAndRow => "matched by file and row",
                     MatchedBy::Column(column) => { "matched by the column " (foreign(column)) },
                     MatchedBy::Nothing => "neither by file and row nor by a column of identifiers",
                 }
-                "; " (number(compared.only_first, thousands(compared.only_first))) " are in the first alone and "
-                (number(compared.only_second, thousands(compared.only_second))) " in the second."
+                "; " (number(matched.only_first, thousands(matched.only_first))) " are in the first alone and "
+                (number(matched.only_second, thousands(matched.only_second))) " in the second."
             }
         }
     }
@@ -134,27 +133,29 @@ fn figures(first: &Run<'_>, second: &Run<'_>) -> Markup {
     }
 }
 
-fn galaxies(compared: &Compared) -> Markup {
-    if compared.changes.is_empty() {
+fn galaxies(matched: &Matched) -> Markup {
+    let changes = matched.changes.all();
+    if changes.is_empty() {
         return html! { p { "No galaxy has a redshift in both." } };
     }
-    let at = |q: f64| quantile(&mut compared.changes.clone(), q).unwrap_or(0.0);
+    let at = |q: f64| quantile(&mut changes.to_vec(), q).unwrap_or(0.0);
     let [low, median, high] = [0.16, 0.5, 0.84].map(at);
-    let farthest = compared.changes.iter().fold(0.0, |farthest: f64, change| farthest.max(change.abs()));
+    let farthest = changes.iter().fold(0.0, |farthest: f64, change| farthest.max(change.abs()));
     let reach = [0.0005, 0.9995].map(|q| at(q).abs()).into_iter().fold(0.0, f64::max).max(1e-9);
-    let count = compared.changes.len() as u64;
+    let (same, in_one_alone) = (matched.changes.same(), matched.changes.in_one_alone());
+    let count = changes.len() as u64;
     html! {
         (definitions(&[
-            ("the same to the last bit", html! { (number(compared.same, thousands(compared.same))) " of " (number(count, thousands(count))) }),
+            ("the same to the last bit", html! { (number(same, thousands(same))) " of " (number(count, thousands(count))) }),
             ("median change", number(median, signed(median, 6))),
             ("the middle 68 %", html! { "from " (number(low, signed(low, 6))) " to " (number(high, signed(high, 6))) }),
             ("the largest change", number(farthest, decimals(farthest, 6))),
-            ("with a redshift in one alone", number(compared.in_one_alone, thousands(compared.in_one_alone))),
+            ("with a redshift in one alone", number(in_one_alone, thousands(in_one_alone))),
         ]))
         @if farthest > 0.0 {
             div.charts {
                 (chart("Change of the redshift.", "(z₂ − z₁)/(1 + z₁), of all galaxies with a redshift in both. What lies beyond the axis is in the outermost bars.",
-                    histogram("distribution of the changes", &Histogram::of(compared.changes.iter().copied(), -reach..reach, BINS), None, "change of the redshift", "galaxies")))
+                    histogram("distribution of the changes", &Histogram::of(changes.iter().copied(), -reach..reach, BINS), None, "change of the redshift", "galaxies")))
             }
         }
     }
@@ -193,6 +194,7 @@ fn described(run: &Run<'_>) -> Vec<(String, String)> {
         ("model", &made_by.model),
         ("SHA-256 of the model", &made_by.model_sha256),
         ("engine", &made_by.engine),
+        ("precision", &made_by.precision),
         ("version of Cosmic", &made_by.version),
     ]
     .map(|(name, value)| (name.to_owned(), value.clone()))
@@ -218,18 +220,19 @@ fn described(run: &Run<'_>) -> Vec<(String, String)> {
     described
 }
 
-fn moved(compared: &Compared) -> Markup {
-    let rows: Vec<Vec<Cell>> = compared
-        .moved
-        .iter()
+fn moved(matched: &Matched) -> Markup {
+    let rows: Vec<Vec<Cell>> = matched
+        .changes
+        .moved()
+        .into_iter()
         .map(|moved| {
             vec![
-                Cell::Foreign(moved.source_file.clone()),
+                Cell::Foreign(moved.source_file),
                 Cell::Number(moved.row_index as f64, moved.row_index.to_string()),
                 Cell::maybe(moved.z_spec, |z| decimals(z, 4)),
                 Cell::Number(moved.first.into(), decimals(moved.first.into(), 6)),
                 Cell::Number(moved.second.into(), decimals(moved.second.into(), 6)),
-                Cell::Number(moved.change(), signed(moved.change(), 6)),
+                Cell::Number(moved.change, signed(moved.change, 6)),
             ]
         })
         .collect();

@@ -3,7 +3,7 @@
 //!
 //! - [`run_page`] is made of what a run says of itself, and of what its logs say where they are at hand. A run itself
 //!   writes it by [`page_of_results`].
-//! - [`comparison_page`] holds two runs against each other, galaxy by galaxy ([`Compared`]); [`sweep_page`] shows how
+//! - [`comparison_page`] holds two runs against each other, galaxy by galaxy ([`Matched`](catalogue::Matched)); [`sweep_page`] shows how
 //!   time, throughput, memory and cost follow the sizes that a sweep tried.
 //! - The file asks for nothing: style, script, charts and pictures are in it, and its Content-Security-Policy lets
 //!   nothing else be loaded. It can be read without the script, which sorts tables and copies numbers.
@@ -13,7 +13,6 @@
 //!   `elements::foreign`.
 
 mod charts;
-mod compared;
 mod comparison;
 mod elements;
 pub mod numbers;
@@ -22,7 +21,6 @@ mod rank;
 mod run;
 mod sweep;
 
-pub use compared::Compared;
 pub use comparison::comparison_page;
 pub use page::MAX_BYTES;
 pub use rank::RankRecord;

@@ -46,6 +46,8 @@ fn verdict(sweep: &Sweep) -> Markup {
     let all = repeats().count() as u64;
     let planned: u64 = sweep.asked.cells().iter().map(|planned| planned.repeats).sum();
     let whole = done == planned;
+    let several = SweptCell::differ_in_precision(sweep.cells.iter().map(|runs| &runs.cell));
+    let alike = if several { " of the same precision" } else { "" };
     html! {
         section.verdict.complete[whole].incomplete[!whole] aria-label="Outcome" {
             p.headline { (if whole { "Complete" } else { "Not complete" }) }
@@ -55,8 +57,8 @@ fn verdict(sweep: &Sweep) -> Markup {
                 @if planned > all { ", " (number(planned - all, thousands(planned - all))) " are still to be made" } "."
             }
             @match sweep.redshifts_agree() {
-                Some(true) => p { "The redshifts of the same galaxies are the same to the last bit in all runs." },
-                Some(false) => p { "The redshifts of the same galaxies are not the same in all runs." },
+                Some(true) => p { "The redshifts of the same galaxies are the same to the last bit in all runs" (alike) "." },
+                Some(false) => p { "The redshifts of the same galaxies are not the same in all runs" (alike) "." },
                 None => {},
             }
             @for warning in sweep.warnings() { p { (foreign(&warning)) } }
@@ -71,7 +73,7 @@ struct Dimension {
     size: fn(&SweptCell) -> (u64, String),
 }
 
-const DIMENSIONS: [Dimension; 5] = [
+const DIMENSIONS: [Dimension; 6] = [
     Dimension { name: "batch size", size: |cell| (cell.batch_size, cell.batch_size.to_string()) },
     Dimension {
         name: "partition",
@@ -95,6 +97,7 @@ const DIMENSIONS: [Dimension; 5] = [
             (cell.memory_mb.unwrap_or(0), cell.memory_mb.map_or("as deployed".into(), |mb| format!("{mb} MB")))
         },
     },
+    Dimension { name: "precision", size: |cell| (cell.precision as u64, cell.precision.to_string()) },
 ];
 
 impl Dimension {

@@ -1,5 +1,7 @@
 //! The table of a calibrated model, and its application to a galaxy.
 
+use crate::precision::f32_precision;
+
 use super::{
     levels::{COUNT, HIGH_68, LOW_68},
     quantiles::Quantiles,
@@ -31,6 +33,10 @@ pub struct MadeOf {
     pub note: Option<String>,
     /// SHA-256, in hexadecimal, of the model's file that predicted the sample's redshifts: that without this table.
     pub model_sha256: String,
+    /// The numbers that the engine multiplied, as in [`Provenance`](crate::Provenance). The table may be used with
+    /// another precision, whose redshifts differ by far less than the errors that the table is of.
+    #[serde(default = "f32_precision")]
+    pub precision: String,
     /// The version of Cosmic that made it.
     pub version: String,
 }
@@ -109,6 +115,7 @@ mod tests {
                 galaxies: 1600,
                 note: None,
                 model_sha256: "ab".into(),
+                precision: "f32".into(),
                 version: "1".into(),
             },
             z_edges: vec![0.0, 0.5, 1.0],

@@ -157,7 +157,14 @@ mod tests {
     use crate::intervals::{IntervalMetrics, IntervalSums, levels::LEVELS};
 
     fn made_of() -> MadeOf {
-        MadeOf { sample: "sky".into(), galaxies: 0, note: None, model_sha256: "ab".into(), version: "1".into() }
+        MadeOf {
+            sample: "sky".into(),
+            galaxies: 0,
+            note: None,
+            model_sha256: "ab".into(),
+            precision: "f32".into(),
+            version: "1".into(),
+        }
     }
 
     fn fitted(galaxies: &[LabelledGalaxy]) -> Calibration {

@@ -164,6 +164,7 @@ mod tests {
                 galaxies: 1600,
                 note: Some("seed 404".into()),
                 model_sha256: "ab".into(),
+                precision: "int8".into(),
                 version: "1".into(),
             },
             z_edges: vec![0.0, 0.5, 1.0],

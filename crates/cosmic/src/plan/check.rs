@@ -168,6 +168,7 @@ fn predict(run: &RunRecord, figures: &Figures, place: Place, prices: &Prices) ->
         headers: 0,
         model_bytes: 0,
         batch_size: first.map_or(1, |rank| rank.batch_size),
+        precision: first.map(|rank| rank.precision).unwrap_or_default(),
         ranks: shares,
     };
     let found = estimate(figures, &work, &setup, prices, 1.0);

@@ -73,6 +73,8 @@ fn said(range: &Range) -> String {
 
 #[cfg(test)]
 mod tests {
+    use pipeline::payload::Precision;
+
     use bill::{
         Architecture, Prices,
         estimate::{Place, RankShare, RunWork, Setup, estimate},
@@ -96,7 +98,14 @@ mod tests {
             warm: false,
         };
         let share = RankShare { rows: 1276, bytes: 26_000_000, files: 1 };
-        let work = RunWork { ranks: vec![share; 40], files: 40, headers: 0, batch_size: 512, model_bytes: 0 };
+        let work = RunWork {
+            ranks: vec![share; 40],
+            files: 40,
+            headers: 0,
+            batch_size: 512,
+            precision: Precision::F32,
+            model_bytes: 0,
+        };
         let of = |slowdown| estimate(&figures, &work, &setup, &Prices::of("us-east-1").unwrap(), slowdown);
         let slowdown = figures.slowdown();
         let range = Range { low: of(slowdown.low), likely: of(slowdown.likely), high: of(slowdown.high) };

@@ -3,11 +3,11 @@
 use anyhow::Result;
 use aws_config::SdkConfig;
 use bill::{
-    Prices,
+    Architecture, Prices,
     estimate::{Estimate, Place, RunWork, Setup, estimate},
     figures::{Figures, Slowdown},
 };
-use pipeline::payload::Payload;
+use pipeline::payload::{Payload, Precision};
 
 use crate::{
     execution::in_region_of,
@@ -64,8 +64,50 @@ impl Planned {
     /// The estimate of the payload as it is.
     pub(crate) fn range(&self) -> Range {
         let slowdown = self.slowdown();
-        let of = |slowdown| self.estimate(&self.work.run, &self.setup.setup, slowdown);
-        Range { low: of(slowdown.low), likely: of(slowdown.likely), high: of(slowdown.high) }
+        let of = |work, slowdown| self.estimate(work, &self.setup.setup, slowdown);
+        let work = &self.work.run;
+        let slowest = RunWork { precision: self.slowest_precision(), ..work.clone() };
+        Range { low: of(work, slowdown.low), likely: of(work, slowdown.likely), high: of(&slowest, slowdown.high) }
+    }
+
+    /// The precision as fast as which the work is at least. A function on x86_64 may get a processor without instructions
+    /// for int8, where that is as fast as f32, unless it was measured what functions get. All processors of Lambda's arm64 have them.
+    fn slowest_precision(&self) -> Precision {
+        let asked = self.work.run.precision;
+        let Setup { place, architecture, .. } = self.setup.setup;
+        let known = self.figures.origin.on_lambda && self.figures.rank.has_measured(asked);
+        match (place, architecture) {
+            (Place::Lambda, Architecture::X86_64) if !known => Precision::F32,
+            _ => asked,
+        }
+    }
+
+    /// How the engine's time in the precision that is asked for is known, where it was not measured at that place.
+    pub(crate) fn precision_warning(&self) -> Option<String> {
+        const MEASURE: &str = "`cosmic sweep payloads/sweep-precisions.json --set bucket=BUCKET --out out/precisions` \
+                               measures it there, and `--from out/precisions` takes its figures";
+        let Setup { place, architecture, .. } = self.setup.setup;
+        let (asked, rank) = (self.work.run.precision, &self.figures.rank);
+        let of_place = self.figures.origin.on_lambda == (place == Place::Lambda);
+        if rank.has_measured(asked) && (of_place || asked == Precision::F32) {
+            return None;
+        }
+        if asked == Precision::F32 {
+            return Some("f32 was not measured: its time is estimated from that of int8".to_owned());
+        }
+        let percent = 100.0 * rank.inference_of_galaxy(self.work.run.batch_size, asked)
+            / rank.inference_of_galaxy(self.work.run.batch_size, Precision::F32);
+        let taken = format!("{asked} was not measured there: it is taken to need {percent:.0} % of the time of f32");
+        Some(match (place, architecture) {
+            (Place::Lambda, Architecture::X86_64) => format!(
+                "{taken} on processors with AVX-512 VNNI, which AWS promises to no function, and all of it on others, \
+                 which the high end of the range is of. {MEASURE}"
+            ),
+            (Place::Lambda, Architecture::Arm64) => format!(
+                "{taken}, which is an estimate by the dot products of Graviton2: nothing was measured on arm64. {MEASURE}"
+            ),
+            (Place::Machine { .. }, _) => format!("{taken}, where the processor has instructions for it. {MEASURE}"),
+        })
     }
 
     /// How much slower the processor is than that of the figures. A machine is taken to be as fast.

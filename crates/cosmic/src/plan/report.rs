@@ -5,7 +5,7 @@ use bill::{
     estimate::{Estimate, Place, RankParts, RunParts, in_lambda_mb},
     figures::{Figures, Slowdown},
 };
-use pipeline::payload::Payload;
+use pipeline::payload::{Payload, Precision};
 use serde::Serialize;
 
 use crate::{
@@ -56,6 +56,7 @@ struct WorkOutput {
     /// `headers` or `sizes`.
     galaxies_from: &'static str,
     batch_size: u64,
+    precision: Precision,
     max_concurrency: u64,
     result_path: String,
 }
@@ -113,6 +114,7 @@ impl PlanOutput {
                 galaxies: work.rows,
                 galaxies_from: if work.counted { "headers" } else { "sizes" },
                 batch_size: payload.batch_size,
+                precision: payload.precision,
                 max_concurrency: payload.max_concurrency,
                 result_path: payload.result_path.clone(),
             },
@@ -193,6 +195,7 @@ pub(crate) fn warnings(planned: &Planned, estimate: &Estimate) -> Vec<String> {
         warnings
             .push(format!("the figures are of batches from {smallest} on: smaller ones take longer than this says"));
     }
+    warnings.extend(planned.precision_warning());
     if let Some(region) = &planned.prices.stand_in {
         warnings
             .push(format!("the prices of {} are not known here: these are those of {region}", planned.prices.region));
@@ -204,14 +207,15 @@ pub(crate) fn text(output: &PlanOutput) -> String {
     let PlanOutput { work, setup, estimate, low, high, .. } = output;
     let about = if work.galaxies_from == "headers" { "" } else { "about " };
     let mut text = format!(
-        "{}: {} ranks for {about}{} galaxies in {} files of {} (by their {}), batches of {}\n",
+        "{}: {} ranks for {about}{} galaxies in {} files of {} (by their {}), batches of {} in {}\n",
         output.payload,
         work.ranks,
         work.galaxies,
         work.files,
         bytes(work.bytes),
         work.galaxies_from,
-        work.batch_size
+        work.batch_size,
+        work.precision
     );
     text += &setup_text(output);
     let origin = &output.figures.origin;
@@ -220,8 +224,8 @@ pub(crate) fn text(output: &PlanOutput) -> String {
         origin.of, origin.machine, origin.date, origin.engine, origin.command
     );
     let Slowdown { low: fast, likely, high: slow } = output.slowdown;
-    let is_range = slow > fast;
-    if is_range {
+    let is_range = low != high;
+    if slow > fast {
         text += &format!(
             "           a vCPU of Lambda is taken to be {fast:.1} to {slow:.1} times as slow, most likely {likely:.1}: --from gives the \
              figures of a run there\n"

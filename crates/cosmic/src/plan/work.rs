@@ -205,7 +205,14 @@ fn divide(payload: &Payload, files: &[PlannedFile]) -> Result<RunWork> {
         })
         .collect();
     let headers = if shares_files(plan.world_size, files.len()) { files.len() as u64 } else { 0 };
-    Ok(RunWork { ranks, files: files.len() as u64, headers, batch_size: payload.batch_size, model_bytes: 0 })
+    Ok(RunWork {
+        ranks,
+        files: files.len() as u64,
+        headers,
+        batch_size: payload.batch_size,
+        precision: payload.precision,
+        model_bytes: 0,
+    })
 }
 
 impl PlannedWork {

@@ -90,6 +90,7 @@ impl Executions {
             "file_limit": cell.file_limit,
             "model": asked.model,
             "engine": asked.engine,
+            "precision": cell.precision,
             "max_concurrency": asked.max_concurrency,
             "result_path": format!("{}/{name}", asked.prefix),
         });

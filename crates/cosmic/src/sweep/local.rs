@@ -51,7 +51,7 @@ impl Local {
             }
         }
         command.args(["infer", "--json", "--data", data]).arg("--out").arg(out);
-        command.args(["--batch-size", &cell.batch_size.to_string()]);
+        command.args(["--batch-size", &cell.batch_size.to_string(), "--precision", cell.precision.name()]);
         command.args(asked.model.iter().flat_map(|model| ["--model", model]));
         command.args(asked.engine.iter().flat_map(|engine| ["--engine", engine]));
         for (flag, number) in [("--threads", asked.threads), ("--file-limit", cell.file_limit)] {

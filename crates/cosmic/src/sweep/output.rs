@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use experiments::{CellSummary, DataSet, Spread, SweepFile, pictures::figures, published_files};
+use experiments::{Cell, CellSummary, DataSet, Spread, SweepFile, pictures::figures, published_files};
 use serde::Serialize;
 
 use crate::{
@@ -23,7 +23,7 @@ struct SweepOutput<'a> {
     done: usize,
     incomplete: usize,
     failed: usize,
-    /// Whether the redshifts of the same galaxies are the same to the last bit in all cells.
+    /// Whether the redshifts of the same galaxies are the same to the last bit in all cells of the same precision.
     redshifts_agree: Option<bool>,
     warnings: Vec<String>,
     cells: Vec<CellOutput>,
@@ -98,10 +98,16 @@ fn text(output: &SweepOutput<'_>) -> String {
         }
     }
     text += "; medians, and the least and the most of the repeats in brackets\n";
+    let several = Cell::differ_in_precision(output.cells.iter().map(|cell| &cell.summary.cell));
+    let alike = if several { " of the same precision" } else { "" };
     match output.redshifts_agree {
-        Some(true) => text += "the redshifts of the same galaxies are the same to the last bit in all cells\n",
+        Some(true) => {
+            text += &format!("the redshifts of the same galaxies are the same to the last bit in all cells{alike}\n");
+        }
         Some(false) => {
-            text += "warning: the same galaxies have other redshifts in some cells: see redshifts_sha256 in sweep.csv\n"
+            text += &format!(
+                "warning: the same galaxies have other redshifts in some cells{alike}: see redshifts_sha256 in sweep.csv\n"
+            );
         }
         None => {}
     }

@@ -10,13 +10,14 @@ pub(super) enum Axis {
     Batch,
     World,
     Memory,
+    Precision,
 }
 
 /// A cell's value on an axis: its place in the order, and its text.
 pub(super) type Value = (u64, String);
 
 impl Axis {
-    const ALL: [Self; 5] = [Self::Partition, Self::Batch, Self::Data, Self::World, Self::Memory];
+    const ALL: [Self; 6] = [Self::Partition, Self::Batch, Self::Data, Self::World, Self::Memory, Self::Precision];
 
     /// What is written under the axis.
     pub(super) fn title(self) -> &'static str {
@@ -26,6 +27,7 @@ impl Axis {
             Self::Batch => "batch size",
             Self::World => "ranks",
             Self::Memory => "configured memory, MB",
+            Self::Precision => "precision",
         }
     }
 
@@ -43,6 +45,7 @@ impl Axis {
             Self::Batch => number(Some(cell.batch_size), ""),
             Self::World => number(cell.world_size, "one per file"),
             Self::Memory => number(cell.memory_mb, "as deployed"),
+            Self::Precision => (cell.named_precision().is_some().into(), cell.precision.to_string()),
         }
     }
 

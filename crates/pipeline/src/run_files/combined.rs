@@ -43,5 +43,6 @@ pub fn combined_entry(run: &RankRun, result_path: &str) -> Value {
         "memory_mb": run.memory_mb,
         "requests": run.requests,
         "engine": run.made_by.engine,
+        "precision": run.made_by.precision,
     })
 }

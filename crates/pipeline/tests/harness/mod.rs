@@ -14,7 +14,7 @@ use std::{
 };
 
 use astromae::{
-    Engine, EngineError,
+    Engine, EngineError, Precision,
     engine::{BANDS, PIXELS},
 };
 use async_trait::async_trait;
@@ -35,10 +35,14 @@ use pipeline::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// z = first magnitude / 100 + first pixel.
+/// z = first magnitude / 100 + first pixel, and in int8 [`INT8_ERROR`] more.
 struct Formula {
     largest_batch: Arc<AtomicUsize>,
+    precision: Precision,
 }
+
+/// What redshifts are larger by that the formula computes in int8.
+pub(crate) const INT8_ERROR: f32 = 0.0625;
 
 impl Engine for Formula {
     fn name(&self) -> &'static str {
@@ -52,7 +56,11 @@ impl Engine for Formula {
     fn predict(&self, images: &[f32], magnitudes: &[f32]) -> Result<Vec<f32>, EngineError> {
         self.largest_batch.fetch_max(magnitudes.len() / BANDS, Ordering::Relaxed);
         let galaxies = images.chunks(PIXELS).zip(magnitudes.chunks(BANDS));
-        Ok(galaxies.map(|(image, magnitudes)| magnitudes[0] / 100.0 + image.iter().sum::<f32>()).collect())
+        let z = galaxies.map(|(image, magnitudes)| magnitudes[0] / 100.0 + image.iter().sum::<f32>());
+        Ok(match self.precision {
+            Precision::F32 => z.collect(),
+            Precision::Int8 => z.map(|z| z + INT8_ERROR).collect(),
+        })
     }
 }
 
@@ -103,7 +111,7 @@ impl Sky {
         let seen = Arc::clone(&largest_batch);
         let engines = EngineCache::new(
             PathBuf::new(),
-            Box::new(move |_, _| Ok(Arc::new(Formula { largest_batch: Arc::clone(&seen) }))),
+            Box::new(move |_, _, precision| Ok(Arc::new(Formula { largest_batch: Arc::clone(&seen), precision }))),
         );
         let sky = Self {
             running: Running::default(),

@@ -20,10 +20,14 @@ pub(super) fn body(results: &Results, ranks: &[RankRecord]) -> Markup {
         let galaxies = calibration.galaxies;
         made.push((
             "calibrated on",
-            html! { (foreign(&calibration.sample)) ", " (number(galaxies, thousands(galaxies))) " galaxies" },
+            html! {
+                (foreign(&calibration.sample)) ", " (number(galaxies, thousands(galaxies))) " galaxies, predicted in "
+                (foreign(&calibration.precision))
+            },
         ));
     }
     made.push(("engine", foreign(&made_by.engine)));
+    made.push(("precision", foreign(&made_by.precision)));
     made.push(("Cosmic", foreign(&made_by.version)));
     if let Some(fingerprint) = &made_by.fingerprint {
         made.push(("fingerprint of the plan", hash(fingerprint)));

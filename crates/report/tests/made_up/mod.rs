@@ -215,8 +215,8 @@ impl MadeUp {
 
 /// The page of two runs.
 pub(crate) fn comparison(names: [&str; 2], first: &MadeUp, second: &MadeUp) -> String {
-    let compared = report::Compared::of(&first.rows, &second.rows);
-    comparison_page(&names.map(str::to_owned), &first.as_run(), &second.as_run(), &compared)
+    let matched = catalogue::Matched::of(&first.rows, &second.rows);
+    comparison_page(&names.map(str::to_owned), &first.as_run(), &second.as_run(), &matched)
 }
 
 /// A sweep over partitions and batch sizes, of which one run failed for this reason.

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use catalogue::{CatalogueRows, value_text};
-
-/// The galaxies that moved most of which each is named.
-const NAMED: usize = 50;
+use crate::{
+    changes::{Changes, TwicePredicted},
+    rows::CatalogueRows,
+    worst::value_text,
+};
 
 /// What tells that two rows are of one galaxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum MatchedBy {
+pub enum MatchedBy {
+    /// The file and the row in it.
     FileAndRow,
     /// A column of the data sets, in which no value is there twice.
     Column(String),
@@ -17,50 +19,31 @@ pub(crate) enum MatchedBy {
     Nothing,
 }
 
-/// A galaxy that is in both, and has a redshift in both.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Moved {
-    pub(crate) source_file: String,
-    pub(crate) row_index: u64,
-    pub(crate) z_spec: Option<f64>,
-    pub(crate) first: f32,
-    pub(crate) second: f32,
-}
-
-impl Moved {
-    /// (z₂ − z₁)/(1 + z₁)
-    pub(crate) fn change(&self) -> f64 {
-        (f64::from(self.second) - f64::from(self.first)) / (1.0 + f64::from(self.first))
-    }
-}
-
 /// Two catalogues, galaxy by galaxy.
-pub struct Compared {
-    pub(crate) matched_by: MatchedBy,
+#[derive(Debug)]
+pub struct Matched {
+    /// What tells their galaxies.
+    pub by: MatchedBy,
     /// Galaxies in both.
-    pub(crate) matched: u64,
-    pub(crate) only_first: u64,
-    pub(crate) only_second: u64,
-    /// Galaxies in both that have a redshift in one alone.
-    pub(crate) in_one_alone: u64,
-    /// Galaxies whose redshift is the same to the last bit.
-    pub(crate) same: u64,
-    /// (z₂ − z₁)/(1 + z₁) of all galaxies with a redshift in both.
-    pub(crate) changes: Vec<f64>,
-    /// Those that moved most, the farthest first.
-    pub(crate) moved: Vec<Moved>,
+    pub galaxies: u64,
+    /// Galaxies in the first alone.
+    pub only_first: u64,
+    /// Galaxies in the second alone.
+    pub only_second: u64,
+    /// Those in both with their two redshifts.
+    pub changes: Changes,
 }
 
 /// A row of a catalogue: which of its groups of rows, and which in that.
 type Place = (usize, usize);
 
-impl Compared {
+impl Matched {
     /// Matches the rows of two catalogues: by file and row, or where no row has both in common, by a column that both
     /// brought along.
     pub fn of(first: &[CatalogueRows], second: &[CatalogueRows]) -> Self {
         let rows = |catalogue: &[CatalogueRows]| catalogue.iter().map(|rows| rows.len() as u64).sum::<u64>();
         let by_place = by_file_and_row(first, second);
-        let (matched_by, places) = if by_place.is_empty() {
+        let (by, places) = if by_place.is_empty() {
             match by_column(first, second) {
                 Some((column, places)) => (MatchedBy::Column(column), places),
                 None => (MatchedBy::Nothing, Vec::new()),
@@ -68,59 +51,28 @@ impl Compared {
         } else {
             (MatchedBy::FileAndRow, by_place)
         };
-        let matched = places.len() as u64;
-        let mut compared = Self {
-            matched_by,
-            matched,
-            only_first: rows(first) - matched,
-            only_second: rows(second) - matched,
-            in_one_alone: 0,
-            same: 0,
-            changes: Vec::new(),
-            moved: Vec::new(),
-        };
+        let galaxies = places.len() as u64;
+        let mut changes = Changes::default();
         for ((group, row), (second_group, second_row)) in places {
             let (rows, second_rows) = (&first[group], &second[second_group]);
-            match (rows.z_phot[row], second_rows.z_phot[second_row]) {
-                (Some(first), Some(second)) => compared.add(Moved {
-                    source_file: rows.source_file.clone(),
-                    row_index: rows.first_row + row as u64,
-                    z_spec: rows.z_spec[row],
-                    first,
-                    second,
-                }),
-                (None, None) => {}
-                _ => compared.in_one_alone += 1,
-            }
+            changes.add(&TwicePredicted {
+                source_file: &rows.source_file,
+                row_index: rows.first_row + row as u64,
+                z_spec: rows.z_spec[row],
+                z_phot: [rows.z_phot[row], second_rows.z_phot[second_row]],
+                flags: [rows.flags[row], second_rows.flags[second_row]],
+            });
         }
-        compared.keep_farthest();
-        compared
+        Self { by, galaxies, only_first: rows(first) - galaxies, only_second: rows(second) - galaxies, changes }
     }
 
     /// Whether both have the same galaxies, and each has the same redshift in both, or in neither.
-    pub(crate) fn is_same(&self) -> bool {
-        self.matched > 0
+    pub fn is_same(&self) -> bool {
+        self.galaxies > 0
             && self.only_first == 0
             && self.only_second == 0
-            && self.in_one_alone == 0
-            && self.same == self.changes.len() as u64
-    }
-
-    fn add(&mut self, moved: Moved) {
-        self.same += u64::from(moved.first.to_bits() == moved.second.to_bits());
-        let change = moved.change();
-        self.changes.push(change);
-        if change != 0.0 {
-            self.moved.push(moved);
-        }
-        if self.moved.len() >= 20 * NAMED {
-            self.keep_farthest();
-        }
-    }
-
-    fn keep_farthest(&mut self) {
-        self.moved.sort_by(|a, b| b.change().abs().total_cmp(&a.change().abs()));
-        self.moved.truncate(NAMED);
+            && self.changes.in_one_alone() == 0
+            && self.changes.same() == self.changes.all().len() as u64
     }
 }
 
@@ -217,26 +169,27 @@ mod tests {
     fn rows_are_matched_by_file_and_row_however_they_are_cut() {
         let first = [rows("1.pt", 0, &[Some(0.1), Some(0.2)]), rows("1.pt", 2, &[Some(0.3)]), rows("2.pt", 0, &[None])];
         let second = [rows("2.pt", 0, &[Some(0.5)]), rows("1.pt", 1, &[Some(0.2), Some(0.4), Some(0.9)])];
-        let compared = Compared::of(&first, &second);
-        assert_eq!(compared.matched_by, MatchedBy::FileAndRow);
-        assert_eq!((compared.matched, compared.only_first, compared.only_second), (3, 1, 1));
-        assert_eq!((compared.in_one_alone, compared.same, compared.changes.len()), (1, 1, 2));
-        assert_eq!((compared.moved.len(), compared.moved[0].row_index), (1, 2));
+        let matched = Matched::of(&first, &second);
+        assert_eq!(matched.by, MatchedBy::FileAndRow);
+        assert_eq!((matched.galaxies, matched.only_first, matched.only_second), (3, 1, 1));
+        let changes = matched.changes;
+        assert_eq!((changes.in_one_alone(), changes.same(), changes.all().len()), (1, 1, 2));
+        assert_eq!((changes.moved().len(), changes.moved()[0].row_index), (1, 2));
     }
 
     #[test]
     fn a_galaxy_without_a_redshift_in_both_is_no_difference() {
         let [same, other] = [None, Some(0.3)].map(|last| [rows("1.pt", 0, &[Some(0.1), last])]);
-        assert!(Compared::of(&same, &same).is_same());
-        assert!(!Compared::of(&same, &other).is_same(), "one has a redshift in one alone");
-        assert!(!Compared::of(&same, &[rows("1.pt", 0, &[Some(0.1)])]).is_same(), "one is in the first alone");
+        assert!(Matched::of(&same, &same).is_same());
+        assert!(!Matched::of(&same, &other).is_same(), "one has a redshift in one alone");
+        assert!(!Matched::of(&same, &[rows("1.pt", 0, &[Some(0.1)])]).is_same(), "one is in the first alone");
     }
 
     #[test]
     fn nothing_in_common_is_no_match() {
-        let compared = Compared::of(&[rows("1.pt", 0, &[Some(0.1)])], &[rows("2.pt", 0, &[Some(0.1)])]);
-        assert_eq!((compared.matched_by, compared.matched), (MatchedBy::Nothing, 0));
-        assert_eq!(Compared::of(&[], &[]).matched, 0);
+        let matched = Matched::of(&[rows("1.pt", 0, &[Some(0.1)])], &[rows("2.pt", 0, &[Some(0.1)])]);
+        assert_eq!((matched.by, matched.galaxies), (MatchedBy::Nothing, 0));
+        assert_eq!(Matched::of(&[], &[]).galaxies, 0);
     }
 
     #[test]
@@ -253,7 +206,7 @@ mod tests {
     fn rows_of_other_files_are_matched_by_an_identifier() {
         let with_ids = |file: &str, ids: Vec<i64>, z: &[Option<f32>]| CatalogueRows {
             columns: ["object_id", "ra"]
-                .map(|name| catalogue::OwnColumn {
+                .map(|name| crate::OwnColumn {
                     name: name.into(),
                     values: std::sync::Arc::new(arrow_array::Int64Array::from(ids.clone())),
                 })
@@ -262,16 +215,16 @@ mod tests {
         };
         let first = [with_ids("1.pt", vec![7, 8], &[Some(0.1), Some(0.2)])];
         let second = [with_ids("a.pt", vec![8, 9], &[Some(0.25), Some(0.9)])];
-        let compared = Compared::of(&first, &second);
-        assert_eq!(compared.matched_by, MatchedBy::Column("object_id".into()));
-        assert_eq!((compared.matched, compared.moved[0].first), (1, 0.2));
+        let matched = Matched::of(&first, &second);
+        assert_eq!(matched.by, MatchedBy::Column("object_id".into()));
+        assert_eq!((matched.galaxies, matched.changes.moved()[0].first), (1, 0.2));
         let fluxes = |file: &str| {
             let mut rows = with_ids(file, vec![7, 8], &[Some(0.1), Some(0.2)]);
             rows.columns.iter_mut().for_each(|column| column.name = "width".into());
             [rows]
         };
-        assert_eq!(Compared::of(&fluxes("1.pt"), &fluxes("a.pt")).matched_by, MatchedBy::Nothing);
+        assert_eq!(Matched::of(&fluxes("1.pt"), &fluxes("a.pt")).by, MatchedBy::Nothing);
         let twice = [with_ids("a.pt", vec![8, 8], &[Some(0.25), Some(0.9)])];
-        assert_eq!(Compared::of(&first, &twice).matched_by, MatchedBy::Nothing);
+        assert_eq!(Matched::of(&first, &twice).by, MatchedBy::Nothing);
     }
 }
