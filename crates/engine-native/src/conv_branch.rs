@@ -9,8 +9,9 @@ use astromae::fold;
 use bytemuck::zeroed_vec;
 
 use crate::{
-    conv::{Channels, Lanes, PackedConv},
+    conv::Lanes,
     epilogue::Epilogue,
+    packed_conv::{Channels, PackedConv},
     simd::{Kernel, MAX_LANES, Simd, transpose},
 };
 
@@ -82,7 +83,7 @@ impl<S: Simd> PackedConvBranch<S> {
     pub(crate) fn add_to(&self, tokens: &mut [S::F], shape: TokensShape, scratch: &mut Scratch<S>) {
         for first in (0..shape.galaxies).step_by(S::LANES) {
             let galaxies = S::LANES.min(shape.galaxies - first);
-            match Lanes::fastest::<S>(galaxies, shape.grid * shape.grid) {
+            match Lanes::fastest::<S>(galaxies, shape.grid) {
                 Lanes::Galaxies => self.add_to_some(tokens, (shape, Lanes::Galaxies), first..first + galaxies, scratch),
                 Lanes::Pixels => {
                     for galaxy in first..first + galaxies {

@@ -114,6 +114,9 @@ impl Engine for NativeEngine {
 
     fn predict(&self, images: &[f32], magnitudes: &[f32]) -> Result<Vec<f32>, EngineError> {
         let count = validate_batch(images, magnitudes)?;
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         let cores = self.threads.current_num_threads();
         let mut redshifts = vec![0.0; count];
         if count <= BATCH.min(SMALL_SHARE * cores) {

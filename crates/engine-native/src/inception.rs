@@ -7,8 +7,9 @@ use astromae::{
 use bytemuck::zeroed_vec;
 
 use crate::{
-    conv::{Channels, Lanes, PackedConv},
+    conv::Lanes,
     epilogue::Epilogue,
+    packed_conv::{Channels, PackedConv},
     simd::{Kernel, Simd},
 };
 
@@ -69,11 +70,10 @@ impl<S: Simd> PackedInception<S> {
 
     /// From images `[n, 5, 32, 32]` to n rows of [`Self::outputs`] values, which are `stride` vectors apart.
     pub(crate) fn apply(&self, images: &[f32], (rows, stride): (&mut [S::F], usize), scratch: &mut Scratch<S>) {
-        let smallest = SIDE / 8;
         for (images, rows) in images.chunks(S::LANES * PIXELS).zip(rows.chunks_mut(S::LANES * stride)) {
             let rows: &mut [f32] = bytemuck::cast_slice_mut(rows);
             let stride = stride * S::LANES;
-            match Lanes::fastest::<S>(images.len() / PIXELS, smallest * smallest) {
+            match Lanes::fastest::<S>(images.len() / PIXELS, SIDE / 8) {
                 Lanes::Galaxies => self.apply_in(Lanes::Galaxies, images, rows, stride, scratch),
                 Lanes::Pixels => {
                     for (image, row) in images.chunks_exact(PIXELS).zip(rows.chunks_exact_mut(stride)) {
@@ -271,7 +271,7 @@ struct MaxPoolOfPixels<'a, S: Simd> {
 
 impl<S: Simd> Kernel<S> for MaxPoolOfPixels<'_, S> {
     #[inline(always)]
-    fn run(self, simd: S) {
+    fn run(self, _: S) {
         let (side, pixels) = (self.side, self.side * self.side);
         let (map, pooled): (&[f32], &mut [f32]) =
             (bytemuck::cast_slice(self.map), bytemuck::cast_slice_mut(self.pooled));
@@ -293,6 +293,5 @@ impl<S: Simd> Kernel<S> for MaxPoolOfPixels<'_, S> {
                 larger(&columns[1..], &mut pooled[..side - 1]);
             }
         }
-        let _ = simd;
     }
 }

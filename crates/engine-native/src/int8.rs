@@ -262,3 +262,99 @@ impl<S: Simd> Product<'_, S> {
         sums
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::simd::{Dispatch, InstructionSet};
+
+    /// What the engine computes, in plain Rust.
+    fn expected(layer: &fold::Linear, row: &[f32]) -> Vec<f32> {
+        let least = row.iter().fold(0.0_f32, |least, value| least.min(*value));
+        let greatest = row.iter().fold(0.0_f32, |greatest, value| greatest.max(*value));
+        let step = (greatest - least).max(f32::MIN_POSITIVE) / 255.0;
+        let per_step = 1.0 / step;
+        let bytes = row.iter().map(|value| ((value - least) * per_step).round_ties_even() as i32 - 128);
+        let bytes: Vec<i32> = bytes.collect();
+        let offset = least + 128.0 * step;
+        let output = |(weights, bias): (&[f32], &f32)| {
+            let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
+            let weight_step = largest.max(f32::MIN_POSITIVE) / 127.0;
+            let weights: Vec<i32> =
+                weights.iter().map(|weight| (weight / weight_step).round_ties_even() as i32).collect();
+            let sum: i32 = weights.iter().zip(&bytes).map(|(weight, byte)| weight * byte).sum();
+            let in_steps = (sum as f32).mul_add(step, offset * weights.iter().sum::<i32>() as f32);
+            in_steps.mul_add(weight_step, *bias)
+        };
+        layer.weight.chunks_exact(layer.inputs).zip(&layer.bias).map(output).collect()
+    }
+
+    struct Case<'a> {
+        layer: &'a fold::Linear,
+        rows: &'a [Vec<f32>],
+    }
+
+    impl Dispatch for Case<'_> {
+        type Output = Vec<Vec<f32>>;
+
+        fn with_simd<S: Simd>(self, simd: S) -> Vec<Vec<f32>> {
+            let Self { layer, rows } = self;
+            let packed = QuantizedLinear::new(simd, layer);
+            let stride = layer.inputs.div_ceil(S::LANES);
+            let mut input = vec![simd.splat(0.0); rows.len() * stride];
+            for (padded, row) in
+                bytemuck::cast_slice_mut::<_, f32>(&mut input).chunks_exact_mut(stride * S::LANES).zip(rows)
+            {
+                padded[..row.len()].copy_from_slice(row);
+            }
+            let vectors = packed.vectors();
+            let mut output = vec![simd.splat(0.0); rows.len() * vectors];
+            let mut bytes = QuantizedRows::new::<S>(rows.len(), stride);
+            packed.apply(rows.len(), (&input, stride), (&mut output, vectors), Epilogue::Store, &mut bytes);
+            let rows = bytemuck::cast_slice::<_, f32>(&output).chunks_exact(vectors * S::LANES);
+            rows.map(|row| row[..layer.outputs].to_vec()).collect()
+        }
+    }
+
+    fn values(count: usize) -> impl Strategy<Value = Vec<f32>> {
+        prop::collection::vec(prop_oneof![4 => -3.0..3.0_f32, 1 => -0.01..0.01_f32, 1 => Just(0.0)], count)
+    }
+
+    proptest! {
+        #[test]
+        fn every_instruction_set_gives_the_same_to_the_last_bit(
+            (layer, rows) in (1..60_usize, 1..120_usize, 0..20_usize).prop_flat_map(|(inputs, outputs, rows)| {
+                let layer = (values(inputs * outputs), values(outputs))
+                    .prop_map(move |(weight, bias)| fold::Linear { inputs, outputs, weight, bias });
+                (layer, prop::collection::vec(values(inputs), rows))
+            }),
+        ) {
+            let expected: Vec<Vec<f32>> = rows.iter().map(|row| expected(&layer, row)).collect();
+            for instructions in InstructionSet::available() {
+                let found = instructions.dispatch(Case { layer: &layer, rows: &rows }).unwrap();
+                prop_assert_eq!(&found, &expected, "{}", instructions);
+            }
+        }
+    }
+
+    #[test]
+    fn the_widest_layer_at_its_limits_is_exact_and_what_is_no_number_spoils_its_row() {
+        let inputs = 4096;
+        let layer = fold::Linear { inputs, outputs: 2, weight: vec![1.0; 2 * inputs], bias: vec![0.0, 1.0] };
+        let with = |value: f32| {
+            let mut row = vec![0.0; inputs];
+            row[77] = value;
+            row
+        };
+        let rows = [vec![255.0; inputs], vec![0.0; inputs], with(f32::NAN), with(f32::NEG_INFINITY), with(1e-42)];
+        for instructions in InstructionSet::available() {
+            let found = instructions.dispatch(Case { layer: &layer, rows: &rows }).unwrap();
+            assert_eq!(found[0], [255.0 * inputs as f32, 255.0 * inputs as f32 + 1.0], "{instructions}");
+            assert_eq!(found[1], [0.0, 1.0], "{instructions}");
+            assert!(found[2..4].iter().flatten().all(|value| value.is_nan()), "{instructions}: {found:?}");
+            assert!((found[4][0].abs() < 1e-30) && found[4][1] == 1.0, "{instructions}: {found:?}");
+        }
+    }
+}

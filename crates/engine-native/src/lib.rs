@@ -3,10 +3,12 @@
 //! - Linear layers, which are most of the arithmetic, keep a tile of their result in registers. Their weights are
 //!   packed, when the model is loaded, in the order they are used in (`linear`); activation and residual are done while
 //!   the tile is still in the nearest cache (`epilogue`, `activation`).
-//! - Convolutions, whose maps and channels are too small to fill vectors, have a galaxy in each lane (`conv`).
+//! - Asked for int8, most of them multiply bytes (`int8`, `token_linear`).
+//! - Convolutions, whose maps and channels are too small to fill vectors, have a galaxy in each lane, or one galaxy's
+//!   pixels where there are few (`conv`).
 //! - Attention among 17 tokens never leaves the nearest cache (`attention`).
-//! - Each core works on micro-batches of its own, whose activations stay in its cache, and allocates nothing meanwhile
-//!   (`network`).
+//! - Each core works on micro-batches of its own, whose activations stay in its cache, and allocates nothing meanwhile;
+//!   of few galaxies, all cores share the work (`network`).
 //!
 //! Kernels are written once, for vectors of any width (`simd`).
 //!
@@ -21,11 +23,13 @@ mod conv_branch;
 mod elementwise_tests;
 mod engine;
 mod epilogue;
+mod galaxy_conv;
 mod inception;
 mod int8;
 mod linear;
 mod math;
 mod network;
+mod packed_conv;
 mod pixel_conv;
 pub mod profile;
 mod simd;

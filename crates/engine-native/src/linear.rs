@@ -85,7 +85,7 @@ impl<S: Simd> PackedLinear<S> {
         epilogue: Epilogue,
         blocks: &mut [S::F],
     ) {
-        if parts == 1 {
+        if parts == 1 || rows == 0 {
             return self.apply(rows, (input, input_stride), (output, output_stride), epilogue);
         }
         let vectors = self.vectors().div_ceil(parts).next_multiple_of(PANEL);
@@ -313,6 +313,19 @@ mod tests {
             }
             let mut output = vec![simd.splat(1.0); rows * packed.vectors()];
             packed.apply(rows, (&input, stride), (&mut output, packed.vectors()), Epilogue::Residual);
+            let mut whole = vec![simd.splat(0.0); rows * packed.vectors()];
+            packed.apply(rows, (&input, stride), (&mut whole, packed.vectors()), Epilogue::Relu);
+            let mut in_parts = vec![simd.splat(0.0); rows * (packed.vectors() + 1)];
+            let mut blocks = whole.clone();
+            let output_in_parts = (in_parts.as_mut_slice(), packed.vectors() + 1);
+            packed.apply_in_parts(3, rows, (&input, stride), output_in_parts, Epilogue::Relu, &mut blocks);
+            for (whole, in_parts) in
+                whole.chunks_exact(packed.vectors()).zip(in_parts.chunks_exact(packed.vectors() + 1))
+            {
+                let (whole, in_parts): (&[u8], &[u8]) =
+                    (bytemuck::cast_slice(whole), bytemuck::cast_slice(&in_parts[..packed.vectors()]));
+                assert_eq!(whole, in_parts);
+            }
             let (input, output): (&[f32], &[f32]) = (bytemuck::cast_slice(&input), bytemuck::cast_slice(&output));
             for (row, found) in output.chunks_exact(packed.vectors() * S::LANES).enumerate() {
                 let input = &input[row * stride * S::LANES..][..layer.inputs];

@@ -1,11 +1,11 @@
 //! Convolutions of one galaxy's maps, with its pixels in the lanes, for batches that do not fill the lanes with galaxies.
 //!
-//! Each value is summed up in the order of `conv`, with zeros for what is beyond the borders, so that it is the same to
+//! Each value is summed up in the order of `galaxy_conv`, with zeros for what is beyond the borders, so that it is the same to
 //! the last bit. Maps are `[channels, rows, columns]`, whose pixels fill whole vectors.
 
 use crate::{
-    conv::{Channels, PackedConv},
     epilogue::Epilogue,
+    packed_conv::{Channels, PackedConv, TILE},
     simd::{Kernel, Simd},
 };
 
@@ -27,7 +27,7 @@ impl<S: Simd, const K: usize> Kernel<S> for PixelConvolution<'_, S, K> {
         let (input, channels) = self.input;
         let input: &[f32] = bytemuck::cast_slice(input);
         let pixels = self.side * self.side;
-        let input = &input[channels.first * pixels..][..self.conv.inputs * pixels];
+        let input = &input[channels.first * pixels..][..self.conv.inputs() * pixels];
         let margin = margin(self.side, K);
         if K > 1 {
             let padded = self.padded.chunks_exact_mut(pixels + 2 * margin);
@@ -64,9 +64,6 @@ pub(crate) fn padded_values(inputs: usize, side: usize, kernel: usize) -> usize 
 /// below. Lanes have all bits or none.
 type Masks<S, const K: usize> = [[<S as Simd>::F; TILE]; K];
 
-/// Vectors of pixels in a tile; fewer where the map has no more.
-const TILE: usize = 4;
-
 impl<S: Simd, const K: usize> PixelConvolution<'_, S, K> {
     /// The masks of a tile that starts with a row. The first tile does, and all others that start where a vector does
     /// have the same, since a tile is as long as a row or longer.
@@ -92,7 +89,7 @@ impl<S: Simd, const K: usize> PixelConvolution<'_, S, K> {
         let (mut output, mut weight) = (0, conv.weight.as_slice());
         while output < conv.outputs() {
             let panel = PackedConv::<S>::panel_outputs(conv.outputs() - output);
-            let (own, rest) = weight.split_at(panel * conv.inputs * K * K);
+            let (own, rest) = weight.split_at(panel * conv.inputs() * K * K);
             match panel {
                 4 => self.microkernel::<P, 4>(simd, input, masks, first, output, own),
                 2 => self.microkernel::<P, 2>(simd, input, masks, first, output, own),

@@ -29,8 +29,12 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn engine(threads: usize, instructions: InstructionSet) -> NativeEngine {
+    engine_in(Precision::F32, threads, instructions)
+}
+
+fn engine_in(precision: Precision, threads: usize, instructions: InstructionSet) -> NativeEngine {
     let model = Model::open(fixture("module.pt")).unwrap();
-    NativeEngine::with_instructions(model, Some(threads), Precision::F32, instructions).unwrap()
+    NativeEngine::with_instructions(model, Some(threads), precision, instructions).unwrap()
 }
 
 /// Images, magnitudes, and the redshifts that PyTorch gives.
@@ -62,6 +66,20 @@ fn redshifts_are_pytorchs_on_every_instruction_set() {
     }
 }
 
+/// The bound is that of `scripts/bench.sh` for the demo's model.
+#[test]
+fn redshifts_in_int8_are_near_those_in_f32() {
+    let (images, magnitudes, expected) = galaxies();
+    for instructions in InstructionSet::available() {
+        let found = engine_in(Precision::Int8, 2, instructions).predict(&images, &magnitudes).unwrap();
+        assert_ne!(found, engine(2, instructions).predict(&images, &magnitudes).unwrap(), "{instructions}");
+        for (row, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let change = (found - expected).abs() / (1.0 + expected);
+            assert!(change < 1e-3, "{instructions}, row {row}: {found} and {expected}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     /// A catalogue must not depend on how it was partitioned.
@@ -70,6 +88,7 @@ proptest! {
         places in prop::collection::vec(0..GALAXIES, 1..150),
         threads in 1..6_usize,
         set in any::<prop::sample::Index>(),
+        precision in prop::sample::select(vec![Precision::F32, Precision::Int8]),
     ) {
         let available = InstructionSet::available();
         let instructions = available[set.index(available.len())];
@@ -77,11 +96,11 @@ proptest! {
         let alone: Vec<f32> = (0..GALAXIES)
             .map(|place| {
                 let (images, magnitudes) = batch(&images, &magnitudes, &[place]);
-                engine(1, instructions).predict(&images, &magnitudes).unwrap()[0]
+                engine_in(precision, 1, instructions).predict(&images, &magnitudes).unwrap()[0]
             })
             .collect();
         let (images, magnitudes) = batch(&images, &magnitudes, &places);
-        let found = engine(threads, instructions).predict(&images, &magnitudes).unwrap();
+        let found = engine_in(precision, threads, instructions).predict(&images, &magnitudes).unwrap();
         for (found, place) in found.iter().zip(&places) {
             prop_assert_eq!(found.to_bits(), alone[*place].to_bits());
         }
@@ -91,8 +110,10 @@ proptest! {
 #[test]
 fn a_nan_spoils_its_own_galaxy_only() {
     let (mut images, mut magnitudes, expected) = galaxies();
-    for instructions in InstructionSet::available() {
-        let engine = engine(1, instructions);
+    let precisions = [Precision::F32, Precision::Int8];
+    let engines = InstructionSet::available().into_iter().flat_map(|set| precisions.map(|precision| (set, precision)));
+    for (instructions, precision) in engines {
+        let engine = engine_in(precision, 1, instructions);
         let whole = engine.predict(&images, &magnitudes).unwrap();
         let (pixel, magnitude) = (images[4 * PIXELS + 1234], magnitudes[9 * BANDS + 2]);
         images[4 * PIXELS + 1234] = f32::NAN;
@@ -101,8 +122,8 @@ fn a_nan_spoils_its_own_galaxy_only() {
         (images[4 * PIXELS + 1234], magnitudes[9 * BANDS + 2]) = (pixel, magnitude);
         for row in 0..expected.len() {
             match row {
-                4 | 9 => assert!(!found[row].is_finite(), "{instructions}, row {row}: {}", found[row]),
-                _ => assert_eq!(found[row].to_bits(), whole[row].to_bits(), "{instructions}, row {row}"),
+                4 | 9 => assert!(!found[row].is_finite(), "{instructions}, {precision}, row {row}: {}", found[row]),
+                _ => assert_eq!(found[row].to_bits(), whole[row].to_bits(), "{instructions}, {precision}, row {row}"),
             }
         }
     }

@@ -10,14 +10,17 @@ use super::{
 /// Proof that the processor has NEON.
 #[derive(Clone, Copy)]
 pub(crate) struct Neon {
-    /// Whether it has NEON's dot products too: Graviton2 and later do.
+    /// Whether it has NEON's dot products too, as Graviton2 and later do, and is to use them.
     dotprod: bool,
 }
 
 impl Neon {
     pub(crate) fn detect() -> Option<Self> {
-        let dotprod = is_aarch64_feature_detected!("dotprod");
-        is_aarch64_feature_detected!("neon").then_some(Self { dotprod })
+        is_aarch64_feature_detected!("neon").then_some(Self { dotprod: false })
+    }
+
+    pub(crate) fn detect_with_dotprod() -> Option<Self> {
+        Self::detect().filter(|_| is_aarch64_feature_detected!("dotprod")).map(|_| Self { dotprod: true })
     }
 }
 

@@ -9,10 +9,16 @@ use super::{portable, vector::Simd};
 /// The instruction sets that the engine is built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstructionSet {
-    /// AVX-512 (foundation) of x86-64.
+    /// AVX-512 (F and BW) of x86-64, with VNNI's dot products.
+    Avx512Vnni,
+    /// AVX-512 (F and BW) of x86-64.
     Avx512,
+    /// AVX2 and FMA of x86-64, with AVX-VNNI's dot products.
+    AvxVnni,
     /// AVX2 and FMA of x86-64.
     Avx2,
+    /// NEON of 64-bit Arm, with its dot products.
+    NeonDotprod,
     /// NEON of 64-bit Arm.
     Neon,
     /// What the compiler makes of plain Rust, on any processor.
@@ -30,7 +36,8 @@ pub(crate) trait Dispatch {
 impl InstructionSet {
     /// The instruction sets that this processor has, the fastest first.
     pub fn available() -> Vec<Self> {
-        [Self::Avx512, Self::Avx2, Self::Neon, Self::Portable]
+        use InstructionSet::*;
+        [Avx512Vnni, Avx512, AvxVnni, Avx2, NeonDotprod, Neon, Portable]
             .into_iter()
             .filter(|set| set.dispatch(Probe).is_some())
             .collect()
@@ -40,18 +47,22 @@ impl InstructionSet {
     pub(crate) fn dispatch<D: Dispatch>(self, work: D) -> Option<D::Output> {
         match self {
             #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => x86_64::Avx512::detect_with_vnni().map(|simd| work.with_simd(simd)),
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512 => x86_64::Avx512::detect().map(|simd| work.with_simd(simd)),
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => x86_64::Avx2::detect_with_vnni().map(|simd| work.with_simd(simd)),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => x86_64::Avx2::detect().map(|simd| work.with_simd(simd)),
             #[cfg(target_arch = "aarch64")]
+            Self::NeonDotprod => aarch64::Neon::detect_with_dotprod().map(|simd| work.with_simd(simd)),
+            #[cfg(target_arch = "aarch64")]
             Self::Neon => aarch64::Neon::detect().map(|simd| work.with_simd(simd)),
             Self::Portable => Some(work.with_simd(portable::Portable)),
-            #[cfg(target_arch = "x86_64")]
-            Self::Neon => None,
-            #[cfg(target_arch = "aarch64")]
-            Self::Avx512 | Self::Avx2 => None,
-            #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-            Self::Avx512 | Self::Avx2 | Self::Neon => None,
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx512Vnni | Self::Avx512 | Self::AvxVnni | Self::Avx2 => None,
+            #[cfg(not(target_arch = "aarch64"))]
+            Self::NeonDotprod | Self::Neon => None,
         }
     }
 }
@@ -59,8 +70,11 @@ impl InstructionSet {
 impl std::fmt::Display for InstructionSet {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
+            Self::Avx512Vnni => "AVX-512 VNNI",
             Self::Avx512 => "AVX-512",
+            Self::AvxVnni => "AVX-VNNI",
             Self::Avx2 => "AVX2",
+            Self::NeonDotprod => "NEON dot products",
             Self::Neon => "NEON",
             Self::Portable => "portable",
         })

@@ -26,6 +26,15 @@ impl<S: Simd> Kernel<S> for Operations {
         expect(simd.max(a, b), [2.0, 4.0, 3.0, 0.5]);
         expect(simd.round(vector(&[1.4, -1.6, 2.5, -87.0])), [1.0, -2.0, 2.0, -87.0]);
         expect(simd.pow2(vector(&[0.0, 3.0, -126.0, 127.0])), [1.0, 8.0, f32::MIN_POSITIVE, 2_f32.powi(127)]);
+        expect(simd.fused(a, b, simd.splat(1.0)), [4.0, -9.0, -23.0, 0.875]);
+        let all = f32::from_bits(u32::MAX);
+        expect(simd.and(a, vector(&[all, 0.0])), [1.5, 0.0, 3.0, 0.0]);
+        assert_eq!((simd.least(a), simd.greatest(a)), (-2.5, 3.0));
+        let mut bytes = [0; 64];
+        simd.store_bytes(vector(&[0.0, 254.5, 255.0, 3.5]), 0x80, &mut bytes);
+        assert_eq!(bytes[..4], [0x80, 254 ^ 0x80, 255 ^ 0x80, 4 ^ 0x80]);
+        assert_eq!(bytes[S::LANES..], [0; 64][S::LANES..]);
+        expect(simd.to_f32(simd.splat_i32(-12_345_678)), [-12_345_678.0; 4]);
         let counted: Vec<f32> = (1..=S::LANES).map(|lane| lane as f32).collect();
         assert_eq!(simd.sum(vector(&counted)), (S::LANES * (S::LANES + 1) / 2) as f32);
         let mut tile: Vec<S::F> =

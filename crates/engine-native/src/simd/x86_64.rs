@@ -10,20 +10,18 @@ use super::{
 /// Proof that the processor has AVX-512 F and BW.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512 {
-    /// Whether it has AVX-512 VNNI too.
+    /// Whether it has AVX-512 VNNI too, and is to use it.
     vnni: bool,
 }
 
 impl Avx512 {
     pub(crate) fn detect() -> Option<Self> {
         let available = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-        available.then(|| Self { vnni: is_x86_feature_detected!("avx512vnni") })
+        available.then_some(Self { vnni: false })
     }
 
-    /// The same without VNNI, to test what is done where it is missing.
-    #[cfg(test)]
-    pub(crate) fn without_vnni(self) -> Self {
-        Self { vnni: false }
+    pub(crate) fn detect_with_vnni() -> Option<Self> {
+        Self::detect().filter(|_| is_x86_feature_detected!("avx512vnni")).map(|_| Self { vnni: true })
     }
 }
 
@@ -111,14 +109,18 @@ impl Simd for Avx512 {
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2 {
-    /// Whether it has AVX-VNNI too.
+    /// Whether it has AVX-VNNI too, and is to use it.
     vnni: bool,
 }
 
 impl Avx2 {
     pub(crate) fn detect() -> Option<Self> {
         let available = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        available.then(|| Self { vnni: is_x86_feature_detected!("avxvnni") })
+        available.then_some(Self { vnni: false })
+    }
+
+    pub(crate) fn detect_with_vnni() -> Option<Self> {
+        Self::detect().filter(|_| is_x86_feature_detected!("avxvnni")).map(|_| Self { vnni: true })
     }
 }
 
