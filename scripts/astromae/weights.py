@@ -19,9 +19,7 @@ CALIBRATION = "calibration."
 
 def load(path: Path) -> nn.Module:
     """The network of the published size in f32, in evaluation; ValueError where a weight is missing or unknown."""
-    tensors = {
-        name: tensor.float() for name, tensor in load_file(path).items() if not name.startswith(CALIBRATION)
-    }
+    tensors = {name: tensor.float() for name, tensor in load_file(path).items() if not name.startswith(CALIBRATION)}
     tensors |= {f"{SAME_CONVOLUTION}.{part}": tensors[f"{CONVOLUTION}.{part}"] for part in ("weight", "bias")}
     network = reference.ViT_Astro(**reference.PUBLISHED)
     found = network.load_state_dict(tensors, strict=False)

@@ -6,9 +6,10 @@ import numpy
 
 from bench.engines import ENGINES
 
-# The largest |Δz|/(1+z) above which an engine does not compute this network in the precision that it says.
+# The largest |Δz|/(1+z) above which an engine does not compute this network in the precision that it says. In fewer bits
+# a network as a whole may be far off for single galaxies, which is for the table to say.
 TOLERANCES = {"f32": 1e-4}
-REDUCED_PRECISION_TOLERANCE = 0.1
+REDUCED_PRECISION_TOLERANCE = 0.5
 
 
 def of(redshifts: numpy.ndarray, reference: numpy.ndarray, true: numpy.ndarray) -> dict[str, float]:

@@ -28,11 +28,11 @@ ENGINES = {
     "onnxruntime_int8": Engine("ONNX Runtime, transformer quantised", network="onnx_int8_transformer"),
     "onnxruntime_int8_all": Engine("ONNX Runtime, all linear layers quantised", network="onnx_int8"),
     "openvino_f32": Engine("OpenVINO, told f32", network="onnx"),
-    "openvino_f32_streams": Engine("OpenVINO, told f32, 2 streams", network="onnx"),
+    "openvino_f32_streams": Engine("OpenVINO, told f32, streams", network="onnx"),
     "openvino_default": Engine("OpenVINO as it comes", network="onnx"),
-    "openvino_default_streams": Engine("OpenVINO as it comes, 2 streams", network="onnx"),
+    "openvino_default_streams": Engine("OpenVINO as it comes, streams", network="onnx"),
     "openvino_int8": Engine("OpenVINO, quantised by NNCF", network="openvino_int8"),
-    "openvino_int8_streams": Engine("OpenVINO, quantised by NNCF, 2 streams", network="openvino_int8"),
+    "openvino_int8_streams": Engine("OpenVINO, quantised by NNCF, streams", network="openvino_int8"),
 }
 OURS = [name for name, engine in ENGINES.items() if engine.ours]
 NATIVE = ["native", "native_int8"]

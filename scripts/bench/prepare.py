@@ -92,9 +92,13 @@ def reference(galaxies: sky.Sky) -> numpy.ndarray:
 
     from astromae import weights
 
+    # Threads that wait for each other are slow where another program has a core, and nothing is timed here.
+    torch.set_num_threads(1)
     network = weights.load(MODEL).double()
     with torch.inference_mode():
-        batches = zip(*(torch.from_numpy(array).double().split(128) for array in (galaxies.images, galaxies.magnitudes)))
+        batches = zip(
+            *(torch.from_numpy(array).double().split(128) for array in (galaxies.images, galaxies.magnitudes))
+        )
         return torch.cat([network(*batch) for batch in batches]).numpy().ravel()
 
 

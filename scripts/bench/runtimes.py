@@ -207,13 +207,12 @@ class OpenVino(Runtime):
         return value.get_type_name() if hasattr(value, "get_type_name") else getattr(value, "name", value)
 
     def executed_precision(self) -> str:
-        """What the transformer's linear layers are computed in, as the compiled network says of each of its layers."""
+        """What the linear layers are computed in, as the compiled network says of each of them."""
         layers = [layer.get_rt_info() for layer in self.compiled.get_runtime_model().get_ops()]
-        found = {
-            str(layer["runtimePrecision"]) for layer in layers if str(layer["layerType"]) in ("FullyConnected", "MatMul")
-        }
-        names = {"f32": "f32", "bf16": "bf16", "i8": "int8", "u8": "int8", "f16": "f16"}
-        return "+".join(sorted({names[precision] for precision in found}))
+        linear = [layer for layer in layers if layer["layerType"].value == "FullyConnected"]
+        # The network is quantised as a whole, with or without a sign.
+        found = {layer["runtimePrecision"].value.replace("u8", "i8").replace("i8", "int8") for layer in linear}
+        return "+".join(sorted(found))
 
     def predict(self, images: numpy.ndarray, magnitudes: numpy.ndarray) -> numpy.ndarray:
         found = self.request.infer([images, magnitudes], share_inputs=True, share_outputs=True)
@@ -236,7 +235,9 @@ class OpenVino(Runtime):
     def check(self) -> None:
         names = {"f32": "float32"}
         for name, wanted in self.settings.items():
-            require(self.property(name) in (wanted, names.get(wanted)), f"{name} is {self.property(name)}, not {wanted}")
+            require(
+                self.property(name) in (wanted, names.get(wanted)), f"{name} is {self.property(name)}, not {wanted}"
+            )
         if "INFERENCE_PRECISION_HINT" in self.settings:
             require(self.precision == "f32", f"it computes in {self.precision}")
         require(self.property("EXECUTION_DEVICES") == ["CPU"], f"it runs on {self.property('EXECUTION_DEVICES')}")

@@ -31,7 +31,9 @@ def measure(names: list[str], threads: int, rounds: int, batch_sizes: list[int],
         folder = Path(folder)
         progress("simulating galaxies, and exporting and quantising the network")
         networks = {ENGINES[name].network for name in names}
-        subprocess.run([sys.executable, "-m", "bench.prepare", folder, str(rows), *networks], check=True, stdout=sys.stderr)
+        subprocess.run(
+            [sys.executable, "-m", "bench.prepare", folder, str(rows), *networks], check=True, stdout=sys.stderr
+        )
         galaxies, reference = sky.read(folder / prepare.SKY), numpy.load(folder / prepare.REFERENCE)
         engines, about = start(names, threads, folder)
     peak = Process(EXAMPLES / "peak", threads)
