@@ -13,11 +13,13 @@ SAME_CONVOLUTION = "inception_model.conv2d_init"
 # What no forward pass in evaluation reads, and safetensors files leave out.
 UNUSED_BRANCH = "inception_model.vis_inception.8.branch3."
 UNUSED_COUNTER = ".num_batches_tracked"
+# What `cosmic calibrate` puts beside the network: quantiles of its errors, which no layer reads.
+CALIBRATION = "calibration."
 
 
 def load(path: Path) -> nn.Module:
     """The network of the published size in f32, in evaluation; ValueError where a weight is missing or unknown."""
-    tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+    tensors = {name: tensor.float() for name, tensor in load_file(path).items() if not name.startswith(CALIBRATION)}
     tensors |= {f"{SAME_CONVOLUTION}.{part}": tensors[f"{CONVOLUTION}.{part}"] for part in ("weight", "bias")}
     network = reference.ViT_Astro(**reference.PUBLISHED)
     found = network.load_state_dict(tensors, strict=False)

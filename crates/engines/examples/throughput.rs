@@ -1,37 +1,86 @@
-//! Measures an engine's seconds per batch, for `scripts/bench.sh`: `throughput ENGINE PRECISION MODEL THREADS`. It prints the
-//! seconds from the model's file to the first redshift, then reads batch sizes, a line each, from standard input, and
-//! answers each with a line.
+//! Measures an engine for `scripts/bench.sh`, on the galaxies of a data set: `throughput ENGINE PRECISION MODEL DATA THREADS`.
 //!
-//! It waits for each line, so that the bench can take turns with other engines on the same cores.
+//! It prints the seconds from the model's file to the first redshift. Then it reads commands, a line each, from standard
+//! input, and answers each with a line, so that the bench can take turns with other engines on the same cores:
+//!
+//! | command | answer |
+//! | --- | --- |
+//! | `time BATCH WARM_UP REPEATS` | the seconds per batch over so many batches, after some that are not timed |
+//! | `redshifts BATCH` | the redshifts of all whole batches of that size, as a JSON array |
+//!
+//! `scripts/bench/runtimes.py` answers the same for other runtimes.
 
 use std::{io::BufRead, time::Instant};
 
+use anyhow::{Context, Result, bail, ensure};
 use astromae::{
-    Model,
+    Engine, Model,
     engine::{BANDS, PIXELS},
 };
+use galaxies::{Dataset, Galaxies};
+use torch_file::LocalFile;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [engine, precision, model, threads] = arguments.as_slice() else {
-        return Err("usage: throughput ENGINE PRECISION MODEL THREADS".into());
+    let [engine, precision, model, data, threads] = arguments.as_slice() else {
+        bail!("usage: throughput ENGINE PRECISION MODEL DATA THREADS");
     };
+    let dataset = Dataset::open(LocalFile::open(data)?).await?;
+    let galaxies = dataset.read(0..dataset.rows()).await?;
+    ensure!(!galaxies.is_empty(), "{data} has no galaxies");
+
     let started = Instant::now();
     let model = Model::open(model)?;
     let engine = engines::load(Some(engine), model, Some(threads.parse()?), precision.parse()?)?;
-    engine.predict(&[0.1; PIXELS], &[18.0; BANDS])?;
+    predict(&*engine, &galaxies, 0, 1)?;
     println!("{:.3}", started.elapsed().as_secs_f64());
     for line in std::io::stdin().lock().lines() {
-        let batch: usize = line?.trim().parse()?;
-        let images: Vec<f32> = (0..batch * PIXELS).map(|index| (index % 97) as f32 / 97.0).collect();
-        let magnitudes: Vec<f32> = (0..batch * BANDS).map(|index| 16.0 + (index % 13) as f32 / 4.0).collect();
-        engine.predict(&images, &magnitudes)?;
-        let repeats = (256 / batch).max(1);
-        let started = Instant::now();
-        for _ in 0..repeats {
-            engine.predict(&images, &magnitudes)?;
+        let line = line?;
+        let mut words = line.split_whitespace();
+        let command = words.next().unwrap_or_default();
+        let numbers: Vec<usize> = words.map(str::parse).collect::<Result<_, _>>().context(line.clone())?;
+        match (command, numbers.as_slice()) {
+            ("time", &[batch, warm_up, repeats]) => {
+                println!("{:.6}", seconds_per_batch(&*engine, &galaxies, batch, warm_up, repeats)?);
+            }
+            ("redshifts", &[batch]) => {
+                let mut redshifts = Vec::new();
+                for index in 0..galaxies.len() / batch {
+                    redshifts.extend(predict(&*engine, &galaxies, index, batch)?);
+                }
+                println!("{redshifts:?}");
+            }
+            _ => bail!("there is no command {line:?}"),
         }
-        println!("{:.6}", started.elapsed().as_secs_f64() / repeats as f64);
     }
     Ok(())
+}
+
+fn seconds_per_batch(
+    engine: &dyn Engine,
+    galaxies: &Galaxies,
+    batch: usize,
+    warm_up: usize,
+    repeats: usize,
+) -> Result<f64> {
+    for index in 0..warm_up {
+        predict(engine, galaxies, index, batch)?;
+    }
+    let started = Instant::now();
+    for index in 0..repeats {
+        predict(engine, galaxies, index, batch)?;
+    }
+    Ok(started.elapsed().as_secs_f64() / repeats as f64)
+}
+
+/// The redshifts of the batch of that index; behind the last whole batch they begin anew.
+fn predict(engine: &dyn Engine, galaxies: &Galaxies, index: usize, batch: usize) -> Result<Vec<f32>> {
+    let whole = galaxies.len() / batch;
+    ensure!(whole > 0, "there are fewer than {batch} galaxies");
+    let first = index % whole * batch;
+    let rows = first..first + batch;
+    let images = &galaxies.images[rows.start * PIXELS..rows.end * PIXELS];
+    let magnitudes = &galaxies.magnitudes[rows.start * BANDS..rows.end * BANDS];
+    Ok(engine.predict(images, magnitudes)?)
 }
