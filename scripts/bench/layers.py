@@ -8,7 +8,7 @@ from bench.paths import EXAMPLES, MODEL
 
 def measure() -> dict:
     """The report of crates/engine-native/examples/layers.rs, which is printed as a table too."""
-    command = [EXAMPLES / "layers", MODEL, "--json"]
+    command = [EXAMPLES / "layers", "f32", MODEL, "--json"]
     report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     total = sum(layer["seconds"] for layer in report["layers"])
     print(f"native engine, {report['instructions']}, one thread, whose peak is {report['peak'] / 1e9:.0f} GFLOP/s:\n")
