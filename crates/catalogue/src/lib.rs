@@ -13,6 +13,7 @@
 mod columns;
 mod comparison;
 pub mod descriptions;
+mod distribution;
 pub mod flags;
 pub mod intervals;
 mod metrics;
@@ -24,7 +25,7 @@ mod rows;
 mod worst;
 
 pub use canvas::DrawError;
-pub use columns::{ColumnConflict, ColumnCounts, ColumnSummary, OwnColumns};
+pub use columns::{CatalogueColumns, ColumnConflict, ColumnCounts, ColumnSummary, OwnColumns};
 pub use comparison::Comparison;
 pub use flags::{Flag, FlagCounts};
 pub use metrics::{Metrics, Rail, quantile};

@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod listing;
+mod upload;
 
 use std::{collections::HashSet, ops::Range, path::Path, sync::Arc, time::Duration};
 
@@ -22,13 +23,14 @@ use tokio::time::Instant;
 use crate::storage::{
     error::StorageError,
     limits::{Attempts, Failure, Limits},
-    object::{Listing, Object, ObjectInfo, ObjectStore, Stores, Write, if_present},
+    object::{Listing, Object, ObjectInfo, ObjectStore, Stores, Upload, Write, if_present},
     printable::printable,
     requests::Counting,
     s3::{
         answer::{Place, Reason},
         body::PartialBody,
         listing::Page,
+        upload::S3Upload,
     },
 };
 
@@ -398,6 +400,10 @@ impl ObjectStore for S3Store {
                 }
             }
         }
+    }
+
+    async fn start_upload(&self, key: &str) -> Result<Box<dyn Upload>, StorageError> {
+        Ok(Box::new(S3Upload::start(self, key).await?))
     }
 
     async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError> {
