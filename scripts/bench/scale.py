@@ -89,7 +89,8 @@ def memory(folder: Path, rounds: int) -> list[Figure]:
 
 def scale(*arguments: object, rounds: int = 1) -> dict:
     """What a part of crates/summarizer/examples/scale.rs takes, in the median of some rounds."""
-    found = [answer(EXAMPLES / "scale", *arguments) for _ in range(rounds)]
+    # The summarizer has the same environment as the ranks.
+    found = [answer(EXAMPLES / "scale", *arguments, environment=ENVIRONMENT["native"]) for _ in range(rounds)]
     median = {key: statistics.median(round[key] for round in found) for key in ("seconds", "peak_memory_mb")}
     return found[0] | median
 

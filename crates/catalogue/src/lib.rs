@@ -28,7 +28,7 @@ pub use canvas::DrawError;
 pub use columns::{CatalogueColumns, ColumnConflict, ColumnCounts, ColumnSummary, OwnColumns};
 pub use comparison::Comparison;
 pub use flags::{Flag, FlagCounts};
-pub use metrics::{Metrics, Rail, quantile};
+pub use metrics::{Metrics, Rail, quantile, quantile_f32};
 pub use parquet::errors::ParquetError;
 pub use parquet_file::{CatalogueWriter, GrowingCatalogue, WriteError, read, read_metadata, row_count};
 pub use provenance::Provenance;

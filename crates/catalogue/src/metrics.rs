@@ -127,7 +127,7 @@ pub fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
 }
 
 /// The same of f32, for what is drawn.
-pub(crate) fn quantile_f32(values: &mut [f32], q: f64) -> Option<f64> {
+pub fn quantile_f32(values: &mut [f32], q: f64) -> Option<f64> {
     interpolated(values, q, f32::total_cmp)
 }
 

@@ -35,6 +35,7 @@ use parquet::{
         metadata::{KeyValue, ParquetMetaDataReader},
         properties::WriterProperties,
     },
+    schema::types::ColumnPath,
 };
 use serde_json::{Value, json};
 
@@ -114,13 +115,18 @@ impl<W: Write + Send> CatalogueWriter<W> {
     /// What Parquet says.
     pub fn new(to: W, columns: &CatalogueColumns) -> Result<Self, ParquetError> {
         let CatalogueColumns { own, levels } = columns;
-        let properties = WriterProperties::builder()
+        let schema = schema(own, *levels);
+        // Texts and flags repeat. Numbers do not, and looking each up took more time than all else of writing them.
+        let repeats = |field: &&FieldRef| matches!(field.data_type(), DataType::Utf8 | DataType::UInt8);
+        let repeating = schema.fields().iter().filter(repeats).map(|field| ColumnPath::new(vec![field.name().clone()]));
+        let builder = WriterProperties::builder().set_dictionary_enabled(false);
+        let properties = repeating
+            .fold(builder, |builder, column| builder.set_column_dictionary_enabled(column, true))
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(format!("cosmic {}", env!("CARGO_PKG_VERSION")))
             .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
             .set_max_row_group_bytes(Some(BYTES_PER_GROUP))
             .build();
-        let schema = schema(own, *levels);
         // `finish` writes the Arrow schema, with what is known then.
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(to, Arc::clone(&schema), options)?;
