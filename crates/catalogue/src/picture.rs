@@ -263,8 +263,8 @@ fn running_median(mut residuals: Vec<(f32, f32)>) -> Vec<Point> {
     residuals
         .chunks(residuals.len().div_ceil(bins))
         .filter_map(|bin| {
-            let [mut z, mut dz] =
-                [|pair: &(f32, f32)| pair.0, |pair: &(f32, f32)| pair.1].map(|side| bin.iter().map(side).collect::<Vec<_>>());
+            let [mut z, mut dz] = [|pair: &(f32, f32)| pair.0, |pair: &(f32, f32)| pair.1]
+                .map(|side| bin.iter().map(side).collect::<Vec<_>>());
             quantile_f32(&mut z, 0.5).zip(quantile_f32(&mut dz, 0.5))
         })
         .collect()

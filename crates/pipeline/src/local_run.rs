@@ -24,8 +24,8 @@ use crate::{
     resource_usage,
     result_folder::ResultFolder,
     run_files::{
-        CATALOGUE, COMBINED_DATA, CombinedEntries, Counts, Missing, PICTURE, REPORT, RESULTS_JSON, RankRun, Results, Throughput,
-        Timings, to_json,
+        CATALOGUE, COMBINED_DATA, CombinedEntries, Counts, Missing, PICTURE, REPORT, RESULTS_JSON, RankRun, Results,
+        Throughput, Timings, to_json,
     },
     storage::{ObjectStore, Requests, StorageError, Unreadable, explain},
 };

@@ -195,8 +195,7 @@ impl Merge {
             sha256: hashes,
             payload: Some(plan.payload.clone()),
         };
-        let input =
-            ReportInput { results: &results, ranks, comparison: &self.comparison, picture: &picture };
+        let input = ReportInput { results: &results, ranks, comparison: &self.comparison, picture: &picture };
         let page = report::write(report, &input);
         results.sha256.insert(REPORT.to_owned(), sha256(&page));
         files.push((REPORT, page));

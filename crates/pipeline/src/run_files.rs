@@ -319,7 +319,8 @@ impl RunFiles {
         let bytes = self.store.get(&object.key).await?.bytes;
         // Off the async threads: while one object is parsed, others may be, and the rows of those before it be written.
         let parsed = tokio::task::spawn_blocking(|| RankObject::parse(bytes)).await;
-        let left = parsed.unwrap_or_else(|error| Err(format!("reading it failed: {error}"))).map_err(RankError::Unusable)?;
+        let left =
+            parsed.unwrap_or_else(|error| Err(format!("reading it failed: {error}"))).map_err(RankError::Unusable)?;
         let complete = left.run.work.unreadable.is_empty();
         match object.key.rsplit('/').next().and_then(rank_object) {
             Some((_, named_complete)) if named_complete == complete => Ok(left),

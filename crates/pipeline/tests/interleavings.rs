@@ -344,7 +344,7 @@ impl ObjectStore for World {
 
     /// So small that half of the schedules write the catalogue in parts.
     fn part_bytes(&self) -> usize {
-        if self.0.seed % 2 == 0 { 1000 } else { 8 << 20 }
+        if self.0.seed.is_multiple_of(2) { 1000 } else { 8 << 20 }
     }
 
     async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError> {

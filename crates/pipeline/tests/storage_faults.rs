@@ -429,7 +429,8 @@ async fn an_upload_in_parts_is_tried_again_and_knows_its_own_work_again() {
 
 #[tokio::test]
 async fn an_upload_that_fails_is_an_error_and_is_given_up() {
-    let faulty = Faulty::answering([started(), written(), of(403, "AccessDenied"), Answer::Of(204, vec![], vec![])]).await;
+    let faulty =
+        Faulty::answering([started(), written(), of(403, "AccessDenied"), Answer::Of(204, vec![], vec![])]).await;
     let mut upload = faulty.store.start_upload("1.pt").await.unwrap();
     upload.send("new".into()).await.unwrap();
     assert!(matches!(upload.send("more".into()).await, Err(StorageError::AccessDenied { .. })));

@@ -137,8 +137,9 @@ async fn merge(sky: &Sky, run: &Run, part_bytes: usize, parts: usize) -> (Result
 fn results(sky: &Sky) -> Vec<(String, Vec<u8>)> {
     let files = std::fs::read_dir(sky.path("results")).unwrap().map(|entry| entry.unwrap().path());
     let files = files.filter(|path| path.is_file() && !path.ends_with("plan.json"));
-    let mut files: Vec<_> =
-        files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap())).collect();
+    let mut files: Vec<_> = files
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap()))
+        .collect();
     files.sort();
     files
 }

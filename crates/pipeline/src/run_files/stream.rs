@@ -78,7 +78,11 @@ impl FileStream {
         let Some(mut upload) = self.upload.take() else { return };
         if let Err(error) = upload.abort().await {
             let (location, reason) = (self.store.location(&self.key), explain(&error));
-            tracing::warn!(location, reason, "an upload could not be given up: the bucket's rule deletes it in some days");
+            tracing::warn!(
+                location,
+                reason,
+                "an upload could not be given up: the bucket's rule deletes it in some days"
+            );
         }
     }
 

@@ -12,7 +12,10 @@ use crate::storage::{
     error::StorageError,
     limits::{Attempts, Failure},
     object::{ObjectInfo, ObjectStore, Upload, Write},
-    s3::{S3Store, body::BodyError, content_type},
+    s3::{
+        body::BodyError,
+        client::{S3Store, content_type},
+    },
 };
 
 /// The name of an upload's own number among an object's metadata.
