@@ -7,6 +7,9 @@
 #   scripts/bench.sh             tables, and out/bench/bench.png
 #   scripts/bench.sh --json      the same, and one JSON object as the last line
 #   scripts/bench.sh --engines native openvino_f32    only those; without tch, libtorch is neither fetched nor built
+#   scripts/bench.sh --scale     what a run takes beside its inference, as it grows, each figure beside its target: memory
+#                                with the largest batches, planning, resuming, merging, and an execution on the local
+#                                stack beside cosmic infer; with --json and --only as well (some minutes, 4 GB of disk)
 #   scripts/bench.sh --help      threads, rounds, batch sizes, names of engines
 #
 # It wants a machine with nothing else to do: torch.compile chooses its kernels by timing them, which takes it minutes,
@@ -14,6 +17,14 @@
 # The others go into a venv of their own, .tools/pytorch-venv: a download of about 3 GB the first time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+if [[ " $* " == *" --scale "* ]]; then
+    arguments=()
+    for argument in "$@"; do [[ $argument == --scale ]] || arguments+=("$argument"); done
+    # Of the packages that with_stack.sh builds, so that nothing is built twice.
+    cargo build --release --locked --bins --examples >&2
+    exec ./scripts/with_stack.sh env PYTHONPATH=scripts .tools/venv/bin/python -m bench.scale "${arguments[@]}"
+fi
 
 libtorch=true
 if [[ " $* " == *" --engines "* && " $* " != *" tch "* ]]; then libtorch=false; fi

@@ -19,6 +19,7 @@ the same request came before, so that a seed means the same faults however the t
 import contextlib
 import http.client
 import itertools
+import re
 import select
 import socket
 import struct
@@ -153,7 +154,9 @@ def handler(target: str, options: Options) -> type[BaseHTTPRequestHandler]:
             faults = dict(options.faults)
             if not faults:
                 return None, None
-            chance = options.draw(f"{self.command} {self.path} {self.headers.get('Range', '')}")
+            # An upload has another number each time.
+            path = re.sub("uploadId=[^&]*", "uploadId", self.path)
+            chance = options.draw(f"{self.command} {path} {self.headers.get('Range', '')}")
             at = chance.random()
             ends = zip(faults, itertools.accumulate(faults.values()), strict=True)
             fault = next((fault for fault, end in ends if at < end), None)
@@ -161,7 +164,7 @@ def handler(target: str, options: Options) -> type[BaseHTTPRequestHandler]:
 
         def can_strike(self, fault: str | None) -> bool:
             if fault == "409":
-                return self.command == "PUT" and not {"if-match", "if-none-match"}.isdisjoint(
+                return self.command in ("PUT", "POST") and not {"if-match", "if-none-match"}.isdisjoint(
                     name.lower() for name in self.headers
                 )
             if fault == "flip":

@@ -31,6 +31,7 @@ import executions
 import functions
 import log_groups
 import stacks
+import uploads
 from options import PATH as OPTIONS_PATH
 from options import Options
 from permissions import Permissions
@@ -115,6 +116,7 @@ def main() -> None:
         executions.install()
         log_groups.install(options)
         stacks.install()
+        uploads.install()
         print(f"ready {address}", flush=True)
         server.serve_forever()
     except KeyboardInterrupt:

@@ -222,6 +222,7 @@ def allowed(expanded: dict, role: str, action: str, resource: str) -> bool:
         ("SummarizerRole", "s3:GetObject", (*PLAN[:2], RANK, *RESULTS, MAP)),
         ("SummarizerRole", "s3:PutObject", (PLAN[0], RANK, *RESULTS)),
         ("SummarizerRole", "s3:DeleteObject", ()),
+        ("SummarizerRole", "s3:AbortMultipartUpload", tuple(key for key in RESULTS if key.endswith(".parquet"))),
         ("RedshiftMachineRole", "s3:GetObject", (PLAN[2], MAP)),
         ("RedshiftMachineRole", "s3:PutObject", (MAP,)),
         ("RedshiftMachineRole", "s3:DeleteObject", ()),

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use pipeline::{payload::Precision, phases::Spent, read_ahead::CHUNK_BYTES};
+use pipeline::{payload::Precision, phases::Spent, read_ahead::rows_per_read};
 use serde::{Deserialize, Serialize};
 
 const SHIPPED: &str = include_str!("../data/figures.json");
@@ -244,8 +244,7 @@ impl RankFigures {
 
     /// Galaxies that are read at a time.
     pub fn chunk_rows(&self, batch_size: u64) -> f64 {
-        let size = batch_size.max(1) as f64;
-        size * (CHUNK_BYTES as f64 / (size * self.bytes_per_galaxy).max(1.0)).floor().max(1.0)
+        rows_per_read(batch_size, self.bytes_per_galaxy as u64) as f64
     }
 }
 

@@ -6,7 +6,10 @@ use arrow_array::{Array, ArrayRef, FixedSizeListArray, cast::AsArray, new_null_a
 use arrow_schema::{DataType, Field, FieldRef};
 use serde::{Deserialize, Serialize};
 
-use crate::rows::{CatalogueRows, OwnColumn};
+use crate::{
+    intervals::LevelSet,
+    rows::{CatalogueRows, OwnColumn},
+};
 
 /// The longest list of numbers that a galaxy may have in a column.
 const MAX_LENGTH: i32 = 64;
@@ -137,6 +140,32 @@ impl OwnColumns {
 
     pub(crate) fn fields(&self) -> impl Iterator<Item = &FieldRef> {
         self.columns.iter().map(|(field, _)| field)
+    }
+}
+
+/// The columns of a catalogue that are not the same in all: those that its files bring along, and those of quantiles.
+#[derive(Debug, Clone, Default)]
+pub struct CatalogueColumns {
+    pub(crate) own: OwnColumns,
+    pub(crate) levels: Option<LevelSet>,
+}
+
+impl CatalogueColumns {
+    /// The columns of files that are known beforehand.
+    pub fn new(own: OwnColumns, levels: Option<LevelSet>) -> Self {
+        Self { own, levels }
+    }
+
+    /// Takes in the columns of some rows, and says whether there was a new one among them.
+    ///
+    /// # Errors
+    /// [`ColumnConflict`] where a column has had another type; then none of the rows' columns is taken in.
+    pub fn admit(&mut self, rows: &CatalogueRows) -> Result<bool, ColumnConflict> {
+        let mut own = self.own.clone();
+        let levels = self.levels.or(rows.quantiles.as_ref().map(|quantiles| quantiles.levels));
+        let is_new = own.admit_rows(rows)? || levels != self.levels;
+        *self = Self { own, levels };
+        Ok(is_new)
     }
 }
 

@@ -3,6 +3,7 @@
 use canvas::DrawError;
 
 use crate::{
+    distribution::Distribution,
     metrics::Metrics,
     picture,
     plausible::is_redshift,
@@ -10,7 +11,8 @@ use crate::{
     worst::{WorstGalaxies, WorstGalaxy},
 };
 
-/// The redshifts of galaxies that have both, and the predictions of those that have no spectroscopic one.
+/// The redshifts of galaxies that have both, and how the predictions of those are distributed that have no spectroscopic
+/// one: twelve bytes for each of the first, of which medians are to be exact, and none for the others.
 ///
 /// A number that cannot be a redshift counts as none: whoever made the rows has said so already, and of a foreign
 /// file's rows nothing that is averaged or drawn may be infinite either.
@@ -18,7 +20,7 @@ use crate::{
 pub struct Comparison {
     z_spec: Vec<f64>,
     z_phot: Vec<f32>,
-    z_phot_alone: Vec<f32>,
+    z_phot_alone: Distribution,
     worst: WorstGalaxies,
 }
 
@@ -34,7 +36,7 @@ impl Comparison {
                     self.z_spec.push(z_spec);
                     self.z_phot.push(z_phot);
                 }
-                (None, Some(z_phot)) => self.z_phot_alone.push(z_phot),
+                (None, Some(z_phot)) => self.z_phot_alone.add(z_phot),
                 (_, None) => {}
             }
         }
@@ -55,16 +57,18 @@ impl Comparison {
         self.z_spec.iter().copied().zip(self.z_phot.iter().copied())
     }
 
-    /// All predictions: of the galaxies that have both redshifts, then of the others.
+    /// All predictions: of the galaxies that have both redshifts, then of the others, in order and to four digits.
     pub fn predictions(&self) -> impl Iterator<Item = f32> + Clone {
-        self.z_phot.iter().chain(&self.z_phot_alone).copied()
+        let alone = self.z_phot_alone.counts();
+        let alone = alone.flat_map(|(z_phot, count)| std::iter::repeat_n(z_phot as f32, count as usize));
+        self.z_phot.iter().copied().chain(alone)
     }
 
     /// The redshifts that axes show: the bulk of those of galaxies that have both, or of all predictions where none has.
     pub fn redshift_range(&self) -> std::ops::Range<f64> {
         match self.z_spec.is_empty() {
-            true => picture::redshift_range(self.z_phot_alone.iter().map(|z| (f64::from(*z), f64::from(*z)))),
-            false => picture::redshift_range(self.pairs().map(|(spec, phot)| (spec, f64::from(phot)))),
+            true => picture::range_of_distribution(&self.z_phot_alone),
+            false => picture::redshift_range(self.pairs()),
         }
     }
 
@@ -73,19 +77,19 @@ impl Comparison {
         self.worst.ranked()
     }
 
-    /// Draws inference.png, of the galaxies with both redshifts, or of the predictions where no other redshift is
-    /// known.
+    /// Draws inference.png, of the galaxies with both redshifts and their metrics, or of the predictions where no other
+    /// redshift is known.
     ///
     /// A picture that cannot be drawn costs the picture alone, since a catalogue and its metrics are whole without it:
     /// then the picture says why, and so does the second value.
     ///
     /// # Errors
     /// [`DrawError`] where not even that can be drawn.
-    pub fn picture(&self, title: &str) -> Result<(Vec<u8>, Option<DrawError>), DrawError> {
+    pub fn picture(&self, metrics: &Metrics, title: &str) -> Result<(Vec<u8>, Option<DrawError>), DrawError> {
         let drawn = if self.z_spec.is_empty() {
             picture::draw_distribution(&self.z_phot_alone, title)
         } else {
-            picture::draw(&self.z_spec, &self.z_phot, &self.metrics(), title)
+            picture::draw(&self.z_spec, &self.z_phot, metrics, title)
         };
         match drawn {
             Ok(picture) => Ok((picture, None)),

@@ -4,6 +4,8 @@
 //! published Results.json has them; the LSST-DESC package RAIL uses other definitions under the same names, so those
 //! stand in a group of their own. Medians and quantiles are exact, over the whole catalogue.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 /// Metrics of n galaxies with both redshifts, by AstroMAE's definitions. Each is finite, or `None` (null) where it
@@ -97,7 +99,9 @@ impl Metrics {
             outliers: sigma_iqr.and_then(|sigma_iqr| fraction(&dz, (3.0 * sigma_iqr).max(0.06))),
         };
         metrics.precision = median.and_then(|median| {
-            let mut deviations: Vec<f64> = dz.iter().map(|dz| (dz - median).abs()).collect();
+            // In place: of five million galaxies it is 40 MB.
+            let mut deviations = dz;
+            deviations.iter_mut().for_each(|dz| *dz = (*dz - median).abs());
             quantile(&mut deviations, 0.5).and_then(|deviation| finite(1.48 * deviation))
         });
         metrics
@@ -119,12 +123,21 @@ fn are_equal(values: impl Iterator<Item = f64>) -> bool {
 /// The q-quantile, between neighbours by linear interpolation, as NumPy's default is; `None` of no values, and where it
 /// is not finite. Reorders the values.
 pub fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
+    interpolated(values, q, f64::total_cmp)
+}
+
+/// The same of f32, for what is drawn.
+pub fn quantile_f32(values: &mut [f32], q: f64) -> Option<f64> {
+    interpolated(values, q, f32::total_cmp)
+}
+
+fn interpolated<T: Copy + Into<f64>>(values: &mut [T], q: f64, order: fn(&T, &T) -> Ordering) -> Option<f64> {
     let position = q * values.len().checked_sub(1)? as f64;
     let below = position.floor() as usize;
-    let (_, low, above) = values.select_nth_unstable_by(below, f64::total_cmp);
-    let low = *low;
-    finite(match above.iter().copied().min_by(f64::total_cmp) {
-        Some(high) => low + (position - below as f64) * (high - low),
+    let (_, low, above) = values.select_nth_unstable_by(below, order);
+    let low: f64 = (*low).into();
+    finite(match above.iter().copied().min_by(order) {
+        Some(high) => low + (position - below as f64) * (high.into() - low),
         None => low,
     })
 }

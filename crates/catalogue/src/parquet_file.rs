@@ -35,11 +35,12 @@ use parquet::{
         metadata::{KeyValue, ParquetMetaDataReader},
         properties::WriterProperties,
     },
+    schema::types::ColumnPath,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    columns::{ColumnConflict, OwnColumns, is_known, missing},
+    columns::{CatalogueColumns, ColumnConflict, OwnColumns, is_known, missing},
     descriptions::{self, TextLengths},
     flags::Flag,
     intervals::{LevelSet, QuantileColumns},
@@ -49,6 +50,11 @@ use crate::{
 
 /// Rows read at a time.
 const ROWS_PER_BATCH: usize = 65_536;
+
+/// The most rows, and bytes as they are encoded, of a row group. One is in memory while it is written, so that the
+/// default of a million rows would be 60 MB of a calibrated model's catalogue, and more with columns of a data set's own.
+const ROWS_PER_GROUP: usize = 1 << 18;
+const BYTES_PER_GROUP: usize = 32 << 20;
 
 /// The metadata that say what made a catalogue.
 fn metadata(made_by: &Provenance) -> Vec<(String, String)> {
@@ -104,20 +110,28 @@ pub struct CatalogueWriter<W: Write + Send> {
 }
 
 impl<W: Write + Send> CatalogueWriter<W> {
-    /// Starts a catalogue with the columns that its files bring along, and those of quantiles at some levels.
+    /// Starts a catalogue with these columns.
     ///
     /// # Errors
     /// What Parquet says.
-    pub fn new(to: W, own: &OwnColumns, levels: Option<LevelSet>) -> Result<Self, ParquetError> {
-        let properties = WriterProperties::builder()
+    pub fn new(to: W, columns: &CatalogueColumns) -> Result<Self, ParquetError> {
+        let CatalogueColumns { own, levels } = columns;
+        let schema = schema(own, *levels);
+        // Texts and flags repeat. Numbers do not, and looking each up took more time than all else of writing them.
+        let repeats = |field: &&FieldRef| matches!(field.data_type(), DataType::Utf8 | DataType::UInt8);
+        let repeating = schema.fields().iter().filter(repeats).map(|field| ColumnPath::new(vec![field.name().clone()]));
+        let builder = WriterProperties::builder().set_dictionary_enabled(false);
+        let properties = repeating
+            .fold(builder, |builder, column| builder.set_column_dictionary_enabled(column, true))
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(format!("cosmic {}", env!("CARGO_PKG_VERSION")))
+            .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
+            .set_max_row_group_bytes(Some(BYTES_PER_GROUP))
             .build();
-        let schema = schema(own, levels);
         // `finish` writes the Arrow schema, with what is known then.
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(to, Arc::clone(&schema), options)?;
-        Ok(Self { writer, schema, levels, rows: 0, text_lengths: TextLengths::default() })
+        Ok(Self { writer, schema, levels: *levels, rows: 0, text_lengths: TextLengths::default() })
     }
 
     /// Appends rows. A column that they lack is null.
@@ -172,8 +186,13 @@ impl<W: Write + Send> CatalogueWriter<W> {
         self.rows
     }
 
+    /// The sink, which has all row groups but the one that is being written.
+    pub fn sink_mut(&mut self) -> &mut W {
+        self.writer.inner_mut()
+    }
+
     /// Adds an entry to the file's metadata.
-    fn note(&mut self, key: &str, value: String) {
+    pub fn note(&mut self, key: &str, value: String) {
         self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
 
@@ -206,7 +225,7 @@ pub enum WriteError {
 /// A catalogue in memory whose columns become known with its rows.
 pub struct GrowingCatalogue {
     writer: CatalogueWriter<Vec<u8>>,
-    own: OwnColumns,
+    columns: CatalogueColumns,
 }
 
 impl GrowingCatalogue {
@@ -215,8 +234,8 @@ impl GrowingCatalogue {
     /// # Errors
     /// What Parquet says.
     pub fn new() -> Result<Self, ParquetError> {
-        let own = OwnColumns::default();
-        Ok(Self { writer: CatalogueWriter::new(Vec::new(), &own, None)?, own })
+        let columns = CatalogueColumns::default();
+        Ok(Self { writer: CatalogueWriter::new(Vec::new(), &columns)?, columns })
     }
 
     /// Appends rows. A column that they lack is null, and so is one that they bring in all rows before them, which are
@@ -225,11 +244,8 @@ impl GrowingCatalogue {
     /// # Errors
     /// [`WriteError::Conflict`] where a column has had another type, and what Parquet says.
     pub fn write(&mut self, rows: &CatalogueRows) -> Result<(), WriteError> {
-        let mut own = self.own.clone();
-        let levels = self.writer.levels.or(rows.quantiles.as_ref().map(|quantiles| quantiles.levels));
-        if own.admit_rows(rows)? || levels != self.writer.levels {
-            self.own = own;
-            let wider = CatalogueWriter::new(Vec::new(), &self.own, levels)?;
+        if self.columns.admit(rows)? {
+            let wider = CatalogueWriter::new(Vec::new(), &self.columns)?;
             let mut narrow = std::mem::replace(&mut self.writer, wider);
             // Without it, vectors would be read back as lists of any length, which no catalogue has.
             narrow.note(ARROW_SCHEMA_META_KEY, encode_arrow_schema(&narrow.schema));

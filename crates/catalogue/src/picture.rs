@@ -23,7 +23,8 @@ use plotters::{
 };
 
 use crate::{
-    metrics::{Metrics, quantile},
+    distribution::Distribution,
+    metrics::{Metrics, quantile_f32},
     picture::{
         axes::{Chart, dashed, frame, pixel_ranges},
         density::scatter,
@@ -46,8 +47,9 @@ type Point = (f64, f64);
 /// [`DrawError`], where plotters or the encoder fails.
 pub(crate) fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &str) -> Result<Vec<u8>> {
     render(SIZE, &PAPER, |root| {
-        let pairs: Vec<Point> = z_spec.iter().zip(z_phot).map(|(spec, phot)| (*spec, f64::from(*phot))).collect();
-        let range = redshift_range(pairs.iter().copied());
+        // Nothing is collected that is as long as the catalogue and can be counted in passing.
+        let pairs = z_spec.iter().zip(z_phot).map(|(spec, phot)| (*spec, f64::from(*phot)));
+        let range = redshift_range(z_spec.iter().copied().zip(z_phot.iter().copied()));
         heading(root, title, &format!("{} galaxies with spectroscopic redshift", thousands(metrics.n)))?;
         let (upper, lower) = root.margin(70, 10, 0, 0).split_vertically(860);
 
@@ -56,7 +58,7 @@ pub(crate) fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &st
             let ends = [range.start, range.end];
             ends.map(move |z| (z, z * slope + offset))
         };
-        let densest = scatter(root, &chart, &clamped(&pairs, &range, &range))?;
+        let densest = scatter(root, &chart, clamped(pairs.clone(), &range, &range))?;
         for sign in [-1.0, 1.0] {
             // z_phot = z_spec ± 0.05 (1 + z_spec)
             dashed(&mut chart, line(1.0 + sign * 0.05, sign * 0.05))?;
@@ -66,20 +68,20 @@ pub(crate) fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &st
             .map_err(DrawError::of)?;
         metrics_box(root, &chart, metrics)?;
         scale::draw(root, &chart, densest)?;
-        note_outside(root, &chart, &pairs, &range, &range)?;
+        note_outside(root, &chart, pairs.clone(), &range, &range)?;
 
-        let residuals: Vec<Point> = pairs.iter().map(|(spec, phot)| (*spec, (phot - spec) / (1.0 + spec))).collect();
-        let reach = residual_reach(&residuals);
+        let residuals = pairs.map(|(spec, phot)| (spec, (phot - spec) / (1.0 + spec)));
+        let reach = residual_reach(residuals.clone());
         let heights = -reach..reach;
         let mut chart = frame(&lower, range.clone(), heights.clone(), 62, "spectroscopic redshift", "Δz / (1 + z)")?;
-        let drawn = clamped(&residuals, &range, &heights);
-        scatter(root, &chart, &drawn)?;
+        let drawn = clamped(residuals.clone(), &range, &heights);
+        scatter(root, &chart, drawn.clone())?;
         for level in [-0.05, 0.05] {
             dashed(&mut chart, [(range.start, level), (range.end, level)])?;
         }
         let zero = [(range.start, 0.0), (range.end, 0.0)];
         chart.draw_series(LineSeries::new(zero, ShapeStyle::from(REFERENCE).stroke_width(2))).map_err(DrawError::of)?;
-        let median = running_median(drawn);
+        let median = running_median(drawn.map(|(x, y)| (x as f32, y as f32)).collect());
         let has_median = !median.is_empty();
         chart
             .draw_series(LineSeries::new(median.iter().copied(), ShapeStyle::from(PAPER).stroke_width(6)))
@@ -89,7 +91,7 @@ pub(crate) fn draw(z_spec: &[f64], z_phot: &[f32], metrics: &Metrics, title: &st
             let (x, y) = pixel_ranges(&chart);
             text(root, "black: running median", 19, Anchor::lower_left((x.start + 12, y.end - 12)), &INK)?;
         }
-        note_outside(root, &chart, &residuals, &range, &heights)
+        note_outside(root, &chart, residuals, &range, &heights)
     })
 }
 
@@ -108,20 +110,19 @@ pub(crate) fn draw_apology(reason: &DrawError) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// Those of [`draw`].
-pub(crate) fn draw_distribution(z_phot: &[f32], title: &str) -> Result<Vec<u8>> {
+pub(crate) fn draw_distribution(z_phot: &Distribution, title: &str) -> Result<Vec<u8>> {
     const BINS: usize = 60;
     render(SIZE, &PAPER, |root| {
         heading(
             root,
             title,
-            &format!("{} galaxies, none to be compared with a spectroscopic redshift", thousands(z_phot.len() as u64)),
+            &format!("{} galaxies, none to be compared with a spectroscopic redshift", thousands(z_phot.n())),
         )?;
-        let pairs: Vec<Point> = z_phot.iter().map(|z| (f64::from(*z), f64::from(*z))).collect();
-        let range = redshift_range(pairs.iter().copied());
+        let range = range_of_distribution(z_phot);
         let mut counts = [0_u32; BINS];
-        for (z, _) in clamped(&pairs, &range, &range) {
-            let bin = (z - range.start) / (range.end - range.start) * BINS as f64;
-            counts[(bin as usize).min(BINS - 1)] += 1;
+        for (z, count) in z_phot.counts() {
+            let bin = (z.clamp(range.start, range.end) - range.start) / (range.end - range.start) * BINS as f64;
+            counts[(bin as usize).min(BINS - 1)] += count;
         }
         let highest = f64::from(counts.iter().copied().max().unwrap_or(0)).max(1.0);
         let area = root.margin(70, 10, 0, 0);
@@ -132,7 +133,9 @@ pub(crate) fn draw_distribution(z_phot: &[f32], title: &str) -> Result<Vec<u8>> 
             Rectangle::new([(left, 0.0), (left + width, f64::from(*count))], BLUE.filled())
         });
         chart.draw_series(bars).map_err(DrawError::of)?;
-        note_outside(root, &chart, &pairs, &range, &range)
+        let on_axis = |z: f64| (range.start..=range.end).contains(&z);
+        let outside = z_phot.counts().filter(|(z, _)| !on_axis(*z)).map(|(_, count)| u64::from(count)).sum();
+        write_outside(root, &chart, outside)
     })
 }
 
@@ -145,42 +148,59 @@ fn heading(root: &Area<'_>, title: &str, subtitle: &str) -> Result<()> {
 
 /// The redshifts that both axes show: all but the outermost thousandth of either, with a little room, as far as that
 /// lies near the bulk of the data; and no more than can be. With no data it is 0 to 1.
-pub(crate) fn redshift_range(pairs: impl Iterator<Item = Point> + Clone) -> Range<f64> {
-    let (lowest, highest) = (f64::from(*REDSHIFTS.start()), f64::from(*REDSHIFTS.end()));
-    let [spec, phot] = [|pair: &Point| pair.0, |pair: &Point| pair.1].map(|side| {
-        let values = pairs.clone().map(|pair| side(&pair)).filter(|z| !z.is_nan()).map(|z| z.clamp(lowest, highest));
-        bulk(&mut values.collect::<Vec<f64>>())
-    });
-    let (low, high) = match (spec, phot) {
-        (Some(spec), Some(phot)) => (spec.start.min(phot.start), spec.end.max(phot.end)),
-        (Some(one), None) | (None, Some(one)) => (one.start, one.end),
-        (None, None) => return 0.0..1.0,
-    };
-    let room = (0.05 * (high - low)).max(0.005);
-    low - room..high + room
+pub(crate) fn redshift_range(pairs: impl Iterator<Item = (f64, f32)> + Clone) -> Range<f64> {
+    let spec = bulk_of(pairs.clone().map(|(spec, _)| spec as f32));
+    let phot = bulk_of(pairs.map(|(_, phot)| phot));
+    with_room(match (spec, phot) {
+        (Some(spec), Some(phot)) => Some(spec.start.min(phot.start)..spec.end.max(phot.end)),
+        (one, other) => one.or(other),
+    })
+}
+
+/// The same of redshifts of one kind.
+pub(crate) fn range_of_distribution(redshifts: &Distribution) -> Range<f64> {
+    with_room(bulk(|q| redshifts.quantile(q)))
+}
+
+fn with_room(bulk: Option<Range<f64>>) -> Range<f64> {
+    let Some(Range { start, end }) = bulk else { return 0.0..1.0 };
+    let room = (0.05 * (end - start)).max(0.005);
+    start - room..end + room
+}
+
+/// Where the bulk of redshifts lies. What is drawn of it has pixels, and f32 half the memory.
+fn bulk_of(redshifts: impl Iterator<Item = f32>) -> Option<Range<f64>> {
+    let (lowest, highest) = REDSHIFTS.into_inner();
+    let mut values: Vec<f32> = redshifts.filter(|z| !z.is_nan()).map(|z| z.clamp(lowest, highest)).collect();
+    bulk(|q| quantile_f32(&mut values, q))
 }
 
 /// From the outermost 0.05 % of values to the other, but no further beyond the middle 96 % than those are wide: a
 /// single value of a hundred is in the outermost 0.05 % of none.
-fn bulk(values: &mut [f64]) -> Option<Range<f64>> {
-    let [low, start, end, high] = [0.0005, 0.02, 0.98, 0.9995].map(|q| quantile(values, q));
+fn bulk(quantile: impl FnMut(f64) -> Option<f64>) -> Option<Range<f64>> {
+    let [low, start, end, high] = [0.0005, 0.02, 0.98, 0.9995].map(quantile);
     let (start, end) = (start?, end?);
     let width = end - start;
     Some(low?.max(start - width)..high?.min(end + width))
 }
 
 /// Half the height of the chart of residuals.
-fn residual_reach(residuals: &[Point]) -> f64 {
+fn residual_reach(residuals: impl Iterator<Item = Point>) -> f64 {
     // As many z as fit between −0.05 and 20 give no residual above 22.
     const HIGHEST: f64 = 25.0;
-    let mut sizes: Vec<f64> = residuals.iter().map(|(_, dz)| dz.abs().min(HIGHEST)).collect();
-    (1.15 * quantile(&mut sizes, 0.995).unwrap_or(0.0)).max(0.07)
+    let mut sizes: Vec<f32> = residuals.map(|(_, dz)| dz.abs().min(HIGHEST) as f32).collect();
+    (1.15 * quantile_f32(&mut sizes, 0.995).unwrap_or(0.0)).max(0.07)
 }
 
 /// The points on the axes, moved there where they lie beyond. A point that is not a number has no place.
-fn clamped(points: &[Point], x: &Range<f64>, y: &Range<f64>) -> Vec<Point> {
-    let numbers = points.iter().filter(|(at_x, at_y)| !at_x.is_nan() && !at_y.is_nan());
-    numbers.map(|(at_x, at_y)| (at_x.clamp(x.start, x.end), at_y.clamp(y.start, y.end))).collect()
+fn clamped(
+    points: impl Iterator<Item = Point> + Clone,
+    x: &Range<f64>,
+    y: &Range<f64>,
+) -> impl Iterator<Item = Point> + Clone {
+    let (x, y) = (x.clone(), y.clone());
+    let numbers = points.filter(|(at_x, at_y)| !at_x.is_nan() && !at_y.is_nan());
+    numbers.map(move |(at_x, at_y)| (at_x.clamp(x.start, x.end), at_y.clamp(y.start, y.end)))
 }
 
 fn metrics_box(root: &Area<'_>, chart: &Chart<'_, '_>, metrics: &Metrics) -> Result<()> {
@@ -213,35 +233,39 @@ fn metrics_box(root: &Area<'_>, chart: &Chart<'_, '_>, metrics: &Metrics) -> Res
 fn note_outside(
     root: &Area<'_>,
     chart: &Chart<'_, '_>,
-    points: &[Point],
+    points: impl Iterator<Item = Point>,
     x: &Range<f64>,
     y: &Range<f64>,
 ) -> Result<()> {
     let on = |axis: &Range<f64>, value: f64| (axis.start..=axis.end).contains(&value);
-    let outside = points.iter().filter(|(at_x, at_y)| !on(x, *at_x) || !on(y, *at_y)).count();
+    let outside = points.filter(|(at_x, at_y)| !on(x, *at_x) || !on(y, *at_y)).count();
+    write_outside(root, chart, outside as u64)
+}
+
+fn write_outside(root: &Area<'_>, chart: &Chart<'_, '_>, outside: u64) -> Result<()> {
     if outside == 0 {
         return Ok(());
     }
     let (xs, ys) = pixel_ranges(chart);
-    let note = format!("{} outside, drawn on the frame", thousands(outside as u64));
+    let note = format!("{} outside, drawn on the frame", thousands(outside));
     text(root, &note, 18, Anchor::lower_right((xs.end - 12, ys.end - 10)), &MUTED)
 }
 
 /// Medians of (x, y) in bins of equal numbers along x; none where there are too few galaxies for them to mean
 /// something.
-fn running_median(mut residuals: Vec<Point>) -> Vec<Point> {
+fn running_median(mut residuals: Vec<(f32, f32)>) -> Vec<Point> {
     const LEAST_PER_BIN: usize = 25;
     let bins = (residuals.len() / LEAST_PER_BIN).min(40);
     if bins < 2 {
         return Vec::new();
     }
-    residuals.sort_by(|a, b| a.0.total_cmp(&b.0));
+    residuals.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     residuals
         .chunks(residuals.len().div_ceil(bins))
         .filter_map(|bin| {
-            let [mut z, mut dz] =
-                [|pair: &Point| pair.0, |pair: &Point| pair.1].map(|side| bin.iter().map(side).collect::<Vec<f64>>());
-            quantile(&mut z, 0.5).zip(quantile(&mut dz, 0.5))
+            let [mut z, mut dz] = [|pair: &(f32, f32)| pair.0, |pair: &(f32, f32)| pair.1]
+                .map(|side| bin.iter().map(side).collect::<Vec<_>>());
+            quantile_f32(&mut z, 0.5).zip(quantile_f32(&mut dz, 0.5))
         })
         .collect()
 }
@@ -261,6 +285,12 @@ mod tests {
 
     fn picture(z_spec: &[f64], z_phot: &[f32]) -> Vec<u8> {
         draw(z_spec, z_phot, &Metrics::of(z_spec, z_phot), "a test").unwrap()
+    }
+
+    fn distribution(z_phot: &[f32]) -> Distribution {
+        let mut distribution = Distribution::default();
+        z_phot.iter().for_each(|z| distribution.add(*z));
+        distribution
     }
 
     fn assert_is_drawn(bytes: &[u8]) {
@@ -287,13 +317,13 @@ mod tests {
             (&with_outlier, &off),
         ] {
             assert_is_drawn(&picture(spec, phot));
-            assert_eq!(decode(&draw_distribution(phot, "t").unwrap()).0, SIZE.0);
+            assert_eq!(decode(&draw_distribution(&distribution(phot), "t").unwrap()).0, SIZE.0);
         }
     }
 
     #[test]
     fn axes_follow_the_bulk_and_stay_within_redshifts() {
-        let pairs = |z: &[f64]| -> Vec<Point> { z.iter().map(|z| (*z, *z)).collect() };
+        let pairs = |z: &[f64]| -> Vec<(f64, f32)> { z.iter().map(|z| (*z, *z as f32)).collect() };
         let mut fifty: Vec<f64> = (0..50).map(|index| f64::from(index) / 100.0).collect();
         let range = redshift_range(pairs(&fifty).into_iter());
         assert!(range.start < 0.0 && range.end > 0.49, "{range:?}");
@@ -319,7 +349,7 @@ mod tests {
         fn any_bit_pattern_is_drawn(pairs in proptest::collection::vec(anything(), 0..100)) {
             let (z_spec, z_phot): (Vec<f64>, Vec<f32>) = pairs.into_iter().unzip();
             assert_is_drawn(&picture(&z_spec, &z_phot));
-            draw_distribution(&z_phot, "t").unwrap();
+            draw_distribution(&distribution(&z_phot), "t").unwrap();
         }
     }
 
@@ -330,7 +360,7 @@ mod tests {
 
     #[test]
     fn the_running_median_follows_a_step() {
-        let steps = (0..1000).map(|index| (f64::from(index), if index < 500 { 0.0 } else { 1.0 })).collect();
+        let steps = (0..1000_u16).map(|index| (f32::from(index), if index < 500 { 0.0 } else { 1.0 })).collect();
         let median = running_median(steps);
         assert_eq!(median.len(), 40);
         assert_eq!((median[0].1, median[39].1), (0.0, 1.0));

@@ -1,7 +1,9 @@
 //! The loop over batches: rows stream in, batches are predicted, catalogue rows come out.
 //!
 //! Reading runs ahead of computing by one chunk, in a task of its own, so that there are at most three chunks in memory
-//! (one computed on, one waiting, one arriving, the last as it is in the file too) whatever the size of the files.
+//! (one computed on, one waiting, one arriving, the last as it is in the file too) whatever the size of the files. A
+//! large batch is predicted in parts, a chunk each, since engines take any number of galaxies: 4,096 galaxies are 84 MB
+//! in f32, of which four copies would be in memory otherwise.
 //!
 //! The loop is where completeness is proved, for ranks and local runs alike: each input is either handed on, with
 //! exactly the rows it owes, or named as unreadable. The rows of a file are handed on once all of it was read, because
@@ -14,14 +16,14 @@ use astromae::Engine;
 use catalogue::{CatalogueRows, intervals::IntervalSums};
 use galaxies::{BANDS, Galaxies, PIXELS};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::task::JoinSet;
 
 use crate::{
     calibration::Intervals,
     deadline::{Deadline, Pace},
     error::{Error, Result},
     phases::{Batches, Phases, Spent, Stopwatch},
-    read_ahead::{Chunk, FileRows, Input, Message, OnStorageFailure, Reader},
+    read_ahead::{Chunk, FileRows, Input, Message, OnStorageFailure, Reader, Sent, messages},
     storage::{ObjectStore, explain},
 };
 
@@ -48,7 +50,7 @@ pub struct Work {
     /// How the quantiles compare with the spectroscopic redshifts, where the model is calibrated.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub intervals: Option<IntervalSums>,
-    /// Number of calls of the engine.
+    /// Number of batches, of which the last of a file may be smaller than the others.
     pub batches: u64,
     /// Bytes of the rows, as they are in the files.
     pub bytes: u64,
@@ -121,7 +123,7 @@ impl BatchLoop<'_> {
         let owed = inputs.len();
         let planned_rows = inputs.iter().map(Input::planned_rows).sum();
         let mut pace = Pace::new(self.deadline, owed, planned_rows);
-        let (sender, mut messages) = mpsc::channel(1);
+        let (sender, mut messages) = messages();
         // The task is aborted when the set is dropped: nothing reads on once this function has returned.
         let mut reading = JoinSet::new();
         let reader = Reader::new(Arc::clone(self.store), self.batch_size, self.on_storage_failure, sender);
@@ -143,6 +145,7 @@ impl BatchLoop<'_> {
             work.waiting += waiting.spent();
             let chunk = match message {
                 Some(Message::Begin(file)) => {
+                    batches.end_batch();
                     if let Some(begun) = current.take() {
                         // The file is read once more from its beginning.
                         predicted -= begun.next - begun.file.from;
@@ -154,6 +157,7 @@ impl BatchLoop<'_> {
                     continue;
                 }
                 Some(Message::End) => {
+                    batches.end_batch();
                     let Current { file, next, rows, implausible_redshifts, bytes } =
                         current.take().ok_or_else(|| Error::fault("a file ended that had not begun"))?;
                     if next != file.to {
@@ -184,7 +188,11 @@ impl BatchLoop<'_> {
                     first_failure.get_or_insert(error);
                     continue;
                 }
-                Some(Message::Chunk(chunk)) => Arc::new(chunk),
+                Some(Message::Chunk(Sent { chunk, room })) => {
+                    // The next chunk may wait in its place.
+                    drop(room);
+                    Arc::new(chunk)
+                }
                 None => break,
             };
             let count = chunk.flags.len();
@@ -200,7 +208,7 @@ impl BatchLoop<'_> {
                 let asked = Stopwatch::start();
                 z_phot.extend(predict_batch(self.engine, &chunk, batch.clone()).await?);
                 pace.batch_took(asked.elapsed());
-                batches.add(batch.len() as u64, asked.spent());
+                batches.add_part(self.batch_size, batch.len() as u64, asked.spent());
                 begun.next += batch.len() as u64;
                 predicted += batch.len() as u64;
                 each(Output::Predicted(predicted))?;
@@ -220,6 +228,7 @@ impl BatchLoop<'_> {
         if let Some(error) = first_failure.filter(|_| work.files.is_empty()) {
             return Err(error);
         }
+        batches.end_batch();
         work.batches = batches.count;
         work.inference = batches.all;
         work.warm_up = batches.warm_up();

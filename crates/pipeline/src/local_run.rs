@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, io::BufWriter, sync::Arc};
 
 use astromae::{Engine, Precision};
 use catalogue::{
-    CatalogueWriter, ColumnCounts, Comparison, OwnColumns, ParquetError, Provenance, intervals::IntervalMetrics,
+    CatalogueColumns, CatalogueWriter, ColumnCounts, Comparison, OwnColumns, ParquetError, Provenance,
+    intervals::IntervalMetrics,
 };
 use futures::{StreamExt, stream};
 
@@ -23,8 +24,8 @@ use crate::{
     resource_usage,
     result_folder::ResultFolder,
     run_files::{
-        CATALOGUE, COMBINED_DATA, Counts, Missing, PICTURE, REPORT, RESULTS_JSON, RankRun, Results, Throughput,
-        Timings, combined_entry, to_json,
+        CATALOGUE, COMBINED_DATA, CombinedEntries, Counts, Missing, PICTURE, REPORT, RESULTS_JSON, RankRun, Results,
+        Throughput, Timings, to_json,
     },
     storage::{ObjectStore, Requests, StorageError, Unreadable, explain},
 };
@@ -112,9 +113,9 @@ impl LocalRun<'_> {
             status: None,
             source: error.into(),
         };
-        let levels = self.intervals.map(|intervals| intervals.levels);
+        let columns = CatalogueColumns::new(own, self.intervals.map(|intervals| intervals.levels));
         let mut catalogue =
-            CatalogueWriter::new(BufWriter::new(out.create(CATALOGUE)?), &own, levels).map_err(unwritten)?;
+            CatalogueWriter::new(BufWriter::new(out.create(CATALOGUE)?), &columns).map_err(unwritten)?;
 
         let mut counts = Counts { files: planned, ranks: 1, ..Counts::default() };
         let (mut comparison, mut columns) = (Comparison::default(), ColumnCounts::default());
@@ -164,7 +165,8 @@ impl LocalRun<'_> {
         counts.implausible_redshifts = work.implausible_redshifts;
 
         let title = format!("{} · {}", self.model, self.engine.name());
-        let picture = draw(&comparison, &title)?;
+        let metrics = comparison.metrics();
+        let picture = draw(&comparison, &metrics, &title)?;
         out.write(PICTURE, &picture)?;
 
         let mut total = watch.spent();
@@ -188,17 +190,17 @@ impl LocalRun<'_> {
             requests: Requests::so_far(),
             peak_memory_mb: resource_usage::peak_memory_mb(),
         };
-        let entry = combined_entry(&run, &out.path("").display().to_string());
-        let ranks = [entry];
+        let (runs, result_path) = ([run], out.path("").display().to_string());
+        let ([run], ranks) = (&runs, CombinedEntries::new(&runs, &result_path));
         out.write(COMBINED_DATA, &to_json(&ranks)?)?;
         let mut timings = Timings { wall_seconds, ..Timings::default() };
-        timings.add(&run);
+        timings.add(run);
         let mut sha256 = BTreeMap::new();
         for name in [CATALOGUE, PICTURE, COMBINED_DATA] {
             sha256.insert(name.to_owned(), out.sha256(name)?);
         }
         let mut results = Results {
-            metrics: comparison.metrics(),
+            metrics,
             intervals: run.work.intervals.as_ref().map(IntervalMetrics::of),
             counts,
             columns: columns.summaries(),
@@ -211,7 +213,7 @@ impl LocalRun<'_> {
             sha256,
             payload: None,
         };
-        let input = ReportInput { results: &results, ranks: &ranks, comparison: &comparison, picture: &picture };
+        let input = ReportInput { results: &results, ranks, comparison: &comparison, picture: &picture };
         out.write(REPORT, &report::write(self.report, &input))?;
         results.sha256.insert(REPORT.to_owned(), out.sha256(REPORT)?);
         out.write(RESULTS_JSON, &to_json(&results)?)?;

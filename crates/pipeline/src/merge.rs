@@ -2,12 +2,16 @@
 //!
 //! What a rank has left counts only if its rows are exactly those of the rank's share, in order, each with a redshift
 //! or a flag that says why it has none; files that the rank could not read are named instead.
+//!
+//! The catalogue is handed on while it grows, and its columns stand in front of the first row. Which they are is known
+//! once all ranks were looked at. Most often the first one's are all there are, so that these are believed; where a later
+//! rank brings another, the merge goes on without writing, to find them all, and is done [once more](Merge::wider).
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use catalogue::{
-    CatalogueRows, ColumnCounts, Comparison, Flag, GrowingCatalogue, ParquetError, Provenance, WriteError,
+    CatalogueColumns, CatalogueRows, CatalogueWriter, ColumnCounts, Comparison, Flag, ParquetError, Provenance,
     flags::has_redshift,
     intervals::{IntervalMetrics, IntervalSums},
 };
@@ -18,15 +22,19 @@ use crate::{
     plan::{Plan, Slice},
     report::{self, ReportInput, WriteReport},
     run_files::{
-        CATALOGUE, COMBINED_DATA, Counts, Missing, PICTURE, REPORT, RankObject, RankRun, Results, Throughput, Timings,
-        combined_entry, sha256, to_json,
+        CATALOGUE, COMBINED_DATA, CombinedEntries, Counts, Missing, Outbox, PICTURE, REPORT, RankObject, RankRun,
+        Results, Throughput, Timings, sha256, to_json,
     },
 };
 
 /// A catalogue that is being merged, and what was found out on the way.
 pub(crate) struct Merge {
-    catalogue: GrowingCatalogue,
-    columns: ColumnCounts,
+    /// Nothing before the first rows.
+    catalogue: Option<CatalogueWriter<Outbox>>,
+    columns: CatalogueColumns,
+    /// A column came that the catalogue was started without: no more is written.
+    is_too_narrow: bool,
+    column_counts: ColumnCounts,
     comparison: Comparison,
     /// Of the ranks whose model was calibrated.
     intervals: Option<IntervalSums>,
@@ -42,37 +50,46 @@ pub(crate) struct Merged {
     pub(crate) results: Results,
     /// How many of the planned files are missing; parts of files count as such.
     pub(crate) missing_files: f64,
-    /// The results that Results.json speaks of, by name, in the order in which they are written.
+    /// What is left to send of the catalogue.
+    pub(crate) catalogue: Outbox,
+    /// The other results that Results.json speaks of, by name, in the order in which they are written.
     pub(crate) files: Vec<(&'static str, Bytes)>,
 }
 
 impl Merge {
-    pub(crate) fn new(plan: &Plan) -> Result<Self> {
-        Ok(Self {
-            catalogue: GrowingCatalogue::new().map_err(encode)?,
-            columns: ColumnCounts::default(),
+    /// Starts a merge whose catalogue has at least these columns.
+    pub(crate) fn new(plan: &Plan, columns: CatalogueColumns) -> Self {
+        Self {
+            catalogue: None,
+            columns,
+            is_too_narrow: false,
+            column_counts: ColumnCounts::default(),
             comparison: Comparison::default(),
             intervals: None,
             counts: Counts { files: plan.files, ranks: plan.world_size, ..Counts::default() },
             missing: Vec::new(),
             missing_files: 0.0,
             ranks: Vec::new(),
-        })
+        }
     }
 
     /// Appends what a rank has left, whose rows [`prove`] has found to be the rank's.
     pub(crate) fn add(&mut self, rank: u64, share: &[Slice<'_>], mut object: RankObject) -> Result<()> {
         for rows in &object.rows {
-            match self.catalogue.write(rows) {
-                Ok(()) => {}
+            match self.columns.admit(rows) {
+                Ok(is_new) => self.is_too_narrow |= is_new && self.catalogue.is_some(),
                 // All rows of an object have the same columns, so that this comes before any of them is written.
-                Err(WriteError::Conflict(conflict)) => {
+                Err(conflict) => {
                     self.miss(Some(rank), share, conflict.to_string());
                     return Ok(());
                 }
-                Err(WriteError::Parquet(error)) => return Err(encode(error)),
             }
-            self.columns.add(rows);
+            if self.is_too_narrow {
+                continue;
+            }
+            let catalogue = writer(&mut self.catalogue, &self.columns).map_err(encode)?;
+            catalogue.write(rows).map_err(encode)?;
+            self.column_counts.add(rows);
             self.comparison.add(rows);
             self.counts.add(rows);
         }
@@ -93,7 +110,6 @@ impl Merge {
 
     /// Names what is missing, and why.
     pub(crate) fn miss(&mut self, rank: Option<u64>, slices: &[Slice<'_>], reason: String) {
-        tracing::warn!(rank, reason, "missing");
         for slice in slices {
             self.missing_files += match (&slice.rows, slice.file.rows) {
                 (Some(rows), Some(of)) => (rows.end - rows.start) as f64 / of as f64,
@@ -111,12 +127,25 @@ impl Merge {
 
     /// Number of rows in the catalogue so far.
     pub(crate) fn rows(&self) -> u64 {
-        self.catalogue.rows()
+        self.counts.rows
+    }
+
+    /// What is written of the catalogue, and is to be sent.
+    pub(crate) fn outbox(&mut self) -> Option<&mut Outbox> {
+        self.catalogue.as_mut().map(CatalogueWriter::sink_mut)
+    }
+
+    /// The columns to merge with once more, where those that the catalogue was started with are not all.
+    pub(crate) fn wider(&self) -> Option<&CatalogueColumns> {
+        self.is_too_narrow.then_some(&self.columns)
     }
 
     /// Closes the catalogue, and draws up the results of the execution.
     pub(crate) fn finish(mut self, plan: &Plan, wall_seconds: f64, report: &WriteReport) -> Result<Merged> {
         let execution = &plan.owner.execution;
+        for Missing { rank, reason, .. } in &self.missing {
+            tracing::warn!(rank, reason, "missing");
+        }
         self.counts.compared = self.comparison.compared();
         let mut timings = Timings { wall_seconds, ..Timings::default() };
         let (mut own_rows, mut own_bytes) = (0, 0);
@@ -139,15 +168,22 @@ impl Merge {
             precision: plan.payload.precision.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
+        let mut catalogue = match self.catalogue {
+            Some(catalogue) => catalogue,
+            None => CatalogueWriter::new(Outbox::default(), &self.columns).map_err(encode)?,
+        };
         // No two executions' catalogues are the same bytes: a late write is told by its ETag.
-        let note = ("cosmic.execution", plan.owner.execution_arn.clone());
-        let catalogue = self.catalogue.finish(&[note], &made_by).map_err(encode)?;
-        let picture = draw(&self.comparison, execution)?;
-        let combined: Vec<_> = self.ranks.iter().map(|run| combined_entry(run, &plan.payload.result_path)).collect();
-        let mut files = vec![(CATALOGUE, catalogue), (PICTURE, picture.clone()), (COMBINED_DATA, to_json(&combined)?)];
-        let hashes: BTreeMap<_, _> = files.iter().map(|(name, bytes)| ((*name).to_owned(), sha256(bytes))).collect();
+        catalogue.note("cosmic.execution", plan.owner.execution_arn.clone());
+        let catalogue = catalogue.finish(&made_by).map_err(encode)?;
+        let metrics = self.comparison.metrics();
+        let picture = draw(&self.comparison, &metrics, execution)?;
+        let ranks = CombinedEntries::new(&self.ranks, &plan.payload.result_path);
+        let mut files = vec![(PICTURE, picture.clone()), (COMBINED_DATA, to_json(&ranks)?)];
+        let mut hashes: BTreeMap<_, _> =
+            files.iter().map(|(name, bytes)| ((*name).to_owned(), sha256(bytes))).collect();
+        hashes.insert(CATALOGUE.to_owned(), catalogue.sha256());
         let mut results = Results {
-            metrics: self.comparison.metrics(),
+            metrics,
             intervals: self.intervals.as_ref().map(IntervalMetrics::of),
             complete: self.missing.is_empty(),
             missing: self.missing,
@@ -155,18 +191,29 @@ impl Merge {
             throughput,
             made_by,
             counts: self.counts,
-            columns: self.columns.summaries(),
+            columns: self.column_counts.summaries(),
             execution: execution.clone(),
             sha256: hashes,
             payload: Some(plan.payload.clone()),
         };
-        let input =
-            ReportInput { results: &results, ranks: &combined, comparison: &self.comparison, picture: &picture };
+        let input = ReportInput { results: &results, ranks, comparison: &self.comparison, picture: &picture };
         let page = report::write(report, &input);
         results.sha256.insert(REPORT.to_owned(), sha256(&page));
         files.push((REPORT, page));
-        Ok(Merged { results, missing_files: self.missing_files, files })
+        Ok(Merged { results, missing_files: self.missing_files, catalogue, files })
     }
+}
+
+/// The catalogue's writer, which starts with these columns where there is none yet.
+fn writer<'a>(
+    catalogue: &'a mut Option<CatalogueWriter<Outbox>>,
+    columns: &CatalogueColumns,
+) -> Result<&'a mut CatalogueWriter<Outbox>, ParquetError> {
+    let started = match catalogue.take() {
+        Some(started) => started,
+        None => CatalogueWriter::new(Outbox::default(), columns)?,
+    };
+    Ok(catalogue.insert(started))
 }
 
 /// Proves that what a rank has left is what its share owes. The error says why it is not.

@@ -136,10 +136,29 @@ pub(crate) struct Batches {
     pub(crate) all: Spent,
     rows: u64,
     first: Option<(u64, Spent)>,
+    /// Rows of the batch that is being predicted, and what they took.
+    begun: Option<(u64, Spent)>,
 }
 
 impl Batches {
-    pub(crate) fn add(&mut self, rows: u64, spent: Spent) {
+    /// Adds a part of a batch of `size` rows, or all of it; the batch ends with its last row.
+    pub(crate) fn add_part(&mut self, size: u64, rows: u64, spent: Spent) {
+        let begun = self.begun.get_or_insert_default();
+        begun.0 += rows;
+        begun.1 += spent;
+        if begun.0 >= size {
+            self.end_batch();
+        }
+    }
+
+    /// Ends the batch that has begun, where one has: a file's last one may be smaller.
+    pub(crate) fn end_batch(&mut self) {
+        if let Some((rows, spent)) = self.begun.take() {
+            self.add(rows, spent);
+        }
+    }
+
+    fn add(&mut self, rows: u64, spent: Spent) {
         self.count += 1;
         self.all += spent;
         self.rows += rows;
@@ -181,5 +200,18 @@ mod tests {
         batches.add(256, spent(0.5));
         assert_eq!(batches.warm_up(), spent(0.5));
         assert_eq!(batches.all, spent(3.0));
+    }
+
+    #[test]
+    fn a_batch_in_parts_is_one_batch() {
+        let mut batches = Batches::default();
+        for (rows, seconds) in [(400, 1.0), (400, 0.5), (200, 0.25), (400, 0.5)] {
+            batches.add_part(1000, rows, spent(seconds));
+        }
+        assert_eq!(batches.count, 1);
+        batches.end_batch();
+        batches.end_batch();
+        assert_eq!((batches.count, batches.all), (2, spent(2.25)));
+        assert_eq!(batches.warm_up(), spent(0.5));
     }
 }

@@ -1,14 +1,14 @@
 //! inference.png, which must never cost a run.
 
 use bytes::Bytes;
-use catalogue::Comparison;
+use catalogue::{Comparison, Metrics};
 
 use crate::error::{Error, Result};
 
 /// The picture, or in its place why there is none.
-pub(crate) fn draw(comparison: &Comparison, title: &str) -> Result<Bytes> {
+pub(crate) fn draw(comparison: &Comparison, metrics: &Metrics, title: &str) -> Result<Bytes> {
     let (picture, failure) =
-        comparison.picture(title).map_err(|error| Error::internal("failed to draw inference.png", error))?;
+        comparison.picture(metrics, title).map_err(|error| Error::internal("failed to draw inference.png", error))?;
     if let Some(error) = failure {
         tracing::warn!(%error, "inference.png could not be drawn");
     }

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use catalogue::{CatalogueRows, OwnColumn, flags, plausible};
 use galaxies::{BANDS, Dataset, Galaxies, PIXELS};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{
     error::{Error, Result},
@@ -16,7 +16,58 @@ use crate::{
 
 /// Bytes that are fetched at a time where batches are smaller: below this, a request's latency costs more than its
 /// transfer.
-pub const CHUNK_BYTES: u64 = 8 << 20;
+const CHUNK_BYTES: u64 = 8 << 20;
+
+/// Rows that are fetched at a time at most where batches are larger: 10 MB of images in f32, which are enough work for
+/// the threads of an engine that none of them waits for long at the end of a part.
+const LARGEST_PART: u64 = 512;
+
+/// Rows that are fetched at a time: several batches where they are small, and a part of one where they are large.
+pub fn rows_per_read(batch_size: u64, bytes_per_row: u64) -> u64 {
+    let batch_size = batch_size.max(1);
+    if batch_size > LARGEST_PART {
+        return batch_size.div_ceil(batch_size.div_ceil(LARGEST_PART));
+    }
+    let batches = CHUNK_BYTES / (batch_size * bytes_per_row).max(1);
+    batches.max(1) * batch_size
+}
+
+/// What the reading task sends beside chunks and the loop has not taken yet, at most. At the end of a file there are an
+/// end and a beginning, and both must fit in front of the next file's first chunk: otherwise that is not asked for
+/// before the last chunk was predicted, which costs two requests' time for each file.
+const MESSAGES: usize = 4;
+
+/// The way from the reading task to the loop over batches, on which one chunk waits at most.
+pub(crate) fn messages() -> (Sender, mpsc::Receiver<Message>) {
+    let (messages, receiver) = mpsc::channel(MESSAGES);
+    (Sender { messages, room: Arc::new(Semaphore::new(1)) }, receiver)
+}
+
+/// The reading task's end of [`messages`].
+pub(crate) struct Sender {
+    messages: mpsc::Sender<Message>,
+    /// For the chunk that waits.
+    room: Arc<Semaphore>,
+}
+
+/// Nobody listens any more.
+struct Unheard;
+
+impl Sender {
+    async fn send(&self, message: Message) -> Result<(), Unheard> {
+        self.messages.send(message).await.map_err(|_| Unheard)
+    }
+
+    async fn send_chunk(&self, chunk: Chunk) -> Result<(), Unheard> {
+        let room = Arc::clone(&self.room).acquire_owned();
+        // The room is given up by a loop that ended, too.
+        let room = tokio::select! {
+            room = room => room.map_err(|_| Unheard)?,
+            () = self.messages.closed() => return Err(Unheard),
+        };
+        self.send(Message::Chunk(Sent { chunk, room })).await
+    }
+}
 
 /// Reads of a file before it is believed that its bytes are not those that were written.
 const READS: usize = 3;
@@ -64,11 +115,17 @@ pub enum OnStorageFailure {
 pub(crate) enum Message {
     /// A file was opened, and these of its rows follow. Where the same file has begun already, its rows come anew.
     Begin(FileRows),
-    Chunk(Chunk),
+    Chunk(Sent),
     /// The file that has begun is whole.
     End,
     /// The next file, or the one that has begun, cannot be read.
     Unreadable(String, Error),
+}
+
+/// A chunk on its way, with the room that it takes there.
+pub(crate) struct Sent {
+    pub(crate) chunk: Chunk,
+    pub(crate) room: OwnedSemaphorePermit,
 }
 
 /// Consecutive rows of one file. Rows with flags are blank.
@@ -115,7 +172,7 @@ pub(crate) struct Reader {
     store: Arc<dyn ObjectStore>,
     batch_size: u64,
     on_storage_failure: OnStorageFailure,
-    sender: mpsc::Sender<Message>,
+    sender: Sender,
     /// What a file holds and nobody reads is said once, and not of each file.
     said_unused: bool,
 }
@@ -125,7 +182,7 @@ impl Reader {
         store: Arc<dyn ObjectStore>,
         batch_size: u64,
         on_storage_failure: OnStorageFailure,
-        sender: mpsc::Sender<Message>,
+        sender: Sender,
     ) -> Self {
         Self { store, batch_size, on_storage_failure, sender, said_unused: false }
     }
@@ -186,18 +243,22 @@ impl Reader {
         // At once, since they are small: so a file takes one request for each column and not one for each chunk of it.
         let values = dataset.read_columns(rows.clone()).await?;
         let columns = own_columns::catalogue_columns(dataset.columns(), values)?;
-        let batches = (CHUNK_BYTES / (self.batch_size * dataset.bytes_per_row()).max(1)).max(1);
-        let step = batches * self.batch_size;
+        let step = rows_per_read(self.batch_size, dataset.bytes_per_row());
         let mut from = rows.start;
         while from < rows.end {
-            let to = rows.end.min(from + step);
+            let mut to = rows.end.min(from + step);
+            if step < self.batch_size {
+                // Only the last part of a batch is smaller than the others.
+                let batch_end = from + self.batch_size - (from - rows.start) % self.batch_size;
+                to = to.min(batch_end);
+            }
             let mut galaxies = dataset.read(from..to).await?;
             let flags = blank_flagged(&mut galaxies);
             let chunk_of = |column: &OwnColumn| column.slice((from - rows.start) as usize, (to - from) as usize);
             let columns = columns.iter().map(chunk_of).collect();
             let bytes = (to - from) * dataset.bytes_per_row();
             let chunk = Chunk { file: key.clone(), first_row: from, galaxies, columns, flags, bytes };
-            if self.sender.send(Message::Chunk(chunk)).await.is_err() {
+            if self.sender.send_chunk(chunk).await.is_err() {
                 return Ok(());
             }
             from = to;

@@ -7,16 +7,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use catalogue::Comparison;
-use serde_json::Value;
 
-use crate::run_files::Results;
+use crate::run_files::{CombinedEntries, Results};
 
 /// What a run knows of itself at its end.
 pub struct ReportInput<'a> {
     /// All but the SHA-256 of the page itself.
     pub results: &'a Results,
     /// The entries of combined_data.json.
-    pub ranks: &'a [Value],
+    pub ranks: CombinedEntries<'a>,
     pub comparison: &'a Comparison,
     /// inference.png.
     pub picture: &'a [u8],

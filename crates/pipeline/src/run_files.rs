@@ -23,6 +23,7 @@ mod combined;
 mod names;
 mod record;
 mod results;
+mod stream;
 
 use std::{
     collections::BTreeMap,
@@ -40,13 +41,15 @@ use crate::{
     run_files::{
         claim::StampedPlan,
         names::{is_map_record, rank_name, rank_object},
+        stream::Content,
     },
     storage::{Object, ObjectInfo, ObjectStore, StorageError, Write, as_folder, if_present},
 };
 pub use claim::{Claim, Claimant, FoundPlan, Step};
-pub use combined::combined_entry;
+pub use combined::CombinedEntries;
 pub use record::{RankObject, RankRun};
 pub use results::{Counts, Missing, Results, Throughput, Timings, sha256};
+pub(crate) use stream::{FileStream, Outbox};
 
 /// The merged catalogue.
 pub const CATALOGUE: &str = "predictions.parquet";
@@ -188,17 +191,41 @@ impl RunFiles {
     /// # Errors
     /// [`Error::PlanMismatch`] where it no longer is, and nothing was written.
     pub async fn write_own(&self, claim: &Claim, name: &str, bytes: Bytes) -> Result<ObjectInfo> {
-        let key = self.key(name);
+        self.write_content(claim, &self.key(name), Content::Whole(bytes)).await
+    }
+
+    async fn write_content(&self, claim: &Claim, key: &str, mut content: Content<'_>) -> Result<ObjectInfo> {
         for _ in 0..ATTEMPTS {
             // The order matters: a successor can only have written after the check, and what it wrote is not what was
             // seen.
-            let seen = if_present(self.store.head(&key).await)?;
+            let seen = if_present(self.store.head(key).await)?;
             self.check(claim).await?;
-            if let Some(written) = self.store.put(&key, bytes.clone(), Write::over(seen.as_ref())).await? {
+            if let Some(written) = content.write(self.store.as_ref(), key, Write::over(seen.as_ref())).await? {
                 return Ok(written);
             }
         }
-        Err(Error::Contended { location: self.store.location(&key) })
+        Err(Error::Contended { location: self.store.location(key) })
+    }
+
+    /// Starts a file that is written piece by piece. Nothing of it shows before [`finish_own`](Self::finish_own).
+    pub(crate) fn start_own(&self, name: &str) -> FileStream {
+        FileStream::new(Arc::clone(&self.store), self.key(name))
+    }
+
+    /// Writes what is left of a file and makes it appear, as long as the result path is still this step's.
+    ///
+    /// # Errors
+    /// Those of [`write_own`](Self::write_own). Nothing of the file is left then.
+    pub(crate) async fn finish_own(&self, claim: &Claim, mut file: FileStream, rest: Outbox) -> Result<ObjectInfo> {
+        let key = file.key.clone();
+        let written = match file.finish(rest).await {
+            Ok(content) => self.write_content(claim, &key, content).await,
+            Err(error) => Err(error),
+        };
+        if written.is_err() {
+            file.abort().await;
+        }
+        written
     }
 
     /// The error of a claim that was lost to others each time.
@@ -290,7 +317,10 @@ impl RunFiles {
     /// Reads what a rank has left.
     pub async fn read_rank(&self, object: &ObjectInfo) -> Result<RankObject, RankError> {
         let bytes = self.store.get(&object.key).await?.bytes;
-        let left = RankObject::parse(bytes).map_err(RankError::Unusable)?;
+        // Off the async threads: while one object is parsed, others may be, and the rows of those before it be written.
+        let parsed = tokio::task::spawn_blocking(|| RankObject::parse(bytes)).await;
+        let left =
+            parsed.unwrap_or_else(|error| Err(format!("reading it failed: {error}"))).map_err(RankError::Unusable)?;
         let complete = left.run.work.unreadable.is_empty();
         match object.key.rsplit('/').next().and_then(rank_object) {
             Some((_, named_complete)) if named_complete == complete => Ok(left),

@@ -17,7 +17,7 @@ mod s3;
 pub use error::{BoxError, StorageError, explain};
 pub use limits::Limits;
 pub use local::LocalStore;
-pub use object::{Listing, Object, ObjectInfo, ObjectStore, Stores, Unreadable, Write, as_folder, if_present};
+pub use object::{Listing, Object, ObjectInfo, ObjectStore, Stores, Unreadable, Upload, Write, as_folder, if_present};
 pub use printable::printable;
 pub use reader::ObjectReader;
 pub use requests::Requests;

@@ -1,9 +1,10 @@
 //! The last step: what ranks have left becomes one catalogue, proved complete against the plan, or what is missing gets
 //! a name.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+use catalogue::CatalogueColumns;
 use futures::{StreamExt, stream};
 
 use crate::{
@@ -14,7 +15,8 @@ use crate::{
     plan::{Plan, PlannedFile, Share, Slice},
     report::WriteReport,
     run_files::{
-        ATTEMPTS, Claim, Claimant, FoundRanks, RESULTS_JSON, RankError, RankObject, Results, RunFiles, Step, to_json,
+        ATTEMPTS, CATALOGUE, Claim, Claimant, FileStream, FoundRanks, RESULTS_JSON, RankError, RankObject, Results,
+        RunFiles, Step, to_json,
     },
     storage::{ObjectInfo, StorageError, Stores},
 };
@@ -44,35 +46,29 @@ pub async fn summarize(
         return Err(Error::fault(format!("{} files are planned, and {} are listed", plan.files, files.len())));
     }
     let found = run_files.find_ranks().await?;
-    let mut reasons = failure_reasons(&run_files, event).await;
+    let reasons = failure_reasons(&run_files, event).await;
 
-    let mut merge = Merge::new(&plan)?;
-    for file in &files {
-        if let (Some(reason), Some(_)) = (&file.unreadable, plan.rows) {
-            merge.miss(None, &[Slice { file, rows: None }], reason.clone());
+    let mut catalogue = run_files.start_own(CATALOGUE);
+    let ranks = LeftByRanks { run_files: &run_files, plan: &plan, files: &files, found, reasons, event };
+    let merged = async {
+        let merge = ranks.merge(&mut catalogue).await?;
+        tracing::info!(rows = merge.rows(), milliseconds = started.elapsed().as_millis() as u64, "merged");
+        let mut merged = merge.finish(&plan, seconds_since(&event.start_time, now), report)?;
+        catalogue.send(&mut merged.catalogue).await?;
+        Ok(merged)
+    };
+    let merged = match merged.await {
+        Ok(merged) => merged,
+        Err(error) => {
+            catalogue.abort().await;
+            return Err(error);
         }
-    }
-    let fetches = plan.shares(&files).into_iter().map(|share| fetch(&run_files, &plan, &files, &found, share));
-    let mut fetched = stream::iter(fetches).buffered(CONCURRENT_RANKS);
-    let mut rank = 0;
-    while let Some((slices, left)) = fetched.next().await.transpose()? {
-        match left {
-            Left::Proved(object) => merge.add(rank, &slices, *object)?,
-            Left::Unusable(reason) => merge.miss(Some(rank), &slices, reason),
-            Left::Nothing => {
-                let reason = reasons.remove(&rank).unwrap_or_else(|| not_run_reason(event));
-                merge.miss(Some(rank), &slices, reason);
-            }
-        }
-        rank += 1;
-    }
-    tracing::info!(rows = merge.rows(), milliseconds = started.elapsed().as_millis() as u64, "merged");
-
-    let wall_seconds = seconds_since(&event.start_time, now);
-    let Merged { results, missing_files, files } = merge.finish(&plan, wall_seconds, report)?;
+    };
+    let Merged { results, missing_files, catalogue: rest, files } = merged;
     for warning in results.warnings() {
         tracing::warn!("{warning}");
     }
+    run_files.finish_own(&claim, catalogue, rest).await?;
     for (name, bytes) in files {
         run_files.write_own(&claim, name, bytes).await?;
     }
@@ -110,28 +106,79 @@ enum Left {
     Nothing,
 }
 
-/// A rank's share, and what it has left. What is of no use is read once more before that is believed, and then declared
-/// void, so that the rank runs again.
-async fn fetch<'a>(
-    run_files: &RunFiles,
-    plan: &Plan,
+/// All that there is to be merged.
+struct LeftByRanks<'a> {
+    run_files: &'a RunFiles,
+    plan: &'a Plan,
     files: &'a [PlannedFile],
-    found: &FoundRanks,
-    share: Share,
-) -> Result<(Vec<Slice<'a>>, Left)> {
-    let slices = share.slices(&files[share.files.clone()]);
-    let hash = plan.object_name(&slices);
-    let Some(object) = found.complete.get(&hash).or_else(|| found.incomplete.get(&hash)) else {
-        return Ok((slices, Left::Nothing));
-    };
-    let left = match read(run_files, object, &slices).await? {
-        Left::Unusable(_) => read(run_files, object, &slices).await?,
-        left => left,
-    };
-    if let Left::Unusable(_) = left {
-        run_files.void_rank(object).await?;
+    found: FoundRanks,
+    /// Why ranks failed.
+    reasons: BTreeMap<u64, String>,
+    event: &'a SummarizeEvent,
+}
+
+impl<'a> LeftByRanks<'a> {
+    /// Merges it, and sends the catalogue as it grows.
+    async fn merge(&self, catalogue: &mut FileStream) -> Result<Merge> {
+        let mut columns = CatalogueColumns::default();
+        for _ in 0..ATTEMPTS {
+            let merge = self.merge_with(columns, catalogue).await?;
+            match merge.wider() {
+                None => return Ok(merge),
+                Some(wider) => columns = wider.clone(),
+            }
+        }
+        Err(self.run_files.contended())
     }
-    Ok((slices, left))
+
+    /// Merges it into a catalogue with these columns, and those of the first rank.
+    async fn merge_with(&self, columns: CatalogueColumns, catalogue: &mut FileStream) -> Result<Merge> {
+        let mut merge = Merge::new(self.plan, columns);
+        for file in self.files {
+            if let (Some(reason), Some(_)) = (&file.unreadable, self.plan.rows) {
+                merge.miss(None, &[Slice { file, rows: None }], reason.clone());
+            }
+        }
+        let fetches = self.plan.shares(self.files).into_iter().map(|share| self.fetch(share));
+        let mut fetched = stream::iter(fetches).buffered(CONCURRENT_RANKS);
+        let mut rank = 0;
+        while let Some((slices, left)) = fetched.next().await.transpose()? {
+            match left {
+                Left::Proved(object) => merge.add(rank, &slices, *object)?,
+                Left::Unusable(reason) => merge.miss(Some(rank), &slices, reason),
+                Left::Nothing => {
+                    let reason = self.reasons.get(&rank).cloned().unwrap_or_else(|| not_run_reason(self.event));
+                    merge.miss(Some(rank), &slices, reason);
+                }
+            }
+            rank += 1;
+            if merge.wider().is_some() {
+                // What is left of the ranks is looked at for columns alone.
+                catalogue.abort().await;
+            } else if let Some(outbox) = merge.outbox() {
+                catalogue.send(outbox).await?;
+            }
+        }
+        Ok(merge)
+    }
+
+    /// A rank's share, and what it has left. What is of no use is read once more before that is believed, and then
+    /// declared void, so that the rank runs again.
+    async fn fetch(&self, share: Share) -> Result<(Vec<Slice<'a>>, Left)> {
+        let slices = share.slices(&self.files[share.files.clone()]);
+        let hash = self.plan.object_name(&slices);
+        let Some(object) = self.found.complete.get(&hash).or_else(|| self.found.incomplete.get(&hash)) else {
+            return Ok((slices, Left::Nothing));
+        };
+        let left = match read(self.run_files, object, &slices).await? {
+            Left::Unusable(_) => read(self.run_files, object, &slices).await?,
+            left => left,
+        };
+        if let Left::Unusable(_) = left {
+            self.run_files.void_rank(object).await?;
+        }
+        Ok((slices, left))
+    }
 }
 
 async fn read(run_files: &RunFiles, object: &ObjectInfo, slices: &[Slice<'_>]) -> Result<Left> {

@@ -18,7 +18,7 @@ use pipeline::{
     partitions::list_partitions,
     plan::Slice,
     read_ahead::{Input, OnStorageFailure},
-    storage::{Listing, LocalStore, Object, ObjectInfo, ObjectStore, StorageError, Write, explain},
+    storage::{Listing, LocalStore, Object, ObjectInfo, ObjectStore, StorageError, Upload, Write, explain},
 };
 
 /// z = first magnitude / 100.
@@ -72,6 +72,10 @@ impl ObjectStore for Panicking {
 
     async fn put(&self, key: &str, bytes: Bytes, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError> {
         self.folder.put(key, bytes, write).await
+    }
+
+    async fn start_upload(&self, key: &str) -> Result<Box<dyn Upload>, StorageError> {
+        self.folder.start_upload(key).await
     }
 
     async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError> {

@@ -326,6 +326,20 @@ async fn a_report_that_cannot_be_made_costs_no_run() {
 }
 
 #[tokio::test]
+async fn a_large_batch_is_predicted_in_parts_and_counted_as_one() {
+    let sky = Sky::of(&[1300, 30]);
+    let (_, summary) = sky.execute(json!({"batch_size": 1200, "world_size": 1})).await;
+    assert_eq!((summary.complete, summary.rows), (true, 1330));
+    assert_eq!(sky.largest_batch.load(Ordering::Relaxed), 400, "in memory are parts of at most 512 galaxies");
+    let ranks: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(sky.path("results/combined_data.json")).unwrap()).unwrap();
+    assert_eq!((&ranks[0]["num_batches"], &ranks[0]["batch_size"]), (&json!(3), &json!(1200)));
+    let rows = sky.catalogue().into_iter().map(|(file, row, ..)| (file, row));
+    let expected = [("1.pt", 1300), ("2.pt", 30)].map(|(file, rows)| (0..rows).map(move |row| (file.to_owned(), row)));
+    assert!(rows.eq(expected.into_iter().flatten()));
+}
+
+#[tokio::test]
 async fn a_report_is_made_of_all_that_a_run_knows() {
     let sky = Sky::of(&[3, 4]);
     let planned = sky.initialize("first", json!({})).await.unwrap();

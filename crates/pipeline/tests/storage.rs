@@ -10,6 +10,7 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::{Client, config::Credentials};
+use bytes::Bytes;
 use futures::{StreamExt, stream};
 use pipeline::storage::{LocalStore, Object, ObjectStore, Requests, S3Store, StorageError, Write, aws_config, explain};
 
@@ -45,6 +46,32 @@ async fn conforms(store: &dyn ObjectStore) {
         assert!(!store.location(key).contains('\u{7}'), "{}", store.location(key));
     }
 
+    let part = Bytes::from(vec![7; store.part_bytes()]);
+    let sent = [&part[..], b"rest"].concat();
+    let upload = async |rest: &'static [u8]| {
+        let mut upload = store.start_upload("large").await.unwrap();
+        upload.send(part.clone()).await.unwrap();
+        upload.send(rest.into()).await.unwrap();
+        upload
+    };
+    let mut begun = upload(b"rest").await;
+    assert!(store.head("large").await.is_err(), "an upload shows once it is whole");
+    let tag = &first.etag;
+    assert_eq!(begun.complete(Write::Update(tag)).await.unwrap(), None, "it is not there");
+    let completed = begun.complete(Write::Create).await.unwrap().unwrap();
+    let Object { info, bytes } = store.get("large").await.unwrap();
+    assert_eq!((&info, info.size), (&completed, sent.len() as u64));
+    assert!(bytes == sent);
+    let mut late = upload(b"other").await;
+    for write in [Write::Create, Write::Update(tag)] {
+        assert_eq!(late.complete(write).await.unwrap(), None, "another object is there");
+    }
+    assert_eq!(store.head("large").await.unwrap(), completed);
+    let second = late.complete(Write::Update(&completed.etag)).await.unwrap().unwrap();
+    assert_eq!((store.head("large").await.unwrap(), second.size), (second.clone(), part.len() as u64 + 5));
+    upload(b"aborted").await.abort().await.unwrap();
+    assert_eq!(store.head("large").await.unwrap(), second);
+
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "two").unwrap();
     store.put_file("a/b/2", file.path()).await.unwrap();
@@ -67,6 +94,8 @@ async fn a_folder_is_a_store() {
     let folder = tempfile::tempdir().unwrap();
     conforms(&LocalStore::new(folder.path())).await;
     assert!(folder.path().join("a/b/2").exists());
+    let left = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with('.')), "an upload leaves nothing");
 }
 
 #[tokio::test]
@@ -134,6 +163,8 @@ async fn s3_is_a_store() {
     client.create_bucket().bucket("there").send().await.unwrap();
     let store = S3Store::new(client.clone(), "there");
     conforms(&store).await;
+    let uploads = client.list_multipart_uploads().bucket("there").send().await.unwrap();
+    assert!(uploads.uploads().is_empty(), "an upload leaves nothing: {uploads:?}");
     store.put("a/report.html", "<!doctype html>".into(), Write::Create).await.unwrap();
     let page = client.head_object().bucket("there").key("a/report.html").send().await.unwrap();
     assert_eq!(page.content_type(), Some("text/html; charset=utf-8"), "a browser shows it");

@@ -65,6 +65,8 @@ enum Answer {
     Flipped,
     /// A success that does not say how long its body is.
     Headless,
+    /// The head of the object that the upload was to make, which is there.
+    Uploaded,
     /// Nothing at all.
     Silence,
 }
@@ -119,7 +121,7 @@ fn respond(stream: &mut TcpStream, request: &Request, answer: Answer) -> bool {
                 && stream.write_all(b"\r\n").is_ok()
                 && stream.write_all(&body).is_ok();
         }
-        Answer::Good => (asked.len(), asked, false),
+        Answer::Good | Answer::Uploaded => (asked.len(), asked, false),
         Answer::Cut(after) | Answer::Stall(after) => (asked.len(), asked[..after.min(asked.len())].to_vec(), true),
         Answer::Short(length) => (length, asked[..length].to_vec(), false),
         Answer::Long(more) => (asked.len() + more, [asked, vec![0; more]].concat(), false),
@@ -183,7 +185,11 @@ impl Faulty {
                     while let Some(request) = read_request(&mut reader) {
                         seen.lock().unwrap().push(request.clone());
                         let turn = next.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
-                        if !respond(&mut stream, &request, answers[turn].clone()) {
+                        let answer = match answers[turn].clone() {
+                            Answer::Uploaded => uploaded(&seen.lock().unwrap()),
+                            answer => answer,
+                        };
+                        if !respond(&mut stream, &request, answer) {
                             break;
                         }
                     }
@@ -371,6 +377,66 @@ async fn uploads_are_tried_again() {
         assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
         assert_eq!(faulty.requests().len(), 3);
     }
+}
+
+/// The name of an upload's own number among an object's metadata.
+const NUMBER: &str = "x-amz-meta-cosmic-upload";
+
+/// A head with the number that the upload was started with.
+fn uploaded(requests: &[Request]) -> Answer {
+    let number = requests.iter().find_map(|request| request.header(NUMBER)).unwrap();
+    Answer::Of(200, vec![("ETag", "\"new-2\"".into()), (NUMBER, number.to_owned())], Vec::new())
+}
+
+fn started() -> Answer {
+    let body = "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>";
+    Answer::Of(200, Vec::new(), body.into())
+}
+
+fn completed() -> Answer {
+    let body = "<CompleteMultipartUploadResult><ETag>\"new-2\"</ETag></CompleteMultipartUploadResult>";
+    Answer::Of(200, Vec::new(), body.into())
+}
+
+#[tokio::test]
+async fn an_upload_in_parts_is_tried_again_and_knows_its_own_work_again() {
+    let gone = || of(404, "NoSuchUpload");
+    let lost = [of(412, "PreconditionFailed"), gone()];
+    for found in lost.iter().cloned() {
+        let answers = [started(), of(503, "SlowDown"), written(), Answer::Silence, found, Answer::Uploaded];
+        let faulty = Faulty::answering(answers).await;
+        let mut upload = faulty.store.start_upload("1.pt").await.unwrap();
+        upload.send("new".into()).await.unwrap();
+        let done = upload.complete(Write::Create).await.unwrap().unwrap();
+        assert_eq!((done.etag.as_str(), done.size), ("\"new-2\"", 3));
+    }
+    // What another upload has written meanwhile is not its own.
+    let other = Answer::Of(200, vec![("ETag", "\"other\"".into()), (NUMBER, "1".into())], Vec::new());
+    for (found, expected) in lost.into_iter().zip([Some(None), None]) {
+        let faulty = Faulty::answering([started(), written(), Answer::Silence, found, other.clone()]).await;
+        let mut upload = faulty.store.start_upload("1.pt").await.unwrap();
+        upload.send("new".into()).await.unwrap();
+        assert_eq!(upload.complete(Write::Create).await.ok(), expected);
+    }
+    // Nothing was lost, and nothing of it may have been written.
+    let faulty = Faulty::answering([started(), written(), of(409, "ConditionalRequestConflict"), completed()]).await;
+    let mut upload = faulty.store.start_upload("1.pt").await.unwrap();
+    upload.send("new".into()).await.unwrap();
+    assert!(upload.complete(Write::Update("\"one\"")).await.unwrap().is_some());
+    let conditions: Vec<_> = faulty.requests().iter().map(|request| request.header("if-match").is_some()).collect();
+    assert_eq!(conditions, [false, false, true, true], "the condition is that of the last request");
+}
+
+#[tokio::test]
+async fn an_upload_that_fails_is_an_error_and_is_given_up() {
+    let faulty =
+        Faulty::answering([started(), written(), of(403, "AccessDenied"), Answer::Of(204, vec![], vec![])]).await;
+    let mut upload = faulty.store.start_upload("1.pt").await.unwrap();
+    upload.send("new".into()).await.unwrap();
+    assert!(matches!(upload.send("more".into()).await, Err(StorageError::AccessDenied { .. })));
+    upload.abort().await.unwrap();
+    let methods: Vec<_> = faulty.requests().into_iter().map(|request| request.method).collect();
+    assert_eq!(methods, ["POST", "PUT", "PUT", "DELETE"]);
 }
 
 fn listing(keys: usize, said: usize, truncated: Option<bool>) -> Answer {

@@ -37,8 +37,8 @@ pub struct RankRecord {
 
 impl RankRecord {
     /// The records of combined_data.json. What is no record of a rank is left out.
-    pub fn all(combined_data: &[Value]) -> Vec<Self> {
-        combined_data.iter().filter_map(|entry| Self::deserialize(entry).ok()).collect()
+    pub fn all(combined_data: impl IntoIterator<Item = Value>) -> Vec<Self> {
+        combined_data.into_iter().filter_map(|entry| Self::deserialize(entry).ok()).collect()
     }
 
     /// Galaxies per second of inference.

@@ -30,7 +30,7 @@ pub use input::{Logs, PICTURED, Run, Stamps};
 /// The page that a run writes beside its results, without what only its logs and its data say.
 pub fn page_of_results(input: &ReportInput<'_>) -> String {
     let ReportInput { results, ranks, comparison, picture } = *input;
-    let ranks = RankRecord::all(ranks);
+    let ranks = RankRecord::all(ranks.iter());
     let run = Run {
         results,
         ranks: &ranks,

@@ -11,17 +11,19 @@ use plotters::{
 use crate::picture::axes::{Chart, pixel_ranges};
 
 /// Draws points coloured by density, the densest last, and returns the highest density in galaxies per pixel.
-pub(super) fn scatter(root: &Area<'_>, chart: &Chart<'_, '_>, points: &[(f64, f64)]) -> Result<f32> {
+pub(super) fn scatter(root: &Area<'_>, chart: &Chart<'_, '_>, points: impl Iterator<Item = (f64, f64)>) -> Result<f32> {
     let (xs, ys) = pixel_ranges(chart);
     let (width, height) = (xs.len(), ys.len());
     let clamped = |at: i32, range: &Range<i32>| at.clamp(range.start, range.end - 1);
     let mut counts = vec![0.0_f32; width * height];
+    let mut points_drawn = 0_u64;
     for point in points {
-        let (x, y) = chart.backend_coord(point);
+        points_drawn += 1;
+        let (x, y) = chart.backend_coord(&point);
         let (x, y) = (clamped(x, &xs) - xs.start, clamped(y, &ys) - ys.start);
         counts[y as usize * width + x as usize] += 1.0;
     }
-    let (radius, blur) = match points.len() {
+    let (radius, blur) = match points_drawn {
         0..3_000 => (3, 9),
         3_000..30_000 => (2, 5),
         30_000..150_000 => (1, 3),

@@ -70,7 +70,7 @@ impl Gathered {
         for note in &notes {
             eprintln!("warning: {note}");
         }
-        Ok(Self { results, comparison, ranks: RankRecord::all(&combined), catalogue, picture, logs, notes })
+        Ok(Self { results, comparison, ranks: RankRecord::all(combined), catalogue, picture, logs, notes })
     }
 
     pub(crate) fn as_run<'a>(&'a self, stamps: &'a Stamps) -> Run<'a> {

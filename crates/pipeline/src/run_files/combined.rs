@@ -1,5 +1,6 @@
 //! `combined_data.json`: what ranks say of their work, under the published system's keys.
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::run_files::record::RankRun;
@@ -8,7 +9,7 @@ use crate::run_files::record::RankRun;
 ///
 /// Theirs mean what they meant, but for two: the memory is the process's peak and not the profiler's sum of
 /// allocations, and rates are per wall second of inference and not per profiled CPU second.
-pub fn combined_entry(run: &RankRun, result_path: &str) -> Value {
+fn combined_entry(run: &RankRun, result_path: &str) -> Value {
     let work = &run.work;
     let inference_seconds = work.inference.wall_seconds;
     let per_inference_second = |amount: u64| match inference_seconds {
@@ -45,4 +46,41 @@ pub fn combined_entry(run: &RankRun, result_path: &str) -> Value {
         "engine": run.made_by.engine,
         "precision": run.made_by.precision,
     })
+}
+
+/// The entries of combined_data.json. They are made as they are asked for: a hundred thousand of them, each a map of thirty
+/// keys, would take more memory than all else that a merge knows.
+#[derive(Clone, Copy)]
+pub struct CombinedEntries<'a> {
+    runs: &'a [RankRun],
+    result_path: &'a str,
+}
+
+impl<'a> CombinedEntries<'a> {
+    /// The entries of ranks whose results lie under a path.
+    pub fn new(runs: &'a [RankRun], result_path: &'a str) -> Self {
+        Self { runs, result_path }
+    }
+
+    /// Number of ranks.
+    pub fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Whether there is no rank.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Makes them in the order of the ranks.
+    pub fn iter(&self) -> impl Iterator<Item = Value> + use<'a> {
+        let result_path = self.result_path;
+        self.runs.iter().map(move |run| combined_entry(run, result_path))
+    }
+}
+
+impl Serialize for CombinedEntries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
 }

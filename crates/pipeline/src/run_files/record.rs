@@ -104,7 +104,10 @@ impl RankRun {
     }
 
     /// Ends a rank's Parquet file with this record.
-    pub(crate) fn finish(&self, part: GrowingCatalogue) -> Result<Bytes, ParquetError> {
+    ///
+    /// # Errors
+    /// What Parquet says.
+    pub fn finish(&self, part: GrowingCatalogue) -> Result<Bytes, ParquetError> {
         let record = serde_json::to_string(self).map_err(|error| ParquetError::External(error.into()))?;
         part.finish(&[(RECORD, record)], &self.made_by)
     }

@@ -19,7 +19,7 @@ use walkdir::WalkDir;
 
 use crate::storage::{
     error::StorageError,
-    object::{Listing, Object, ObjectInfo, ObjectStore, Stores, Unreadable, Write},
+    object::{Listing, Object, ObjectInfo, ObjectStore, Stores, Unreadable, Upload, Write},
     printable::{printable, printable_bytes},
 };
 
@@ -155,10 +155,30 @@ fn write_beside(
     write: &Condition,
     fill: impl FnOnce(&mut NamedTempFile) -> std::io::Result<()>,
 ) -> std::io::Result<Option<Metadata>> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut part = tempfile::Builder::new().permissions(readable_by_others()).tempfile_in(folder)?;
+    let mut part = create_beside(path)?;
     fill(&mut part)?;
+    move_into_place(part, path, write).map(Result::ok)
+}
+
+/// The folder that a file lies in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file in the folder of `path`, that is deleted unless it is moved there.
+fn create_beside(path: &Path) -> std::io::Result<NamedTempFile> {
+    let folder = folder_of(path);
+    std::fs::create_dir_all(folder)?;
+    tempfile::Builder::new().permissions(readable_by_others()).tempfile_in(folder)
+}
+
+/// Moves what was written to `path`, or gives it back where the condition does not hold.
+fn move_into_place(
+    part: NamedTempFile,
+    path: &Path,
+    write: &Condition,
+) -> std::io::Result<Result<Metadata, NamedTempFile>> {
+    let folder = folder_of(path);
     part.as_file().sync_all()?;
     let metadata = part.as_file().metadata()?;
     match write {
@@ -167,7 +187,7 @@ fn write_beside(
         }
         Condition::Absent => match part.persist_noclobber(path) {
             Ok(_) => {}
-            Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => return Ok(None),
+            Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => return Ok(Err(failed.file)),
             Err(failed) => return Err(failed.error),
         },
         Condition::Tag(etag) => {
@@ -177,15 +197,15 @@ fn write_beside(
                 Ok(there) if tag(&there) == *etag => {
                     part.persist(path).map_err(|failed| failed.error)?;
                 }
-                Ok(_) => return Ok(None),
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Ok(_) => return Ok(Err(part)),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Err(part)),
                 Err(error) => return Err(error),
             }
         }
     }
     // Not every file system can sync a folder.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    Ok(Some(metadata))
+    Ok(Ok(metadata))
 }
 
 /// Held from looking at a file to replacing it. Other processes do not know of it: a folder is no bucket that several
@@ -212,6 +232,52 @@ impl From<Write<'_>> for Condition {
 /// What a file that is simply created gets, less the user's umask; a temporary file is private otherwise.
 fn readable_by_others() -> std::fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o666)
+}
+
+/// A file that grows beside its place. It is deleted when it is dropped.
+struct LocalUpload {
+    store: LocalStore,
+    key: String,
+    /// Nothing once it was completed or aborted, or an operation on it failed.
+    part: Option<NamedTempFile>,
+}
+
+impl LocalUpload {
+    fn take(&mut self) -> Result<NamedTempFile, StorageError> {
+        self.part.take().ok_or_else(|| StorageError::Unavailable {
+            action: "write",
+            location: self.store.location(&self.key),
+            status: None,
+            source: "the upload has ended".into(),
+        })
+    }
+}
+
+#[async_trait]
+impl Upload for LocalUpload {
+    async fn send(&mut self, bytes: Bytes) -> Result<(), StorageError> {
+        let mut part = self.take()?;
+        let write = move |_: &Path| part.write_all(&bytes).map(|()| part);
+        self.part = Some(self.store.blocking("write", &self.key, write).await?);
+        Ok(())
+    }
+
+    async fn complete(&mut self, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError> {
+        let (part, condition) = (self.take()?, Condition::from(write));
+        let place = move |path: &Path| move_into_place(part, path, &condition);
+        match self.store.blocking("write", &self.key, place).await? {
+            Ok(metadata) => Ok(Some(info(self.key.clone(), &metadata))),
+            Err(part) => {
+                self.part = Some(part);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn abort(&mut self) -> Result<(), StorageError> {
+        self.part = None;
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -277,6 +343,11 @@ impl ObjectStore for LocalStore {
         let write = move |path: &Path| write_beside(path, &condition, |part| part.write_all(&bytes));
         let written = self.blocking("write", key, write).await?;
         Ok(written.map(|metadata| info(key.to_owned(), &metadata)))
+    }
+
+    async fn start_upload(&self, key: &str) -> Result<Box<dyn Upload>, StorageError> {
+        let part = self.blocking("write", key, create_beside).await?;
+        Ok(Box::new(LocalUpload { store: self.clone(), key: key.to_owned(), part: Some(part) }))
     }
 
     async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError> {

@@ -98,11 +98,34 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// is not what `write` may replace. A write whose answer was lost counts as done.
     async fn put(&self, key: &str, bytes: Bytes, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError>;
 
+    /// Starts an object that is written in parts: nothing shows under the key before it is whole.
+    async fn start_upload(&self, key: &str) -> Result<Box<dyn Upload>, StorageError>;
+
+    /// The size of the parts of an upload, but for the last. S3 takes none below 5 MiB, and 10,000 of them.
+    fn part_bytes(&self) -> usize {
+        8 << 20
+    }
+
     /// Writes a file of this machine as an object, in memory for a part of it.
     async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError>;
 
     /// Deletes objects; those that are not there do not matter.
     async fn delete(&self, keys: &[String]) -> Result<(), StorageError>;
+}
+
+/// An object that is written in parts. Whoever starts one completes or aborts it: what was sent is stored, and paid
+/// for, until then.
+#[async_trait]
+pub trait Upload: Send {
+    /// Sends the next part.
+    async fn send(&mut self, part: Bytes) -> Result<(), StorageError>;
+
+    /// Makes the object of the parts that were sent, as [`ObjectStore::put`] writes one: `None` says that nothing was
+    /// written, and that it may be tried again under another condition.
+    async fn complete(&mut self, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError>;
+
+    /// Gives up what was sent. Where that fails it stays until the bucket's rule for abandoned uploads deletes it.
+    async fn abort(&mut self) -> Result<(), StorageError>;
 }
 
 /// What a read found, where absence is an answer and not an error.

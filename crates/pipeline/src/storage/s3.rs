@@ -2,146 +2,34 @@
 
 mod answer;
 mod body;
+mod client;
 mod listing;
+mod upload;
 
-use std::{collections::HashSet, ops::Range, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashSet, ops::Range, path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::{
     Client,
-    config::{ResponseChecksumValidation, StalledStreamProtectionConfig, http::HttpResponse},
-    error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
     types::{Delete, EncodingType, ObjectIdentifier},
 };
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::storage::{
     error::StorageError,
-    limits::{Attempts, Failure, Limits},
-    object::{Listing, Object, ObjectInfo, ObjectStore, Stores, Write, if_present},
+    limits::{Attempts, Failure},
+    object::{Listing, Object, ObjectInfo, ObjectStore, Stores, Upload, Write, if_present},
     printable::printable,
-    requests::Counting,
-    s3::{
-        answer::{Place, Reason},
-        body::PartialBody,
-        listing::Page,
-    },
+    s3::{body::PartialBody, client::content_type, listing::Page, upload::S3Upload},
 };
+pub use client::{S3Store, aws_config};
 
 /// `DeleteObjects` takes this many keys a request.
 const KEYS_PER_DELETE: usize = 1000;
 
-/// To open a connection, of any client.
-const CONNECT: Duration = Duration::from_secs(4);
-
-/// The standard AWS environment (profile, variables, role), with an endpoint that wins over it where one is given.
-///
-/// Clients that are made of it give a request 30 s an attempt and 120 s in all; the one of S3 has [`Limits`] of its
-/// own.
-pub async fn aws_config(endpoint_url: Option<&str>) -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
-        .operation_attempt_timeout(Duration::from_secs(30))
-        .operation_timeout(Duration::from_secs(120))
-        .build();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
-    if let Some(url) = endpoint_url {
-        loader = loader.endpoint_url(url);
-    }
-    let config = loader.load().await;
-    if config.region().is_some() {
-        return config;
-    }
-    // S3 refuses to sign without a region; every AWS tool has this default for it.
-    config.into_builder().region(Region::new("us-east-1")).build()
-}
-
-/// A bucket.
-#[derive(Debug, Clone)]
-pub struct S3Store {
-    client: Client,
-    bucket: String,
-    limits: Limits,
-}
-
 impl S3Store {
-    /// The client for all buckets of an account. An endpoint that is not AWS's is addressed by path:
-    /// `http://host/bucket/key`.
-    ///
-    /// Time limits and retries of the SDK are off, but for connecting and for uploads that stall: [`Limits`] says what
-    /// is in their place. Checksums of answers are validated only where a request asks for it: ranges of objects
-    /// have none, and the SDK would warn of each.
-    pub fn client(config: &SdkConfig) -> Client {
-        let path_style = config.endpoint_url().is_some()
-            || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some()
-            || std::env::var_os("AWS_ENDPOINT_URL").is_some();
-        let stalled = StalledStreamProtectionConfig::enabled().download_enabled(false);
-        let config = aws_sdk_s3::config::Builder::from(config)
-            .force_path_style(path_style)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
-            .interceptor(Counting)
-            .stalled_stream_protection(stalled.grace_period(Limits::default().stall).build())
-            .build();
-        Client::from_conf(config)
-    }
-
-    /// The store of a bucket, which is no proof that it exists.
-    pub fn new(client: Client, bucket: impl Into<String>) -> Self {
-        Self { client, bucket: bucket.into(), limits: Limits::default() }
-    }
-
-    /// The same store with other limits.
-    pub fn with_limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
-    }
-
-    fn place<'a>(&'a self, action: &'static str, location: &'a str) -> Place<'a> {
-        Place { action, bucket: &self.bucket, location }
-    }
-
-    /// Sends a request once, within `limit`.
-    async fn send<T, E>(
-        &self,
-        attempts: &Attempts<'_>,
-        place: Place<'_>,
-        limit: Duration,
-        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    ) -> Result<T, Failure>
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    {
-        let answer = attempts.in_time(limit, "no answer came", request).await?;
-        match answer {
-            Ok(answer) => Ok(answer),
-            Err(error) => Err(self.with_region(place, answer::failure(place, error)).await),
-        }
-    }
-
-    /// Adds the bucket's region to the refusal of a region that the bucket is not in, where the refusal does not name
-    /// it.
-    async fn with_region(&self, place: Place<'_>, failure: Failure) -> Failure {
-        match failure.error {
-            StorageError::Refused { status, ref code, hint: Some(ref hint), .. } if hint == answer::ELSEWHERE => {
-                let asked = self.client.head_bucket().bucket(&self.bucket).send();
-                let region = match tokio::time::timeout(self.limits.answer, asked).await {
-                    Ok(Err(error)) => error.raw_response().and_then(answer::region),
-                    Ok(Ok(head)) => head.bucket_region,
-                    Err(_) => None,
-                };
-                let reason = Reason { status: Some(status), code: code.clone(), region };
-                answer::of_reason(place, reason, "S3 follows no redirection to another region".into())
-            }
-            _ => failure,
-        }
-    }
-
     /// Gets the bytes that a body lacks, in as many attempts as it takes.
     async fn fetch(&self, key: &str, mut body: PartialBody, size: u64) -> Result<(Bytes, String), StorageError> {
         let location = self.location(key);
@@ -400,6 +288,10 @@ impl ObjectStore for S3Store {
         }
     }
 
+    async fn start_upload(&self, key: &str) -> Result<Box<dyn Upload>, StorageError> {
+        Ok(Box::new(S3Upload::start(self, key).await?))
+    }
+
     async fn put_file(&self, key: &str, file: &Path) -> Result<(), StorageError> {
         let location = self.location(key);
         let unreadable = |error| StorageError::of_io("read", printable(&file.display().to_string()), error);
@@ -426,16 +318,6 @@ impl ObjectStore for S3Store {
             }
         }
         Ok(())
-    }
-}
-
-/// What browsers need to show an object instead of saving it.
-fn content_type(key: &str) -> Option<&'static str> {
-    match key.rsplit_once('.')?.1 {
-        "html" => Some("text/html; charset=utf-8"),
-        "json" => Some("application/json"),
-        "png" => Some("image/png"),
-        _ => None,
     }
 }
 

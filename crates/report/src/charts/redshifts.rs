@@ -7,7 +7,7 @@ use canvas::{
     palette::{ACCENT, INK, MUTED, REFERENCE, of_density},
     render_svg,
 };
-use catalogue::{Comparison, quantile};
+use catalogue::{Comparison, quantile_f32};
 use plotters::{
     element::{Circle, PathElement, Polygon, Rectangle},
     style::{Color, ShapeStyle},
@@ -97,11 +97,11 @@ pub(crate) fn residual_bins(comparison: &Comparison) -> Vec<Bin> {
     for (spec, phot) in comparison.pairs() {
         let at = (spec - range.start) / width;
         if (0.0..BINS as f64).contains(&at) {
-            bins[at as usize].push((f64::from(phot) - spec) / (1.0 + spec));
+            bins[at as usize].push(((f64::from(phot) - spec) / (1.0 + spec)) as f32);
         }
     }
-    let quantiles = |(bin, mut residuals): (usize, Vec<f64>)| {
-        let [low, median, high] = [0.16, 0.5, 0.84].map(|q| quantile(&mut residuals, q));
+    let quantiles = |(bin, mut residuals): (usize, Vec<f32>)| {
+        let [low, median, high] = [0.16, 0.5, 0.84].map(|q| quantile_f32(&mut residuals, q));
         let (count, z) = (residuals.len(), range.start + (bin as f64 + 0.5) * width);
         (count >= FEWEST).then_some(Bin { z, count, low: low?, median: median?, high: high? })
     };

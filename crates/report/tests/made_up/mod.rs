@@ -119,7 +119,7 @@ pub(crate) fn run(ranks: u64, galaxies: u64, shift: f64) -> MadeUp {
     });
     results.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
     let results = serde_json::from_value(results).unwrap();
-    let ranks = RankRecord::all(&entries);
+    let ranks = RankRecord::all(entries);
     MadeUp { results, ranks, rows, comparison, logs: None, stamps: Stamps::new(), notes: Vec::new() }
 }
 
