@@ -1,16 +1,34 @@
 #!/usr/bin/env bash
-# Measures, in one run on one machine and in turns: galaxies per second of the native and the libtorch engine beside what
-# users would run the network in instead (PyTorch eager, torch.compile, ONNX Runtime, OpenVINO in f32 and as it comes), on
-# the same threads; the processor's multiply-add peak; each layer of the native engine beside it; loading; and time and
-# memory of one rank on one galaxy, 100 MB and 1 GB.
+# Measures, in one run on one machine and in turns: galaxies per second of the native engine in f32 and int8 and of the
+# libtorch engine, beside what users would run the network in instead, each in the fastest settings that were found for
+# it (PyTorch eager and torch.compile, in f32 and autocast; ONNX Runtime, in f32 and quantised; OpenVINO in f32, as it
+# comes, and quantised by NNCF, each one batch at a time or in asynchronous streams), on the same threads; how far the
+# redshifts of each are from those in float64; the processor's multiply-add peak; each layer of the native engine beside
+# it; loading; and time and memory of one rank on one galaxy, 100 MB and 1 GB.
 #
 #   scripts/bench.sh             tables, and out/bench/bench.png
-#   scripts/bench.sh --json      the same, and one JSON object as the last line
+#   scripts/bench.sh --json      the same, and one JSON object as the last line (also out/bench/bench.json)
 #   scripts/bench.sh --engines native openvino_f32    only those; without tch, libtorch is neither fetched nor built
 #   scripts/bench.sh --scale     what a run takes beside its inference, as it grows, each figure beside its target: memory
 #                                with the largest batches, planning, resuming, merging, and an execution on the local
 #                                stack beside cosmic infer; with --json and --only as well (some minutes, 4 GB of disk)
 #   scripts/bench.sh --help      threads, rounds, batch sizes, names of engines
+#
+# In the JSON object:
+#   ratios                       of galaxies/s at the first batch size, median of the rounds: native_vs_NAME of the native
+#                                engine in f32 to each other; and those of the faster of several:
+#     native_vs_torch_compile            native in f32 : torch.compile in f32, in either mode
+#     native_int8_vs_f32                 native in int8 : in f32
+#     native_best_vs_openvino_default    native in its faster precision : OpenVINO as it comes
+#     native_vs_best_f32_peer            native in f32 : the fastest other that computes in f32
+#     native_best_vs_best_peer           native in its faster precision : the fastest other of all
+#     batch1_vs_best_peer                the same at batch 1, whatever the first batch size is
+#   ratios_by_batch              the same at each batch size, with lowest, highest, and which engines were the faster
+#   galaxies_per_second          medians by batch size and engine; galaxies_per_second_spread: lowest and highest too
+#   engines                      by name: version, threads, precision (as the runtime itself says), and accuracy: largest
+#                                and rms of |dz|/(1+z) against float64, and sigma_nmad against the true redshifts
+#   int8_max_error               engines.native_int8.accuracy.largest
+#   native_fraction_of_peak, peak_memory_mb, start_seconds, layers, rank, processor, conditions, minutes
 #
 # It wants a machine with nothing else to do: torch.compile chooses its kernels by timing them, which takes it minutes,
 # and two threads that wait for each other are slow where another program has one of the cores.

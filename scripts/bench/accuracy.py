@@ -6,8 +6,8 @@ import numpy
 
 from bench.engines import ENGINES
 
-# The largest |Δz|/(1+z) above which an engine does not compute this network in the precision that it says. In fewer bits
-# a network as a whole may be far off for single galaxies, which is for the table to say.
+# The largest |Δz|/(1+z) above which an engine does not compute this network in the precision that it says. In
+# fewer bits, one that is quantised as a whole may be far off for single galaxies, which is for the table to say.
 TOLERANCES = {"f32": 1e-4}
 REDUCED_PRECISION_TOLERANCE = 0.5
 

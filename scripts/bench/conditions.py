@@ -28,15 +28,23 @@ def describe(report: dict) -> str:
     clock = ", ".join(f"{mhz:.0f}" for mhz in conditions["mhz"]) or "not shown"
     environment = ", ".join(f"{name}={value}" for name, value in conditions["environment"].items()) or "none"
     versions = sorted({one["version"] for one in report["engines"].values() if "version" in one})
-    return f"""\
-How it was measured: galaxies/s are medians of {report["rounds"]} rounds, in each of which all engines had their turn, one
-after the other, on {report["accuracy_galaxies"]} simulated galaxies; a turn begins with batches that are not timed. Each
-engine has {threads} threads, gradients are off, and each ran in its fastest setting that was found: channels last in
-PyTorch, freezing and no broken graph in torch.compile, all graph optimisations in ONNX Runtime, fixed shapes and the hint
-for latency (with streams: for throughput, that many batches in flight) in OpenVINO. Before and after each turn the
-process asks its runtime for mode, threads and precision, and stops where they are not as named. Accuracy is against
-PyTorch in float64: |Δz|/(1+z), and σ_NMAD against the true redshifts (float64: {report["sigma_nmad_f64"]:.5f}).
-versions: {"; ".join(versions)}; Python {conditions["python"]}, Linux {conditions["kernel"]}
-variables: {environment}; governor: {conditions["governor"]}; clock in MHz: {clock}
-load average: {conditions["load_before"]:.2f} before, {conditions["load_after"]:.2f} after (of which {threads} are the benchmark's own); \
-{report["minutes"]:.0f} minutes"""
+    note = f"""\
+How it was measured. Galaxies/s are medians of {report["rounds"]} rounds, in each of which every engine had a turn;
+a turn begins with batches that are not timed. Each engine has {threads} threads, and all predict the same simulated
+galaxies. Each ran in the fastest setting that was found for it: channels last in PyTorch, freezing and no broken
+graph in torch.compile, all graph optimisations in ONNX Runtime, fixed shapes in OpenVINO and its hint for latency,
+or for throughput with streams, which have as many batches in flight. Around each turn a process asks its runtime
+for mode, threads and precision, and stops where they are not those that its row names. Accuracy is against PyTorch
+in float64 on {report["accuracy_galaxies"]} galaxies, and σ_NMAD against their true redshifts (float64:
+{report["sigma_nmad_f64"]:.5f}).
+"""
+    load = (
+        f"load average {conditions['load_before']:.2f} before and {conditions['load_after']:.2f} after, its own in it"
+    )
+    return note + "\n".join(
+        [
+            f"versions: {'; '.join(versions)}; Python {conditions['python']}, Linux {conditions['kernel']}",
+            f"variables: {environment}; governor: {conditions['governor']}; clock in MHz: {clock}",
+            f"{load}; {report['minutes']:.0f} minutes",
+        ]
+    )

@@ -33,6 +33,10 @@ ENGINES = {
     "openvino_default_streams": Engine("OpenVINO as it comes, streams", network="onnx"),
     "openvino_int8": Engine("OpenVINO, quantised by NNCF", network="openvino_int8"),
     "openvino_int8_streams": Engine("OpenVINO, quantised by NNCF, streams", network="openvino_int8"),
+    "openvino_int8_f32": Engine("OpenVINO, transformer by NNCF, told f32", network="openvino_int8_transformer"),
+    "openvino_int8_f32_streams": Engine(
+        "OpenVINO, transformer by NNCF, told f32, streams", network="openvino_int8_transformer"
+    ),
 }
 OURS = [name for name, engine in ENGINES.items() if engine.ours]
 NATIVE = ["native", "native_int8"]
@@ -46,7 +50,7 @@ BEST_OF = {
 
 
 def pairs(engines: list[str]) -> list[tuple[str, str]]:
-    """Which engine is reported over which: the native one in f32 over each other, libtorch over the same library in Python."""
+    """Which engine is reported over which: native in f32 over each other, libtorch over the same library in Python."""
     found = [("tch", "pytorch_eager"), *(("native", other) for other in ENGINES if other not in NATIVE)]
     return [pair for pair in found if set(pair) <= set(engines)]
 

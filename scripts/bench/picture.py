@@ -15,7 +15,10 @@ from bench.engines import ENGINES
 COLOURS = {
     (True, True): "#1b6ca8", (True, False): "#7db8e0", (False, True): "#8a929a", (False, False): "#cdd2d7",
 }  # fmt: skip
-LEGEND = {"ours, f32": (True, True), "ours, int8": (True, False), "others, f32": (False, True), "others, fewer bits": (False, False)}  # fmt: skip
+LEGEND = {
+    "ours, f32": (True, True), "ours, int8": (True, False), "others, f32": (False, True),
+    "others, fewer bits": (False, False),
+}  # fmt: skip
 
 
 def draw(report: dict, path: Path) -> None:
@@ -39,7 +42,8 @@ def draw(report: dict, path: Path) -> None:
     for axis, (batch, by_engine) in zip(axes, speeds.items(), strict=False):
         values = [by_engine[name] for name in names]
         bars = axis.barh(labels, values, color=colours)
-        for text, value in zip(axis.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8), values, strict=True):  # fmt: skip
+        texts = axis.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8)
+        for text, value in zip(texts, values, strict=True):
             text.set_weight("bold" if value == max(values) else "normal")
         axis.set(title=f"batch {batch}", xlim=(0, 1.4 * max(values)), xticks=[])
     largest = [engines[name]["accuracy"]["largest"] for name in names]

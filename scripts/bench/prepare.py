@@ -4,6 +4,7 @@ That is a sky of so many galaxies, their redshifts in float64, and the network i
 a key of FILES. It is a process of its own, so that PyTorch's memory is gone when the engines are measured.
 """
 
+import functools
 import logging
 import sys
 import warnings
@@ -38,20 +39,29 @@ def onnx(folder: Path) -> None:
     )
 
 
-def quantised_onnx(folder: Path, name: str, operators: list[str]) -> None:
+def transformer_products(folder: Path) -> list[str]:
+    """The names of all products of matrices in the ONNX file but the last layers', which are Gemm there."""
+    import onnx
+
+    graph = onnx.load(folder / FILES["onnx"][0]).graph
+    return [node.name for node in graph.node if node.op_type == "MatMul"]
+
+
+def quantised_onnx(folder: Path, transformer: bool) -> None:
     """ONNX Runtime's dynamic quantisation: weights per output channel, activations as they come."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantize_dynamic(
         folder / FILES["onnx"][0],
-        folder / FILES[name][0],
-        op_types_to_quantize=operators,
+        folder / FILES["onnx_int8_transformer" if transformer else "onnx_int8"][0],
+        op_types_to_quantize=["MatMul", "Gemm"],
+        nodes_to_quantize=transformer_products(folder) if transformer else None,
         per_channel=True,
         weight_type=QuantType.QInt8,
     )
 
 
-def quantised_openvino(folder: Path) -> None:
+def quantised_openvino(folder: Path, transformer: bool) -> None:
     """NNCF's quantisation after training, by galaxies of another sky, with its settings for transformers."""
     import nncf
     import openvino
@@ -60,25 +70,33 @@ def quantised_openvino(folder: Path) -> None:
     galaxies = sky.read(folder / "calibration.pt")
     batches = (galaxies.batch(index, 1) for index in range(len(galaxies)))
     samples = nncf.Dataset([{"images": images, "magnitudes": magnitudes} for images, magnitudes in batches])
+    network = openvino.Core().read_model(folder / FILES["onnx"][0])
+    left_out = None
+    if transformer:
+        wanted = set(transformer_products(folder))
+        products = [one.get_friendly_name() for one in network.get_ops() if one.get_type_name() == "MatMul"]
+        left_out = nncf.IgnoredScope(
+            names=[name for name in products if name not in wanted],
+            types=["Convolution", "GroupConvolution"],
+            validate=False,
+        )
     quantised = nncf.quantize(
-        openvino.Core().read_model(folder / FILES["onnx"][0]),
+        network,
         samples,
         subset_size=CALIBRATION_GALAXIES,
         model_type=nncf.ModelType.TRANSFORMER,
+        ignored_scope=left_out,
     )
-    openvino.save_model(quantised, folder / FILES["openvino_int8"][0])
+    openvino.save_model(quantised, folder / FILES["openvino_int8_transformer" if transformer else "openvino_int8"][0])
 
 
-# Each form of the network: the file, and what makes it of "onnx", which is made first.
+# Each form of the network: the file, and what makes it. All but the first are made of the first.
 FILES: dict[str, tuple[str, Callable[[Path], None]]] = {
     "onnx": ("model.onnx", onnx),
-    # The products of matrices with weights are the transformer's; the last layers are Gemm.
-    "onnx_int8_transformer": (
-        "transformer.int8.onnx",
-        lambda folder: quantised_onnx(folder, "onnx_int8_transformer", ["MatMul"]),
-    ),
-    "onnx_int8": ("int8.onnx", lambda folder: quantised_onnx(folder, "onnx_int8", ["MatMul", "Gemm"])),
-    "openvino_int8": ("int8.xml", quantised_openvino),
+    "onnx_int8": ("int8.onnx", functools.partial(quantised_onnx, transformer=False)),
+    "onnx_int8_transformer": ("transformer.int8.onnx", functools.partial(quantised_onnx, transformer=True)),
+    "openvino_int8": ("int8.xml", functools.partial(quantised_openvino, transformer=False)),
+    "openvino_int8_transformer": ("transformer.int8.xml", functools.partial(quantised_openvino, transformer=True)),
 }
 
 
@@ -96,10 +114,8 @@ def reference(galaxies: sky.Sky) -> numpy.ndarray:
     torch.set_num_threads(1)
     network = weights.load(MODEL).double()
     with torch.inference_mode():
-        batches = zip(
-            *(torch.from_numpy(array).double().split(128) for array in (galaxies.images, galaxies.magnitudes))
-        )
-        return torch.cat([network(*batch) for batch in batches]).numpy().ravel()
+        parts = (torch.from_numpy(array).double().split(128) for array in (galaxies.images, galaxies.magnitudes))
+        return torch.cat([network(*part) for part in zip(*parts, strict=True)]).numpy().ravel()
 
 
 def main() -> None:

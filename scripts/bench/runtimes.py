@@ -171,17 +171,19 @@ class OnnxRuntime(Runtime):
 class OpenVino(Runtime):
     """OpenVINO, compiled for the batch size at hand: with that left open, it is up to a fifth slower at batch 1.
 
-    Unless `f32` tells it to keep that, it computes in bfloat16 where the processor multiplies in it. With `streams`, one
-    batch per thread is in flight at once, by its asynchronous queue: a program must have the batches for it, and the
-    time is that of many batches, divided.
+    Unless `f32` tells it to keep that, it computes in bfloat16 where the processor multiplies in it. With `streams`,
+    one batch per thread is in flight at once, by its asynchronous queue: a program must have the batches for it, and
+    the time is that of many batches, divided.
     """
 
-    def __init__(self, model: Path, threads: int, f32: bool = False, streams: bool = False):
+    def __init__(self, model: Path, threads: int, f32: bool = False, streams: bool = False, quantised: bool = False):
         import openvino
 
         super().__init__(model, threads)
         self.openvino, self.version = openvino, f"OpenVINO {openvino.__version__.split('-')[0]}"
         self.settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+        # As it comes, it is for the processor to say which of the two.
+        self.allowed = ("int8", "f32+int8") if quantised else ("f32",) if f32 else ("bf16", "f32")
         if f32:
             self.settings["INFERENCE_PRECISION_HINT"] = "f32"
         if streams:
@@ -210,7 +212,7 @@ class OpenVino(Runtime):
         """What the linear layers are computed in, as the compiled network says of each of them."""
         layers = [layer.get_rt_info() for layer in self.compiled.get_runtime_model().get_ops()]
         linear = [layer for layer in layers if layer["layerType"].value == "FullyConnected"]
-        # The network is quantised as a whole, with or without a sign.
+        # Quantised ones have a sign or none.
         found = {layer["runtimePrecision"].value.replace("u8", "i8").replace("i8", "int8") for layer in linear}
         return "+".join(sorted(found))
 
@@ -235,11 +237,9 @@ class OpenVino(Runtime):
     def check(self) -> None:
         names = {"f32": "float32"}
         for name, wanted in self.settings.items():
-            require(
-                self.property(name) in (wanted, names.get(wanted)), f"{name} is {self.property(name)}, not {wanted}"
-            )
-        if "INFERENCE_PRECISION_HINT" in self.settings:
-            require(self.precision == "f32", f"it computes in {self.precision}")
+            found = self.property(name)
+            require(found in (wanted, names.get(wanted)), f"{name} is {found}, not {wanted}")
+        require(self.precision in self.allowed, f"it computes in {self.precision}")
         require(self.property("EXECUTION_DEVICES") == ["CPU"], f"it runs on {self.property('EXECUTION_DEVICES')}")
 
 
@@ -256,8 +256,10 @@ RUNTIMES: dict[str, Callable[[Path, int], Runtime]] = {
     "openvino_f32_streams": functools.partial(OpenVino, f32=True, streams=True),
     "openvino_default": OpenVino,
     "openvino_default_streams": functools.partial(OpenVino, streams=True),
-    "openvino_int8": OpenVino,
-    "openvino_int8_streams": functools.partial(OpenVino, streams=True),
+    "openvino_int8": functools.partial(OpenVino, quantised=True),
+    "openvino_int8_streams": functools.partial(OpenVino, quantised=True, streams=True),
+    "openvino_int8_f32": functools.partial(OpenVino, quantised=True, f32=True),
+    "openvino_int8_f32_streams": functools.partial(OpenVino, quantised=True, f32=True, streams=True),
 }
 
 

@@ -122,29 +122,29 @@ def progress(text: str) -> None:
 def print_engines(speeds: dict[str, dict[str, float]], about: dict[str, dict]) -> None:
     """A row per engine: its speed at each batch size, and beside it what it computes in and how far that is off."""
     print(
-        f"{'galaxies/s at batch':>42}" + "".join(f"{batch:>7}" for batch in speeds) + f"{'computes in':>13}"
+        f"{'galaxies/s at batch':>50}" + "".join(f"{batch:>7}" for batch in speeds) + f"{'computes in':>13}"
         f"{'max |Δz|/(1+z)':>16}{'rms':>9}{'σ_NMAD':>9}{'load, s':>9}{'peak memory':>13}"
     )
     for name, one in about.items():
         found = one["accuracy"]
         print(
-            f"{ENGINES[name].label:>42}" + "".join(f"{by_engine[name]:7.0f}" for by_engine in speeds.values())
+            f"{ENGINES[name].label:>50}" + "".join(f"{by_engine[name]:7.0f}" for by_engine in speeds.values())
             + f"{one['precision']:>13}{found['largest']:16.1e}{found['rms']:9.1e}{found['sigma_nmad']:9.5f}"
             f"{one['seconds']:9.2f}{one['peak_memory_mb']:10.0f} MB"
         )  # fmt: skip
 
 
 def print_ratios(formed: dict[str, dict], of_peak: dict[str, dict]) -> None:
-    print(f"\n{'ratio at batch':>44}" + "".join(f"{batch:>20}" for batch in formed))
+    print(f"\n{'ratio at batch':>50}" + "".join(f"{batch:>20}" for batch in formed))
     for name in next(iter(formed.values())):
         shown = [f"{ratio['median']:.2f} ({ratio['lowest']:.2f}–{ratio['highest']:.2f})" for ratio in
                  (by_name[name] for by_name in formed.values())]  # fmt: skip
-        print(f"{name:>44}" + "".join(f"{text:>20}" for text in shown))
+        print(f"{name:>50}" + "".join(f"{text:>20}" for text in shown))
     shown = [f"{ratio['median']:.0%} ({ratio['lowest']:.0%}–{ratio['highest']:.0%})" for ratio in of_peak.values()]
-    print(f"{'native over the peak':>44}" + "".join(f"{text:>20}" for text in shown))
+    print(f"{'native over the peak':>50}" + "".join(f"{text:>20}" for text in shown))
     if "native_best_vs_best_peer" not in next(iter(formed.values())):
         return
     for batch, by_name in formed.items():
         ours, theirs = by_name["native_best_vs_best_peer"]["of"]
-        print(f"{f'fastest at batch {batch}':>44}: {ENGINES[ours].label}; of the others {ENGINES[theirs].label}")
+        print(f"{f'fastest at batch {batch}':>50}: {ENGINES[ours].label}; of the others {ENGINES[theirs].label}")
     print(flush=True)
