@@ -164,6 +164,7 @@ fn record(run: &Run, task: &Task, file: &PlannedFile, rows: &CatalogueRows) -> R
             model_sha256: "00".repeat(32),
             calibration: None,
             engine: "native".into(),
+            precision: "f32".into(),
             version: env!("CARGO_PKG_VERSION").into(),
         },
         batch_size: 512,
