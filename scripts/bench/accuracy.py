@@ -9,6 +9,8 @@ from bench.engines import ENGINES
 # The largest |Δz|/(1+z) above which an engine does not compute this network in the precision that it says. In
 # fewer bits, one that is quantised as a whole may be far off for single galaxies, which is for the table to say.
 TOLERANCES = {"f32": 1e-4}
+# What the native engine promises of the demo's model.
+NATIVE_INT8_TOLERANCE = 1e-3
 REDUCED_PRECISION_TOLERANCE = 0.5
 
 
@@ -28,6 +30,9 @@ def sigma_nmad(redshifts: numpy.ndarray, true: numpy.ndarray) -> float:
 
 
 def check(name: str, precision: str, largest: float) -> None:
+    tolerance = TOLERANCES.get(precision, REDUCED_PRECISION_TOLERANCE)
+    if name == "native_int8":
+        tolerance = NATIVE_INT8_TOLERANCE
     # Of a number that is not one, no comparison holds.
-    if not largest <= TOLERANCES.get(precision, REDUCED_PRECISION_TOLERANCE):
+    if not largest <= tolerance:
         sys.exit(f"the redshifts of {ENGINES[name].label} ({precision}) are off by up to {largest:.2g} × (1 + z)")

@@ -142,6 +142,9 @@ impl Config {
     fn check_divisions(&self) -> Result<()> {
         let heads = self.hyperparameters.num_heads;
         let refuse = |reason: String| Err(Error::Config { reason });
+        if self.depth == 0 {
+            return refuse("its transformer has no blocks".to_owned());
+        }
         if heads == 0 || !self.embed_dim.is_multiple_of(heads) {
             return refuse(format!("{heads} attention heads do not divide the width {}", self.embed_dim));
         }

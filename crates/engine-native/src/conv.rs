@@ -21,7 +21,7 @@ pub(crate) enum Lanes {
 
 impl Lanes {
     /// The faster way for this many galaxies, at most as many as there are lanes, and maps whose smallest side is this.
-    /// In lanes of its own a galaxy takes as long as a tenth to a sixteenth of all galaxies together.
+    /// With 16 lanes, a galaxy in lanes of its own takes as long as a tenth of 16 galaxies together.
     pub(crate) fn fastest<S: Simd>(galaxies: usize, side: usize) -> Self {
         if 3 * galaxies <= 2 * S::LANES && Self::pixels_fit::<S>(side) { Self::Pixels } else { Self::Galaxies }
     }

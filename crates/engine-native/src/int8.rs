@@ -23,6 +23,9 @@ const GROUP: usize = 4;
 /// The largest weight in steps of its scale.
 const LARGEST_WEIGHT: f32 = 127.0;
 
+/// The least range of a row: a smaller one, which no activations have but zeros, has steps whose reciprocal is infinite.
+const LEAST_RANGE: f32 = 1e-30;
+
 /// Rows of activations in bytes: each value is about `scale · byte + offset` of its row.
 pub(crate) struct QuantizedRows {
     /// Bytes, [`GROUP`] together as an i32, so that they can be read so.
@@ -96,7 +99,8 @@ impl<S: Simd> QuantizedLinear<S> {
                     panel[(vector * S::LANES + output % S::LANES) * GROUP + input % GROUP] = byte;
                 }
                 starts[output] = -i32::from(simd.flipped_bits()) * sum;
-                scales[output] = step;
+                // A weight that is no number spoils its output, as it does in f32.
+                scales[output] = if row.iter().all(|weight| weight.is_finite()) { step } else { f32::NAN };
                 weight_sums[output] = sum as f32;
             }
         });
@@ -150,7 +154,7 @@ impl<'a, S: Simd, R: Iterator<Item = &'a [S::F]>> Kernel<S> for Quantize<'_, R> 
                 spoilt = simd.fma(*value, zero, spoilt);
             }
             let least = simd.least(least);
-            let range = (simd.greatest(greatest) - least).max(f32::MIN_POSITIVE);
+            let range = (simd.greatest(greatest) - least).max(LEAST_RANGE);
             let step = range / 255.0;
             let (least_vector, per_step) = (simd.splat(least), simd.splat(1.0 / step));
             for (value, bytes) in row.iter().zip(bytes.chunks_exact_mut(S::LANES)) {
@@ -274,7 +278,7 @@ mod tests {
     fn expected(layer: &fold::Linear, row: &[f32]) -> Vec<f32> {
         let least = row.iter().fold(0.0_f32, |least, value| least.min(*value));
         let greatest = row.iter().fold(0.0_f32, |greatest, value| greatest.max(*value));
-        let step = (greatest - least).max(f32::MIN_POSITIVE) / 255.0;
+        let step = (greatest - least).max(1e-30) / 255.0;
         let per_step = 1.0 / step;
         let bytes = row.iter().map(|value| ((value - least) * per_step).round_ties_even() as i32 - 128);
         let bytes: Vec<i32> = bytes.collect();
@@ -354,7 +358,10 @@ mod tests {
             assert_eq!(found[0], [255.0 * inputs as f32, 255.0 * inputs as f32 + 1.0], "{instructions}");
             assert_eq!(found[1], [0.0, 1.0], "{instructions}");
             assert!(found[2..4].iter().flatten().all(|value| value.is_nan()), "{instructions}: {found:?}");
-            assert!((found[4][0].abs() < 1e-30) && found[4][1] == 1.0, "{instructions}: {found:?}");
+            assert_eq!(found[4], expected(&layer, &rows[4]), "{instructions}");
+            let spoilt = fold::Linear { weight: vec![f32::INFINITY; 2 * inputs], ..layer.clone() };
+            let found = instructions.dispatch(Case { layer: &spoilt, rows: &rows }).unwrap();
+            assert!(found.iter().flatten().all(|value| value.is_nan()), "{instructions}: {found:?}");
         }
     }
 }

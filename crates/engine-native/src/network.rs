@@ -1,8 +1,9 @@
-//! The whole network on one instruction set, and the order in which a thread computes it.
+//! The whole network on one instruction set, and the order in which threads compute it.
 //!
 //! The transformer takes most of the time, and takes few galaxies at once so that their activations stay in a near
 //! cache. The last layers have many weights, each used once for a galaxy, and take more galaxies at once so that memory
-//! keeps up. The inception network takes a galaxy for each lane.
+//! keeps up; of few galaxies, each thread computes some of the outputs of all, so that it reads a part of the weights
+//! alone.
 
 use std::{mem::take, sync::Arc};
 
@@ -19,12 +20,8 @@ use crate::{
     inception::{self, PackedInception},
     linear::{PackedLinear, pad_inputs},
     simd::Simd,
-    transformer::{self, PackedTransformer},
+    transformer::{self, MICRO_BATCH, PackedTransformer},
 };
-
-/// Galaxies that go through the transformer together. The widest of their activations take 1.7 MB; 32 galaxies were 2
-/// to 3 % faster than 16, and as fast as 64. It is a multiple of every vector's lanes.
-pub(crate) const MICRO_BATCH: usize = 32;
 
 /// Galaxies that go through the last layers together, and the most that [`Predict::predict`] takes. 128 were 1 % faster
 /// than 64.
@@ -170,8 +167,8 @@ impl<S: Simd> Predict for Worker<S> {
         for (row, magnitudes) in rows.zip(magnitudes.chunks_exact(BANDS)) {
             row[..BANDS].copy_from_slice(magnitudes);
         }
-        if count < parts {
-            // Fewer galaxies than threads: a branch for each of two.
+        if count == 1 && parts > 1 {
+            // A galaxy alone: a branch for each of two threads.
             let BranchScratch { transformer, inception } = &mut branches[0];
             rayon::join(
                 || {

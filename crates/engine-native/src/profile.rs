@@ -15,9 +15,9 @@ use crate::{
     engine::NAME,
     epilogue::Epilogue,
     linear::PackedLinear,
-    network::{BATCH, MICRO_BATCH, PackedNetwork},
+    network::{BATCH, PackedNetwork},
     simd::{Dispatch, InstructionSet, Kernel, Simd},
-    transformer::{Norm, Normalize, PackedTransformerBlock},
+    transformer::{MICRO_BATCH, Norm, Normalize, PackedTransformerBlock},
 };
 
 /// What all layers of one kind take together, on one thread.

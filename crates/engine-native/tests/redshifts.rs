@@ -66,7 +66,6 @@ fn redshifts_are_pytorchs_on_every_instruction_set() {
     }
 }
 
-/// The bound is that of `scripts/bench.sh` for the demo's model.
 #[test]
 fn redshifts_in_int8_are_near_those_in_f32() {
     let (images, magnitudes, expected) = galaxies();
@@ -126,6 +125,21 @@ fn a_nan_spoils_its_own_galaxy_only() {
                 _ => assert_eq!(found[row].to_bits(), whole[row].to_bits(), "{instructions}, {precision}, row {row}"),
             }
         }
+    }
+}
+
+/// Of more threads than galaxies, and more than go through the transformer together, too.
+#[test]
+fn any_number_of_threads_predicts_any_number_of_galaxies() {
+    let (images, magnitudes, _) = galaxies();
+    let places: Vec<usize> = (0..65).map(|place| place % GALAXIES).collect();
+    let (images, magnitudes) = batch(&images, &magnitudes, &places);
+    let instructions = InstructionSet::available()[0];
+    let expected = engine(1, instructions).predict(&images, &magnitudes).unwrap();
+    let engine = engine(64, instructions);
+    for count in [1, 2, 31, 33, 40, 63, 64, 65] {
+        let found = engine.predict(&images[..count * PIXELS], &magnitudes[..count * BANDS]).unwrap();
+        assert_eq!(found, expected[..count], "{count} galaxies");
     }
 }
 

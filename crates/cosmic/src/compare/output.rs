@@ -58,25 +58,37 @@ impl CompareOutput {
         }
     }
 
-    /// Whether no galaxy moved by more than the limit, and none has a redshift in one alone; true where there is no limit.
-    pub(super) fn is_within_limit(&self) -> bool {
+    /// Galaxies that have a redshift in one alone, or that the other does not have at all.
+    fn in_one_alone(&self) -> u64 {
         let ChangeSummary { in_first_alone, in_second_alone, .. } = self.changes;
-        self.beyond_limit.is_none_or(|beyond| beyond + in_first_alone + in_second_alone == 0)
+        in_first_alone + in_second_alone + self.only_in_first + self.only_in_second
+    }
+
+    /// Whether there were galaxies to compare, none moved by more than the limit, and none is in one alone; true where
+    /// there is no limit.
+    pub(super) fn is_within_limit(&self) -> bool {
+        self.beyond_limit.is_none_or(|beyond| self.changes.galaxies > 0 && beyond + self.in_one_alone() == 0)
     }
 
     /// What the two do not have in common, by the names of the fields.
     fn differences(&self) -> Vec<&'static str> {
         let (first, second) = (&self.first, &self.second);
         // An engine says its precision too.
-        let engine = |side: &Side| side.engine.as_ref().map(|engine| engine.replace(&side.precision, ""));
+        let engine =
+            |side: &Side| side.engine.as_ref().map(|engine| engine.replace(&format!("{}, ", side.precision), ""));
         let fields = [
-            ("model", first.model_sha256 == second.model_sha256),
-            ("engine", engine(first) == engine(second)),
+            ("model", same(&first.model_sha256, &second.model_sha256)),
+            ("engine", same(&engine(first), &engine(second))),
             ("precision", first.precision == second.precision),
-            ("version", first.version == second.version),
+            ("version", same(&first.version, &second.version)),
         ];
         fields.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
     }
+}
+
+/// Whether two values are the same, as far as both are known.
+fn same(first: &Option<String>, second: &Option<String>) -> bool {
+    first.as_ref().zip(second.as_ref()).is_none_or(|(first, second)| first == second)
 }
 
 pub(super) fn text(output: &CompareOutput) -> String {
@@ -84,7 +96,7 @@ pub(super) fn text(output: &CompareOutput) -> String {
     let mut text = format!("first   {}\nsecond  {}\n", side_text(&output.first), side_text(&output.second));
     let differences = output.differences();
     text += &match differences.is_empty() {
-        true => "        the same model, engine, precision and version\n".to_owned(),
+        true => "        no other model, engine, precision or version, as far as they say\n".to_owned(),
         false => format!("        another {}\n", differences.join(", ")),
     };
     text += &format!(
@@ -112,8 +124,9 @@ pub(super) fn text(output: &CompareOutput) -> String {
         text += &match output.is_within_limit() {
             true => format!("\nno galaxy is beyond {limit}\n"),
             false => format!(
-                "\nBEYOND {limit}: {beyond} galaxies, and {} have a redshift in one alone\n",
-                changes.in_first_alone + changes.in_second_alone
+                "\nBEYOND {limit}: {beyond} galaxies of {} that both have a redshift of, and {} are in one alone\n",
+                changes.galaxies,
+                output.in_one_alone()
             ),
         };
     }

@@ -9,7 +9,9 @@
 //! `#[inline(always)]`, so that they become part of that function.
 //!
 //! Dot products of bytes ([`Dots`]) are instructions of their own, which a processor with the rest of an instruction set
-//! may lack: [`Simd::run_with_dots`] compiles a [`DotKernel`] with them and without, and all ways give the same sums.
+//! may lack: [`Simd::run_with_dots`] compiles a [`DotKernel`] with them and without, and all ways give the same sums. What
+//! proves that the processor has them is made in `run_with_dots` alone, of an instruction set's value that says so. NEON's
+//! are inline assembly, because their intrinsics are not stable.
 //!
 //! Every method gives the same bits wherever and whenever it is called on one machine. Between machines with other
 //! instruction sets, sums are in another order and a multiply–add may round twice.
