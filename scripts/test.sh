@@ -5,7 +5,8 @@
 #
 # What needs more is apart: the tests of the training, which need PyTorch (scripts/train.sh --self-test), those on
 # emulated 64-bit Arm, which need a cross compiler and qemu (scripts/test_arm64.sh), the check of all dependencies, which
-# needs cargo-deny (scripts/audit.sh), fuzzing, which needs a nightly compiler and cargo-fuzz (scripts/fuzz.sh), the long soak
+# needs cargo-deny (scripts/audit.sh), the end-to-end tests on the zips for AWS, which are built once more with zig
+# (scripts/test_zips.sh), fuzzing, which needs a nightly compiler and cargo-fuzz (scripts/fuzz.sh), the long soak
 # (scripts/soak.sh), and the pages of reports in a browser, which need Chromium and Node.js (scripts/browser.sh).
 #
 #   scripts/test.sh
@@ -36,13 +37,7 @@ RUSTDOCFLAGS="-D warnings" \
 step "the examples and cosmic export, with the libraries that people read catalogues with"
 ./scripts/lib/venv.sh .tools/examples-venv scripts/lib/examples-requirements.txt
 .tools/examples-venv/bin/python -m pytest --quiet examples/tests
-step "end-to-end tests on the local stack, with libtorch in the zip"
-./scripts/package.sh --no-build --local
-.tools/venv/bin/python -m pytest --quiet infra/tests/test_libtorch.py
 step "end-to-end tests on the local stack"
-# The zips that are deployed to AWS, for this machine's kind of processor.
-arm64=()
-[[ $(uname -m) != aarch64 ]] || arm64=(--arm64)
-./scripts/package.sh "${arm64[@]}"
+./scripts/package.sh --no-build --local
 # They wait more than they compute. Each process has a stack of its own.
-.tools/venv/bin/python -m pytest --quiet --numprocesses 3 --dist loadfile infra/tests --ignore infra/tests/test_libtorch.py
+.tools/venv/bin/python -m pytest --quiet --numprocesses 3 --dist loadfile infra/tests

@@ -38,18 +38,21 @@ pub struct Matched {
 type Place = (usize, usize);
 
 impl Matched {
-    /// Matches the rows of two catalogues: by file and row, or where no row has both in common, by a column that both
-    /// brought along.
+    /// Matches the rows of two catalogues: by file and row, or by an identifier that both brought along, where that finds
+    /// more galaxies, or where identifiers or spectroscopic redshifts say that files of the same names have others.
     pub fn of(first: &[CatalogueRows], second: &[CatalogueRows]) -> Self {
         let rows = |catalogue: &[CatalogueRows]| catalogue.iter().map(|rows| rows.len() as u64).sum::<u64>();
-        let by_place = by_file_and_row(first, second);
-        let (by, places) = if by_place.is_empty() {
-            match by_column(first, second) {
-                Some((column, places)) => (MatchedBy::Column(column), places),
-                None => (MatchedBy::Nothing, Vec::new()),
-            }
-        } else {
-            (MatchedBy::FileAndRow, by_place)
+        let mut by_place = by_file_and_row(first, second);
+        let shared = shared_identifiers(first, second);
+        if are_others(first, second, &by_place, &shared) {
+            by_place.clear();
+        }
+        let all = rows(first).min(rows(second));
+        let by_column = if (by_place.len() as u64) < all { by_column(first, second, shared) } else { None };
+        let (by, places) = match by_column.filter(|(_, places)| places.len() > by_place.len()) {
+            Some((column, places)) => (MatchedBy::Column(column), places),
+            None if by_place.is_empty() => (MatchedBy::Nothing, Vec::new()),
+            None => (MatchedBy::FileAndRow, by_place),
         };
         let galaxies = places.len() as u64;
         let mut changes = Changes::default();
@@ -98,9 +101,34 @@ fn by_file_and_row(first: &[CatalogueRows], second: &[CatalogueRows]) -> Vec<(Pl
     places
 }
 
-/// Rows that have a value in common, by the first column of both that is called an identifier and in which each value is
-/// there once.
-fn by_column(first: &[CatalogueRows], second: &[CatalogueRows]) -> Option<(String, Vec<(Place, Place)>)> {
+/// Whether rows of equal place are of other galaxies: an identifier differs in one of them, or the spectroscopic redshift
+/// in most. Single ones may have been measured anew.
+fn are_others(
+    first: &[CatalogueRows],
+    second: &[CatalogueRows],
+    places: &[(Place, Place)],
+    identifiers: &[String],
+) -> bool {
+    let differs = |name: &String| {
+        let value = |catalogue: &[CatalogueRows], (group, row): Place| {
+            let column = catalogue[group].columns.iter().find(|column| *column.name == **name)?;
+            value_text(&*column.values, row)
+        };
+        places.iter().any(|(place, second_place)| value(first, *place) != value(second, *second_place))
+    };
+    let spectroscopic = |((group, row), (second_group, second_row)): &(Place, Place)| {
+        first[*group].z_spec[*row].zip(second[*second_group].z_spec[*second_row])
+    };
+    let (mut known, mut other) = (0_usize, 0_usize);
+    for (one, two) in places.iter().filter_map(spectroscopic) {
+        known += 1;
+        other += usize::from(one != two);
+    }
+    2 * other > known || identifiers.iter().any(differs)
+}
+
+/// The columns of both catalogues that are called identifiers, in the order of their names.
+fn shared_identifiers(first: &[CatalogueRows], second: &[CatalogueRows]) -> Vec<String> {
     let names = |catalogue: &[CatalogueRows]| -> HashSet<String> {
         catalogue.iter().flat_map(|rows| &rows.columns).map(|column| column.name.to_string()).collect()
     };
@@ -108,7 +136,16 @@ fn by_column(first: &[CatalogueRows], second: &[CatalogueRows]) -> Option<(Strin
     let mut shared: Vec<String> =
         names(first).into_iter().filter(|name| in_second.contains(name) && is_identifier(name)).collect();
     shared.sort_unstable();
-    shared.into_iter().find_map(|name| {
+    shared
+}
+
+/// Rows that have a value in common, by the first of these columns in which each value is there once.
+fn by_column(
+    first: &[CatalogueRows],
+    second: &[CatalogueRows],
+    identifiers: Vec<String>,
+) -> Option<(String, Vec<(Place, Place)>)> {
+    identifiers.into_iter().find_map(|name| {
         let (first, second) = (places_by_value(first, &name)?, places_by_value(second, &name)?);
         let mut places: Vec<_> =
             first.into_iter().filter_map(|(value, place)| Some((place, *second.get(&value)?))).collect();
@@ -193,6 +230,15 @@ mod tests {
     }
 
     #[test]
+    fn files_of_equal_names_and_other_galaxies_have_none_in_common() {
+        let of = |z_spec: [f64; 3]| {
+            [CatalogueRows { z_spec: z_spec.map(Some).to_vec(), ..rows("1.pt", 0, &[Some(0.1), Some(0.2), Some(0.3)]) }]
+        };
+        assert_eq!(Matched::of(&of([0.1, 0.2, 0.3]), &of([0.4, 0.5, 0.3])).by, MatchedBy::Nothing);
+        assert_eq!(Matched::of(&of([0.1, 0.2, 0.3]), &of([0.4, 0.2, 0.3])).galaxies, 3, "one was measured anew");
+    }
+
+    #[test]
     fn an_identifier_is_told_by_a_word_of_its_name() {
         for name in ["id", "ID", "object_id", "id_gaia", "source.id", "objID", "specObjID", "sourceId", "TARGETID"] {
             assert!(is_identifier(name), "{name}");
@@ -224,6 +270,13 @@ mod tests {
             [rows]
         };
         assert_eq!(Matched::of(&fluxes("1.pt"), &fluxes("a.pt")).by, MatchedBy::Nothing);
+        // Files of the same names, the other way round.
+        let swapped = [with_ids("1.pt", vec![8, 7], &[Some(0.2), Some(0.1)])];
+        let matched = Matched::of(&first, &swapped);
+        assert_eq!((&matched.by, matched.is_same()), (&MatchedBy::Column("object_id".into()), true));
+        // A part of the rows has its place in both.
+        let more = [with_ids("1.pt", vec![7], &[Some(0.1)]), with_ids("2.pt", vec![8], &[Some(0.2)])];
+        assert_eq!(Matched::of(&first, &more).galaxies, 2);
         let twice = [with_ids("a.pt", vec![8, 8], &[Some(0.25), Some(0.9)])];
         assert_eq!(Matched::of(&first, &twice).by, MatchedBy::Nothing);
     }

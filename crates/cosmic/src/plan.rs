@@ -98,7 +98,7 @@ pub(crate) async fn plan(args: PlanArgs, global: &Global, printer: Printer) -> R
         }
         None => None,
     };
-    let output = PlanOutput::of(&file.display().to_string(), &payload, &planned, range, compared, pictures);
+    let output = PlanOutput::of(&file.display().to_string(), &args.set, &payload, &planned, range, compared, pictures);
     printer.print(&output, report::text)?;
     Ok(Outcome::Done)
 }

@@ -32,7 +32,7 @@ pub(crate) fn resume_command(execution: &Execution, payload: &Payload, input: &V
 }
 
 /// A word as a shell reads it.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     if word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c)) {
         return word.to_owned();
     }

@@ -300,7 +300,10 @@ impl Grid {
         }
         let precisions =
             fields.list("precisions", only_the_default_precision(), "\"f32\" or \"int8\" each", |value| {
-                value.as_str().and_then(|name| name.parse().ok())
+                match value {
+                    Value::Null => Some(Precision::default()),
+                    value => value.as_str().and_then(|name| name.parse().ok()),
+                }
             })?;
         Ok(Self {
             partition_sizes: sizes("partition_sizes")?,

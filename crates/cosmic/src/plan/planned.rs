@@ -97,7 +97,13 @@ impl Planned {
         }
         let percent = 100.0 * rank.inference_of_galaxy(self.work.run.batch_size, asked)
             / rank.inference_of_galaxy(self.work.run.batch_size, Precision::F32);
-        let taken = format!("{asked} was not measured there: it is taken to need {percent:.0} % of the time of f32");
+        let at = match place {
+            Place::Lambda => "on Lambda",
+            Place::Machine { .. } => "on such a machine",
+        };
+        let taken = format!(
+            "{asked} was not measured {at}: by the figures it needs {percent:.0} % of the time of f32"
+        );
         Some(match (place, architecture) {
             (Place::Lambda, Architecture::X86_64) => format!(
                 "{taken} on processors with AVX-512 VNNI, which AWS promises to no function, and all of it on others, \

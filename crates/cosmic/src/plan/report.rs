@@ -15,6 +15,7 @@ use crate::{
         planned::{Planned, Range},
         setup::FoundSetup,
     },
+    resume::quoted,
 };
 
 /// Ranks whose time is above this share of what they have are warned of.
@@ -79,6 +80,7 @@ struct ChoiceOutput {
 impl PlanOutput {
     pub(crate) fn of(
         file: &str,
+        set: &[String],
         payload: &Payload,
         planned: &Planned,
         range: Range,
@@ -86,13 +88,18 @@ impl PlanOutput {
         picture: Option<String>,
     ) -> Self {
         let work = &planned.work;
+        let mut given = format!("--payload {}", quoted(file));
+        for field in set {
+            given += &format!(" --set {}", quoted(field));
+        }
         let pareto = |index| compared.notable.as_ref().is_some_and(|notable| notable.pareto.contains(&index));
         let choices = compared
             .choices
             .iter()
             .enumerate()
             .map(|(index, choice)| {
-                let (run_options, deploy_options) = compared.settings(choice);
+                let (settings, deploy_options) = compared.settings(choice);
+                let run_options = format!("{given} {settings}");
                 ChoiceOutput {
                     choice: choice.clone(),
                     pareto: pareto(index),
