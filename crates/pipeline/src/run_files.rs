@@ -189,7 +189,7 @@ impl RunFiles {
     /// Writes a file by its name, as long as the result path is still this step's.
     ///
     /// # Errors
-    /// [`Error::PlanMismatch`] where it no longer is, and nothing was written.
+    /// [`Error::PlanMismatch`] where it no longer is, and nothing was written unless an answer was lost.
     pub async fn write_own(&self, claim: &Claim, name: &str, bytes: Bytes) -> Result<ObjectInfo> {
         self.write_content(claim, &self.key(name), Content::Whole(bytes)).await
     }
@@ -215,7 +215,7 @@ impl RunFiles {
     /// Writes what is left of a file and makes it appear, as long as the result path is still this step's.
     ///
     /// # Errors
-    /// Those of [`write_own`](Self::write_own). Nothing of the file is left then.
+    /// Those of [`write_own`](Self::write_own). Nothing of the file is left then, unless an answer was lost.
     pub(crate) async fn finish_own(&self, claim: &Claim, mut file: FileStream, rest: Outbox) -> Result<ObjectInfo> {
         let key = file.key.clone();
         let written = match file.finish(rest).await {
