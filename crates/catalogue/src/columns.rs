@@ -129,11 +129,14 @@ impl OwnColumns {
         }
     }
 
-    /// Takes in the columns of some rows, and says whether there was a new one among them.
+    /// Takes in the columns of some rows, all or none, and says whether there was a new one among them.
     pub(crate) fn admit_rows(&mut self, rows: &CatalogueRows) -> Result<bool, ColumnConflict> {
         let known = self.columns.len();
         for OwnColumn { name, values } in &rows.columns {
-            self.admit(&rows.source_file, name, values.data_type())?;
+            if let Err(conflict) = self.admit(&rows.source_file, name, values.data_type()) {
+                self.columns.truncate(known);
+                return Err(conflict);
+            }
         }
         Ok(self.columns.len() > known)
     }
@@ -161,10 +164,9 @@ impl CatalogueColumns {
     /// # Errors
     /// [`ColumnConflict`] where a column has had another type; then none of the rows' columns is taken in.
     pub fn admit(&mut self, rows: &CatalogueRows) -> Result<bool, ColumnConflict> {
-        let mut own = self.own.clone();
         let levels = self.levels.or(rows.quantiles.as_ref().map(|quantiles| quantiles.levels));
-        let is_new = own.admit_rows(rows)? || levels != self.levels;
-        *self = Self { own, levels };
+        let is_new = self.own.admit_rows(rows)? || levels != self.levels;
+        self.levels = levels;
         Ok(is_new)
     }
 }

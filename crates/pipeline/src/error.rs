@@ -90,7 +90,7 @@ impl Error {
             Self::EmptyPrefix { .. } => "EmptyPrefix",
             Self::Storage(StorageError::NotFound { .. }) => "NotFound",
             Self::Storage(StorageError::AccessDenied { .. }) => "AccessDenied",
-            Self::Storage(StorageError::Refused { .. }) => "StoreRefused",
+            Self::Storage(StorageError::Refused { .. } | StorageError::TooManyParts { .. }) => "StoreRefused",
             Self::Storage(StorageError::Changed { .. }) | Self::BadPartition(_) => "BadPartition",
             Self::Storage(StorageError::Unavailable { .. }) => "StoreUnavailable",
             Self::BadModel { .. } => "BadModel",
@@ -156,6 +156,7 @@ mod tests {
             }
             .into(),
             StorageError::Changed { location: location() }.into(),
+            StorageError::TooManyParts { location: location(), parts: 0, bytes: 0 }.into(),
             StorageError::Unavailable { action: "", location: location(), status: None, source: source() }.into(),
             Error::BadPartition(source()),
             Error::BadModel { location: location(), source: source() },

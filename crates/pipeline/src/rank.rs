@@ -189,6 +189,7 @@ async fn finished(files: &RunFiles, object: &ObjectInfo) -> Result<Option<RankRu
             Ok(None)
         }
         Err(RankError::Storage(error)) => Err(error.into()),
+        Err(RankError::Fault(error)) => Err(error),
     }
 }
 

@@ -189,7 +189,7 @@ impl RunFiles {
     /// Writes a file by its name, as long as the result path is still this step's.
     ///
     /// # Errors
-    /// [`Error::PlanMismatch`] where it no longer is, and nothing was written.
+    /// [`Error::PlanMismatch`] where it no longer is, and nothing was written unless an answer was lost.
     pub async fn write_own(&self, claim: &Claim, name: &str, bytes: Bytes) -> Result<ObjectInfo> {
         self.write_content(claim, &self.key(name), Content::Whole(bytes)).await
     }
@@ -215,7 +215,7 @@ impl RunFiles {
     /// Writes what is left of a file and makes it appear, as long as the result path is still this step's.
     ///
     /// # Errors
-    /// Those of [`write_own`](Self::write_own). Nothing of the file is left then.
+    /// Those of [`write_own`](Self::write_own). Nothing of the file is left then, unless an answer was lost.
     pub(crate) async fn finish_own(&self, claim: &Claim, mut file: FileStream, rest: Outbox) -> Result<ObjectInfo> {
         let key = file.key.clone();
         let written = match file.finish(rest).await {
@@ -319,8 +319,9 @@ impl RunFiles {
         let bytes = self.store.get(&object.key).await?.bytes;
         // Off the async threads: while one object is parsed, others may be, and the rows of those before it be written.
         let parsed = tokio::task::spawn_blocking(|| RankObject::parse(bytes)).await;
-        let left =
-            parsed.unwrap_or_else(|error| Err(format!("reading it failed: {error}"))).map_err(RankError::Unusable)?;
+        // A parser that panicked or was cancelled says nothing of the object, which is not to be lost for it.
+        let parsed = parsed.map_err(|error| Error::internal(format!("failed to parse {}", object.key), error));
+        let left = parsed.map_err(RankError::Fault)?.map_err(RankError::Unusable)?;
         let complete = left.run.work.unreadable.is_empty();
         match object.key.rsplit('/').next().and_then(rank_object) {
             Some((_, named_complete)) if named_complete == complete => Ok(left),
@@ -368,6 +369,8 @@ pub enum RankError {
     Storage(StorageError),
     /// It is there, and is not what a rank writes.
     Unusable(String),
+    /// It was not found out what it is.
+    Fault(Error),
 }
 
 impl From<StorageError> for RankError {

@@ -1,11 +1,19 @@
 //! The last step: what ranks have left becomes one catalogue, proved complete against the plan, or what is missing gets
 //! a name.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::poll_fn,
+    pin::{Pin, pin},
+    time::Instant,
+};
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use catalogue::CatalogueColumns;
-use futures::{StreamExt, stream};
+use futures::{
+    FutureExt,
+    future::{MaybeDone, maybe_done, try_join_all},
+};
 
 use crate::{
     error::{Error, Result},
@@ -102,7 +110,10 @@ enum Left {
     /// It is what its share owes, but for the files that it names as unreadable.
     Proved(Box<RankObject>),
     /// It is there, and of no use.
-    Unusable(String),
+    Unusable {
+        object: ObjectInfo,
+        reason: String,
+    },
     Nothing,
 }
 
@@ -139,13 +150,23 @@ impl<'a> LeftByRanks<'a> {
                 merge.miss(None, &[Slice { file, rows: None }], reason.clone());
             }
         }
-        let fetches = self.plan.shares(self.files).into_iter().map(|share| self.fetch(share));
-        let mut fetched = stream::iter(fetches).buffered(CONCURRENT_RANKS);
+        let mut shares = self.plan.shares(self.files).into_iter();
+        let mut ahead = Ahead(VecDeque::new());
+        let mut void = Vec::new();
         let mut rank = 0;
-        while let Some((slices, left)) = fetched.next().await.transpose()? {
+        loop {
+            while ahead.0.len() < CONCURRENT_RANKS
+                && let Some(share) = shares.next()
+            {
+                ahead.0.push_back(Box::pin(maybe_done(self.fetch(share).boxed())));
+            }
+            let Some((slices, left)) = ahead.next().await.transpose()? else { break };
             match left {
                 Left::Proved(object) => merge.add(rank, &slices, *object)?,
-                Left::Unusable(reason) => merge.miss(Some(rank), &slices, reason),
+                Left::Unusable { object, reason } => {
+                    merge.miss(Some(rank), &slices, reason);
+                    void.push(object);
+                }
                 Left::Nothing => {
                     let reason = self.reasons.get(&rank).cloned().unwrap_or_else(|| not_run_reason(self.event));
                     merge.miss(Some(rank), &slices, reason);
@@ -156,14 +177,26 @@ impl<'a> LeftByRanks<'a> {
                 // What is left of the ranks is looked at for columns alone.
                 catalogue.abort().await;
             } else if let Some(outbox) = merge.outbox() {
-                catalogue.send(outbox).await?;
+                ahead.meanwhile(catalogue.send(outbox)).await?;
             }
+        }
+        // Another merge would find a void object, and no longer the reason why it is.
+        if merge.wider().is_none() {
+            self.void(&void).await?;
         }
         Ok(merge)
     }
 
-    /// A rank's share, and what it has left. What is of no use is read once more before that is believed, and then
-    /// declared void, so that the rank runs again.
+    /// Declares what is of no use void, so that its ranks run again.
+    async fn void(&self, objects: &[ObjectInfo]) -> Result<()> {
+        for objects in objects.chunks(CONCURRENT_RANKS) {
+            let voided: Vec<_> = objects.iter().map(|object| self.run_files.void_rank(object)).collect();
+            try_join_all(voided).await?;
+        }
+        Ok(())
+    }
+
+    /// A rank's share, and what it has left. What is of no use is read once more before that is believed.
     async fn fetch(&self, share: Share) -> Result<(Vec<Slice<'a>>, Left)> {
         let slices = share.slices(&self.files[share.files.clone()]);
         let hash = self.plan.object_name(&slices);
@@ -171,23 +204,51 @@ impl<'a> LeftByRanks<'a> {
             return Ok((slices, Left::Nothing));
         };
         let left = match read(self.run_files, object, &slices).await? {
-            Left::Unusable(_) => read(self.run_files, object, &slices).await?,
+            Left::Unusable { .. } => read(self.run_files, object, &slices).await?,
             left => left,
         };
-        if let Left::Unusable(_) = left {
-            self.run_files.void_rank(object).await?;
-        }
         Ok((slices, left))
     }
 }
 
+/// Fetches that are under way, in the order in which their outputs are taken. Their requests have time limits, which run
+/// out where the fetches are not polled: whatever else takes time is awaited [meanwhile](Self::meanwhile).
+struct Ahead<F: Future>(VecDeque<Pin<Box<MaybeDone<F>>>>);
+
+impl<F: Future> Ahead<F> {
+    /// The output of the first fetch.
+    async fn next(&mut self) -> Option<F::Output> {
+        let mut first = self.0.pop_front()?;
+        self.meanwhile(first.as_mut()).await;
+        first.as_mut().take_output()
+    }
+
+    /// Awaits something else while the fetches go on.
+    async fn meanwhile<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = pin!(other);
+        poll_fn(|context| {
+            let polled = other.as_mut().poll(context);
+            for fetch in &mut self.0 {
+                // Its output is kept until it is taken.
+                let _ = fetch.as_mut().poll(context);
+            }
+            polled
+        })
+        .await
+    }
+}
+
 async fn read(run_files: &RunFiles, object: &ObjectInfo, slices: &[Slice<'_>]) -> Result<Left> {
-    let unusable = |reason| Left::Unusable(format!("what it left, {}, cannot be used: {reason}", object.key));
+    let unusable = |reason| Left::Unusable {
+        object: object.clone(),
+        reason: format!("what it left, {}, cannot be used: {reason}", object.key),
+    };
     match run_files.read_rank(object).await {
         Ok(left) => Ok(prove(slices, &left).map_or_else(unusable, |()| Left::Proved(Box::new(left)))),
         Err(RankError::Unusable(reason)) => Ok(unusable(reason)),
         Err(RankError::Storage(StorageError::NotFound { .. })) => Ok(Left::Nothing),
         Err(RankError::Storage(error)) => Err(error.into()),
+        Err(RankError::Fault(error)) => Err(error),
     }
 }
 
@@ -244,4 +305,34 @@ fn seconds_since(start: &str, now: std::time::SystemTime) -> f64 {
     let start = DateTime::from_str(start, DateTimeFormat::DateTimeWithOffset);
     let now = DateTime::from(now);
     start.map_or(0.0, |start| (now.as_secs_f64() - start.as_secs_f64()).max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn fetches_go_on_within_their_time_limits_while_a_part_is_sent() {
+        // Some pieces, each of which is asked for once the one before has come.
+        let fetch = |number: u64| async move {
+            let pieces = async {
+                for _ in 0..4 {
+                    sleep(Duration::from_secs(1)).await;
+                }
+            };
+            timeout(Duration::from_secs(5), pieces).await.map(|()| number)
+        };
+        let mut ahead = Ahead((0..3).map(|number| Box::pin(maybe_done(fetch(number)))).collect());
+        assert_eq!(ahead.next().await, Some(Ok(0)));
+        ahead.0.push_back(Box::pin(maybe_done(fetch(3))));
+        ahead.meanwhile(sleep(Duration::from_secs(60))).await;
+        for number in 1..4 {
+            assert_eq!(ahead.next().await, Some(Ok(number)));
+        }
+        assert_eq!(ahead.next().await, None);
+    }
 }

@@ -418,8 +418,20 @@ async fn an_upload_in_parts_is_tried_again_and_knows_its_own_work_again() {
         upload.send("new".into()).await.unwrap();
         assert_eq!(upload.complete(Write::Create).await.ok(), expected);
     }
-    // Nothing was lost, and nothing of it may have been written.
-    let faulty = Faulty::answering([started(), written(), of(409, "ConditionalRequestConflict"), completed()]).await;
+    // After a conflict the whole is to be started anew, unless it was completed before by a request without an answer.
+    let conflict = || of(409, "ConditionalRequestConflict");
+    let faulty = Faulty::answering([started(), written(), conflict(), completed()]).await;
+    let mut upload = faulty.store.start_upload("1.pt").await.unwrap();
+    upload.send("new".into()).await.unwrap();
+    let error = upload.complete(Write::Create).await.unwrap_err();
+    assert!(explain(&error).contains("ConditionalRequestConflict"), "{}", explain(&error));
+    assert_eq!((Error::from(error).name(), faulty.requests().len()), ("StoreUnavailable", 3));
+    let faulty = Faulty::answering([started(), written(), Answer::Silence, conflict(), Answer::Uploaded]).await;
+    let mut upload = faulty.store.start_upload("1.pt").await.unwrap();
+    upload.send("new".into()).await.unwrap();
+    assert!(upload.complete(Write::Create).await.unwrap().is_some());
+    // The condition is repeated with the request.
+    let faulty = Faulty::answering([started(), written(), of(503, "SlowDown"), completed()]).await;
     let mut upload = faulty.store.start_upload("1.pt").await.unwrap();
     upload.send("new".into()).await.unwrap();
     assert!(upload.complete(Write::Update("\"one\"")).await.unwrap().is_some());

@@ -171,9 +171,8 @@ async fn an_upload_that_fails_in_the_middle_leaves_the_results_as_they_were() {
     }
 }
 
-#[tokio::test]
-async fn a_column_that_a_later_rank_brings_is_in_a_catalogue_in_parts_too() {
-    let sky = Sky::of(&[400, 3]);
+/// Writes a third partition, of two galaxies with a column that the others do not have.
+fn write_with_column(sky: &Sky) {
     let column = Column { name: "id".into(), kind: ColumnType::Number(DType::I64), is_list: false };
     let layout = Layout { redshifts: Redshifts::F32, columns: vec![column] };
     let mut writer = DatasetWriter::create(sky.path("data/3.pt"), 2, &layout, Vec::new()).unwrap();
@@ -181,6 +180,12 @@ async fn a_column_that_a_later_rank_brings_is_in_a_catalogue_in_parts_too() {
     let values = [ColumnValues::Bytes(ids)];
     writer.write(&[0.0; 2 * PIXELS], &[18.0; 10], Some(&[0.1; 2]), &values).unwrap();
     writer.finish().unwrap();
+}
+
+#[tokio::test]
+async fn a_column_that_a_later_rank_brings_is_in_a_catalogue_in_parts_too() {
+    let sky = Sky::of(&[400, 3]);
+    write_with_column(&sky);
     let (run, summary) = sky.execute(json!({})).await;
     assert!(summary.complete);
     let whole = std::fs::read(sky.path("results/predictions.parquet")).unwrap();
@@ -191,4 +196,22 @@ async fn a_column_that_a_later_rank_brings_is_in_a_catalogue_in_parts_too() {
     let rows: Vec<_> = catalogue::read(whole.into()).unwrap().map(Result::unwrap).collect();
     let nulls: Vec<_> = rows.iter().map(|rows| rows.columns[0].values.null_count()).collect();
     assert_eq!(nulls, [400, 3, 0]);
+}
+
+#[tokio::test]
+async fn a_column_that_a_later_rank_brings_leaves_the_reason_of_one_that_is_of_no_use() {
+    let sky = Sky::of(&[4, 3]);
+    write_with_column(&sky);
+    let run = sky.initialize("first", json!({})).await.unwrap();
+    for rank in 0..3 {
+        sky.rank(&run, rank).await.unwrap();
+    }
+    let tasks = sky.tasks(&run);
+    let object = |rank: usize| sky.path(&format!("results/ranks/{}.parquet", tasks[rank].object));
+    std::fs::copy(object(0), object(1)).unwrap();
+    assert_eq!(sky.summarize(&run).await.unwrap().rows, 6);
+    let missing = sky.results().missing;
+    assert_eq!(missing.len(), 1);
+    assert!(missing[0].reason.contains("the rank read rows 0..4 of data/1.pt"), "{}", missing[0].reason);
+    assert_eq!(std::fs::read(object(1)).unwrap(), b"", "it is void, so that the rank runs again");
 }

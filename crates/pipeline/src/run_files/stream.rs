@@ -81,7 +81,7 @@ impl FileStream {
             tracing::warn!(
                 location,
                 reason,
-                "an upload could not be given up: the bucket's rule deletes it in some days"
+                "an upload could not be given up: it stays until a rule of the bucket, if it has one, deletes it"
             );
         }
     }

@@ -16,6 +16,11 @@ pub enum StorageError {
     /// The object is not the one that was asked for by its ETag.
     #[error("the file {location} changed after the run was planned: start a new execution to plan it again")]
     Changed { location: String },
+    /// An object is larger than an upload in parts may be. `bytes` is what was sent of it.
+    #[error(
+        "{location} has more than the {parts} parts of an upload, with {bytes} bytes in them: make several runs of the data"
+    )]
+    TooManyParts { location: String, parts: i32, bytes: u64 },
     /// S3 answered that it will not do this, and would answer so again. `code` is S3's name for the reason.
     #[error(
         "S3 refused to {action} {location} (status {status}{}){}",

@@ -95,7 +95,8 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes, StorageError>;
 
     /// Writes a whole object, and says what is there now. `None` says that nothing was written, because what was there
-    /// is not what `write` may replace. A write whose answer was lost counts as done.
+    /// is not what `write` may replace. A write whose answer was lost counts as done where
+    /// the object is found to be its own.
     async fn put(&self, key: &str, bytes: Bytes, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError>;
 
     /// Starts an object that is written in parts: nothing shows under the key before it is whole.
@@ -124,7 +125,7 @@ pub trait Upload: Send {
     /// written, and that it may be tried again under another condition.
     async fn complete(&mut self, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError>;
 
-    /// Gives up what was sent. Where that fails it stays until the bucket's rule for abandoned uploads deletes it.
+    /// Gives up what was sent. Where that fails it stays until a rule of the bucket, if it has one, deletes it.
     async fn abort(&mut self) -> Result<(), StorageError>;
 }
 

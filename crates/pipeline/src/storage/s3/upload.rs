@@ -24,6 +24,9 @@ const NUMBER: &str = "cosmic-upload";
 /// The code of an answer that the upload is not there: it was completed or aborted.
 const GONE: &str = "NoSuchUpload";
 
+/// The most parts of an upload: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
+const MAX_PARTS: i32 = 10_000;
+
 /// An upload that was started.
 pub(super) struct S3Upload {
     store: S3Store,
@@ -32,6 +35,8 @@ pub(super) struct S3Upload {
     number: String,
     /// What S3 has answered to each part so far.
     parts: Vec<CompletedPart>,
+    /// The number of the last of them; S3 counts from 1.
+    sent: i32,
     size: u64,
 }
 
@@ -55,7 +60,7 @@ impl S3Upload {
                 Ok(created) => match created.upload_id {
                     Some(id) => {
                         let (store, key) = (store.clone(), key.to_owned());
-                        return Ok(Self { store, key, id, number, parts: Vec::new(), size: 0 });
+                        return Ok(Self { store, key, id, number, parts: Vec::new(), sent: 0, size: 0 });
                     }
                     None => attempts.passing(BodyError::Headless("UploadId")),
                 },
@@ -63,10 +68,6 @@ impl S3Upload {
             };
             attempts.again(failure).await?;
         }
-    }
-
-    fn next_part(&self) -> i32 {
-        i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX)
     }
 
     /// The object under the key, where it is this upload's.
@@ -106,7 +107,10 @@ impl Upload for S3Upload {
     async fn send(&mut self, part: Bytes) -> Result<(), StorageError> {
         let location = self.store.location(&self.key);
         let size = part.len() as u64;
-        let number = self.next_part();
+        if self.sent == MAX_PARTS {
+            return Err(StorageError::TooManyParts { location, parts: MAX_PARTS, bytes: self.size });
+        }
+        let number = self.sent + 1;
         let mut attempts = Attempts::new(&self.store.limits, "write", &location, size);
         loop {
             let request = self
@@ -124,6 +128,7 @@ impl Upload for S3Upload {
                 Ok(answer) if answer.e_tag.is_some() => {
                     let part = CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag);
                     self.parts.push(part.set_checksum_crc32(answer.checksum_crc32).build());
+                    self.sent = number;
                     self.size += size;
                     return Ok(());
                 }
@@ -164,10 +169,14 @@ impl Upload for S3Upload {
                     may_be_ours = true;
                     attempts.again(attempts.passing(BodyError::Headless("ETag"))).await?;
                 }
-                Err(failure) if is_gone(&failure) => {
+                // After a conflict, S3 wants the upload started anew.
+                Err(failure) if is_gone(&failure) || failure.status == Some(409) => {
                     let own = if may_be_ours { self.find_own(&location).await? } else { None };
                     // Another attempt of the whole may end otherwise.
-                    return own.map(Some).ok_or_else(|| attempts.passing(failure.error).error);
+                    return own.map(Some).ok_or_else(|| match failure.passing {
+                        true => failure.error,
+                        false => attempts.passing(failure.error).error,
+                    });
                 }
                 Err(Failure { status: Some(412), .. }) if write != Write::Replace => {
                     return if may_be_ours { self.find_own(&location).await } else { Ok(None) };
@@ -179,7 +188,7 @@ impl Upload for S3Upload {
                     return Ok(None);
                 }
                 Err(failure) => {
-                    may_be_ours |= failure.status != Some(409);
+                    may_be_ours = true;
                     attempts.again(failure).await?;
                 }
             }
