@@ -298,13 +298,15 @@ impl Grid {
         if batch_sizes.is_empty() {
             return Err(format!("{} is missing: numbers of galaxies per prediction", fields.name("batch_sizes")));
         }
-        let precisions =
-            fields.list("precisions", only_the_default_precision(), "\"f32\" or \"int8\" each", |value| {
-                match value {
-                    Value::Null => Some(Precision::default()),
-                    value => value.as_str().and_then(|name| name.parse().ok()),
-                }
-            })?;
+        let precisions = fields.list(
+            "precisions",
+            only_the_default_precision(),
+            "\"f32\" or \"int8\" each",
+            |value| match value {
+                Value::Null => Some(Precision::default()),
+                value => value.as_str().and_then(|name| name.parse().ok()),
+            },
+        )?;
         Ok(Self {
             partition_sizes: sizes("partition_sizes")?,
             data_sizes: sizes("data_sizes")?,

@@ -101,9 +101,7 @@ impl Planned {
             Place::Lambda => "on Lambda",
             Place::Machine { .. } => "on such a machine",
         };
-        let taken = format!(
-            "{asked} was not measured {at}: by the figures it needs {percent:.0} % of the time of f32"
-        );
+        let taken = format!("{asked} was not measured {at}: by the figures it needs {percent:.0} % of the time of f32");
         Some(match (place, architecture) {
             (Place::Lambda, Architecture::X86_64) => format!(
                 "{taken} on processors with AVX-512 VNNI, which AWS promises to no function, and all of it on others, \
