@@ -123,8 +123,10 @@ fn a_folder_is_planned_by_its_headers_and_nothing_is_written() {
     assert_eq!(fs::read_dir(&data).unwrap().count(), before);
 
     let picture = folder.path().join("choices.png");
-    let said = done(&["plan", "--payload", &payload, "--data", text(&data), "--picture", text(&picture)]);
-    assert!(said.contains("cheapest") && said.contains("cosmic run --set world_size="), "{said}");
+    let in_int8 = ["--set", "precision=int8", "--picture", text(&picture)];
+    let said = done(&[&["plan", "--payload", &payload, "--data", text(&data)], &in_int8[..]].concat());
+    let command = format!("cheapest: cosmic run --payload {payload} --set precision=int8 --set world_size=");
+    assert!(said.contains(&command), "{said}");
     assert!(fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
 }
 
