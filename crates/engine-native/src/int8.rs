@@ -356,9 +356,12 @@ mod tests {
         for instructions in InstructionSet::available() {
             let found = instructions.dispatch(Case { layer: &layer, rows: &rows }).unwrap();
             assert_eq!(found[0], [255.0 * inputs as f32, 255.0 * inputs as f32 + 1.0], "{instructions}");
-            assert_eq!(found[1], [0.0, 1.0], "{instructions}");
+            // The least range has steps of its own, so that zeros may come out as something far below what any f32 adds up.
+            assert!(found[1][0].abs() < 1e-30 && found[1][1] == 1.0, "{instructions}: {found:?}");
             assert!(found[2..4].iter().flatten().all(|value| value.is_nan()), "{instructions}: {found:?}");
-            assert_eq!(found[4], expected(&layer, &rows[4]), "{instructions}");
+            for row in [1, 4] {
+                assert_eq!(found[row], expected(&layer, &rows[row]), "{instructions}");
+            }
             let spoilt = fold::Linear { weight: vec![f32::INFINITY; 2 * inputs], ..layer.clone() };
             let found = instructions.dispatch(Case { layer: &spoilt, rows: &rows }).unwrap();
             assert!(found.iter().flatten().all(|value| value.is_nan()), "{instructions}: {found:?}");
