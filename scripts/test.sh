@@ -37,7 +37,12 @@ RUSTDOCFLAGS="-D warnings" \
 step "the examples and cosmic export, with the libraries that people read catalogues with"
 ./scripts/lib/venv.sh .tools/examples-venv scripts/lib/examples-requirements.txt
 .tools/examples-venv/bin/python -m pytest --quiet examples/tests
+step "end-to-end tests on the local stack, with libtorch in the zip"
+./scripts/package.sh --no-build --local
+.tools/venv/bin/python -m pytest --quiet infra/tests/test_libtorch.py
 step "end-to-end tests on the local stack"
+# Without libtorch, as the functions are deployed. Of the workspace as above, so that no library is built once more.
+cargo build --release --locked --workspace --bins
 ./scripts/package.sh --no-build --local
 # They wait more than they compute. Each process has a stack of its own.
-.tools/venv/bin/python -m pytest --quiet --numprocesses 3 --dist loadfile infra/tests
+.tools/venv/bin/python -m pytest --quiet --numprocesses 3 --dist loadfile infra/tests --ignore infra/tests/test_libtorch.py

@@ -5,7 +5,6 @@ Step Functions over HTTP.
 import io
 import json
 import math
-import zipfile
 
 import pandas
 import pytest
@@ -129,10 +128,7 @@ def test_logs_join_ranks_with_their_invocations_and_the_cost_adds_up(cosmic, dem
     assert sorted(invocation["rank"] for invocation in ranks) == list(range(6))
     cold = sum(invocation["init_ms"] is not None for invocation in ranks)
     assert 1 <= cold <= 4, "max_concurrency is 4: the later ranks find a warm function"
-    # libtorch is linked where it is in the zip, and takes memory even where the native engine computes.
-    with zipfile.ZipFile(ROOT / "target/lambda/inference/bootstrap.zip") as archive:
-        libtorch = any(name.startswith("libtorch-") for name in archive.namelist())
-    assert all(0 < invocation["used_mb"] < (600 if libtorch else 300) for invocation in ranks)
+    assert all(0 < invocation["used_mb"] < 300 for invocation in ranks)
     for invocation in logs["invocations"]:
         assert invocation["billed_ms"] >= invocation["duration_ms"] + (invocation["init_ms"] or 0)
 
