@@ -68,8 +68,8 @@ def infer(data: Path, out: Path, batch_size: int) -> dict:
     return results
 
 
-def memory(folder: Path, rounds: int) -> list[Figure]:
-    """Of a rank and of `cosmic infer` with the largest batches."""
+def memory(folder: Path, _rounds: int) -> list[Figure]:
+    """Of a rank and of `cosmic infer` with the largest batches, once each: it hardly differs from round to round."""
     figures = []
     row_bytes = 5 * 32 * 32 * 4
     for name in ("100 MB", "1 GB"):

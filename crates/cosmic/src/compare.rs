@@ -35,7 +35,7 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "FILE", env = "COSMIC_MODEL")]
     model: Option<String>,
     /// The precision that is held against f32.
-    #[arg(long, value_name = "int8", default_value_t = Precision::Int8, requires = "data")]
+    #[arg(long, value_name = "f32|int8", default_value_t = Precision::Int8, requires = "data")]
     precision: Precision,
     /// Take only the first so many files of the folder, in natural order.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "data")]

@@ -42,24 +42,28 @@ impl<S: Simd> PackedConv<S> {
         epilogue: Epilogue,
         padded: &mut [f32],
     ) {
-        match (lanes, self.kernel) {
-            (Lanes::Galaxies, 1) => {
-                self.simd.run(GalaxyConvolution::<S, 1> { conv: self, side, input, output, epilogue })
+        match self.kernel {
+            1 => self.apply_kernel::<1>((side, lanes), input, output, epilogue, padded),
+            3 => self.apply_kernel::<3>((side, lanes), input, output, epilogue, padded),
+            _ => self.apply_kernel::<5>((side, lanes), input, output, epilogue, padded),
+        }
+    }
+
+    /// The same with kernels of K × K.
+    fn apply_kernel<const K: usize>(
+        &self,
+        (side, lanes): (usize, Lanes),
+        input: (&[S::F], Channels),
+        output: (&mut [S::F], Channels),
+        epilogue: Epilogue,
+        padded: &mut [f32],
+    ) {
+        match lanes {
+            Lanes::Galaxies => {
+                self.simd.run(GalaxyConvolution::<S, K> { conv: self, side, input, output, epilogue });
             }
-            (Lanes::Galaxies, 3) => {
-                self.simd.run(GalaxyConvolution::<S, 3> { conv: self, side, input, output, epilogue })
-            }
-            (Lanes::Galaxies, _) => {
-                self.simd.run(GalaxyConvolution::<S, 5> { conv: self, side, input, output, epilogue })
-            }
-            (Lanes::Pixels, 1) => {
-                self.simd.run(PixelConvolution::<S, 1> { conv: self, side, input, output, epilogue, padded });
-            }
-            (Lanes::Pixels, 3) => {
-                self.simd.run(PixelConvolution::<S, 3> { conv: self, side, input, output, epilogue, padded });
-            }
-            (Lanes::Pixels, _) => {
-                self.simd.run(PixelConvolution::<S, 5> { conv: self, side, input, output, epilogue, padded });
+            Lanes::Pixels => {
+                self.simd.run(PixelConvolution::<S, K> { conv: self, side, input, output, epilogue, padded });
             }
         }
     }

@@ -97,10 +97,7 @@ impl<S: Simd> PackedInception<S> {
             if index == 2 || index == 4 {
                 side /= 2;
                 let (map, pooled) = (&scratch.map, &mut scratch.next);
-                match lanes {
-                    Lanes::Galaxies => self.simd.run(AveragePool2x2 { side, channels, map, pooled }),
-                    Lanes::Pixels => self.simd.run(AveragePoolOfPixels { side, channels, map, pooled }),
-                }
+                self.simd.run(AveragePool2x2 { lanes, side, channels, map, pooled });
                 std::mem::swap(&mut scratch.map, &mut scratch.next);
             }
             block.apply(self.simd, (side, lanes), channels, scratch);
@@ -135,10 +132,7 @@ impl<S: Simd> PackedInceptionBlock<S> {
             larger.apply(shape, (inner, reduced), (next, Channels { total, first }), Epilogue::Relu, padded);
             first += larger.outputs();
         }
-        match lanes {
-            Lanes::Galaxies => simd.run(MaxPool3x3 { side, channels, map, pooled: inner }),
-            Lanes::Pixels => simd.run(MaxPoolOfPixels { side, channels, map, pooled: inner }),
-        }
+        simd.run(MaxPool3x3 { lanes, side, channels, map, pooled: inner });
         let output = (next.as_mut_slice(), Channels { total, first });
         self.branch_pool.apply(shape, (inner, whole(channels)), output, Epilogue::Relu, padded);
     }
@@ -177,6 +171,7 @@ fn unpack<S: Simd>(map: &[f32], side: usize, channels: usize, outputs: &mut [f32
 
 /// The average over each 2×2 pixels.
 struct AveragePool2x2<'a, S: Simd> {
+    lanes: Lanes,
     /// The side of the pooled map.
     side: usize,
     channels: usize,
@@ -187,6 +182,16 @@ struct AveragePool2x2<'a, S: Simd> {
 impl<S: Simd> Kernel<S> for AveragePool2x2<'_, S> {
     #[inline(always)]
     fn run(self, simd: S) {
+        match self.lanes {
+            Lanes::Galaxies => self.of_galaxies(simd),
+            Lanes::Pixels => self.of_pixels(),
+        }
+    }
+}
+
+impl<S: Simd> AveragePool2x2<'_, S> {
+    #[inline(always)]
+    fn of_galaxies(self, simd: S) {
         let line = self.channels * 2 * self.side;
         let quarter = simd.splat(0.25);
         let rows = self.map.chunks_exact(2 * line).zip(self.pooled.chunks_exact_mut(line / 2));
@@ -199,19 +204,9 @@ impl<S: Simd> Kernel<S> for AveragePool2x2<'_, S> {
             }
         }
     }
-}
 
-/// The same for one galaxy's map.
-struct AveragePoolOfPixels<'a, S: Simd> {
-    side: usize,
-    channels: usize,
-    map: &'a [S::F],
-    pooled: &'a mut [S::F],
-}
-
-impl<S: Simd> Kernel<S> for AveragePoolOfPixels<'_, S> {
     #[inline(always)]
-    fn run(self, _: S) {
+    fn of_pixels(self) {
         let (map, pooled): (&[f32], &mut [f32]) =
             (bytemuck::cast_slice(self.map), bytemuck::cast_slice_mut(self.pooled));
         let rows = map.chunks_exact(4 * self.side).zip(pooled.chunks_exact_mut(self.side));
@@ -227,6 +222,7 @@ impl<S: Simd> Kernel<S> for AveragePoolOfPixels<'_, S> {
 
 /// The maximum over each pixel and its eight neighbours: first down each column, then across them.
 struct MaxPool3x3<'a, S: Simd> {
+    lanes: Lanes,
     side: usize,
     channels: usize,
     map: &'a [S::F],
@@ -236,6 +232,16 @@ struct MaxPool3x3<'a, S: Simd> {
 impl<S: Simd> Kernel<S> for MaxPool3x3<'_, S> {
     #[inline(always)]
     fn run(self, simd: S) {
+        match self.lanes {
+            Lanes::Galaxies => self.of_galaxies(simd),
+            Lanes::Pixels => self.of_pixels(),
+        }
+    }
+}
+
+impl<S: Simd> MaxPool3x3<'_, S> {
+    #[inline(always)]
+    fn of_galaxies(self, simd: S) {
         let (side, line) = (self.side, self.channels * self.side);
         for (row, pooled) in self.pooled.chunks_exact_mut(line).take(side).enumerate() {
             for (channel, pooled) in pooled.chunks_exact_mut(side).enumerate() {
@@ -259,19 +265,9 @@ impl<S: Simd> Kernel<S> for MaxPool3x3<'_, S> {
             }
         }
     }
-}
 
-/// The same for one galaxy's map.
-struct MaxPoolOfPixels<'a, S: Simd> {
-    side: usize,
-    channels: usize,
-    map: &'a [S::F],
-    pooled: &'a mut [S::F],
-}
-
-impl<S: Simd> Kernel<S> for MaxPoolOfPixels<'_, S> {
     #[inline(always)]
-    fn run(self, _: S) {
+    fn of_pixels(self) {
         let (side, pixels) = (self.side, self.side * self.side);
         let (map, pooled): (&[f32], &mut [f32]) =
             (bytemuck::cast_slice(self.map), bytemuck::cast_slice_mut(self.pooled));

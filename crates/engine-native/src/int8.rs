@@ -12,10 +12,8 @@ use rayon::prelude::*;
 use crate::{
     epilogue::Epilogue,
     simd::{DotKernel, Dots, Kernel, Simd},
+    tiles::{PANEL, TiledProduct, compute},
 };
-
-/// Vectors of outputs in a panel.
-const PANEL: usize = 3;
 
 /// Inputs whose products a dot product of bytes adds to a sum.
 const GROUP: usize = 4;
@@ -177,89 +175,71 @@ struct Product<'a, S: Simd> {
 
 impl<S: Simd> DotKernel<S> for Product<'_, S> {
     #[inline(always)]
-    fn run<D: Dots<S>>(mut self, simd: S, dots: D) {
-        for first in (0..self.layer.bias.len()).step_by(PANEL) {
-            match self.layer.bias.len() - first {
-                1 => self.panel::<D, 1>(simd, dots, first),
-                2 => self.panel::<D, 2>(simd, dots, first),
-                _ => self.panel::<D, PANEL>(simd, dots, first),
+    fn run<D: Dots<S>>(self, simd: S, dots: D) {
+        compute(simd, &mut ProductByDots { product: self, dots });
+    }
+}
+
+/// A product, and what multiplies its bytes.
+struct ProductByDots<'a, S: Simd, D> {
+    product: Product<'a, S>,
+    dots: D,
+}
+
+impl<S: Simd, D: Dots<S>> TiledProduct<S> for ProductByDots<'_, S, D> {
+    #[inline(always)]
+    fn rows(&self) -> usize {
+        self.product.rows
+    }
+
+    #[inline(always)]
+    fn vectors(&self) -> usize {
+        self.product.layer.bias.len()
+    }
+
+    #[inline(always)]
+    fn tile<const V: usize, const R: usize>(&mut self, simd: S, first: usize, row: usize) {
+        let sums = self.microkernel::<V, R>(simd, first, row);
+        let Product { layer, bytes, output, output_stride, epilogue, .. } = &mut self.product;
+        let scales = &layer.scales[first..][..V];
+        let weight_sums = &layer.weight_sums[first..][..V];
+        let bias = &layer.bias[first..][..V];
+        for (index, sums) in sums.iter().enumerate() {
+            let RowScale { scale, offset } = bytes.scales[row + index];
+            let (row_scale, row_offset) = (simd.splat(scale), simd.splat(offset));
+            let mut values = [row_scale; V];
+            for vector in 0..V {
+                let offset = simd.mul(row_offset, weight_sums[vector]);
+                let in_steps = simd.fused(simd.to_f32(sums[vector]), row_scale, offset);
+                values[vector] = simd.fused(in_steps, scales[vector], bias[vector]);
             }
+            epilogue.store(simd, &values, &mut output[(row + index) * *output_stride + first..][..V]);
+        }
+        for index in row..row + R {
+            epilogue.activate(simd, &mut output[index * *output_stride + first..][..V]);
         }
     }
 }
 
-impl<S: Simd> Product<'_, S> {
-    /// Computes all rows of the V vectors of outputs that start at `first`.
-    #[inline(always)]
-    fn panel<D: Dots<S>, const V: usize>(&mut self, simd: S, dots: D, first: usize) {
-        let mut row = 0;
-        if S::REGISTERS >= 32 {
-            row = self.tiles::<D, V, 8>(simd, dots, first, row);
-        }
-        row = self.tiles::<D, V, 4>(simd, dots, first, row);
-        self.tiles::<D, V, 1>(simd, dots, first, row);
-    }
-
-    /// Computes as many tiles of R rows as fit between `row` and the last one, and returns the row behind them.
-    #[inline(always)]
-    fn tiles<D: Dots<S>, const V: usize, const R: usize>(
-        &mut self,
-        simd: S,
-        dots: D,
-        first: usize,
-        mut row: usize,
-    ) -> usize {
-        let groups = self.layer.groups;
-        let panel = self.layer.panels[first * groups..][..V * groups].as_chunks::<V>().0;
-        let scales = &self.layer.scales[first..][..V];
-        let weight_sums = &self.layer.weight_sums[first..][..V];
-        let bias = &self.layer.bias[first..][..V];
-        while row + R <= self.rows {
-            let sums = self.microkernel::<D, V, R>(dots, simd, first, row, panel);
-            for (index, sums) in sums.iter().enumerate() {
-                let RowScale { scale, offset } = self.bytes.scales[row + index];
-                let (row_scale, row_offset) = (simd.splat(scale), simd.splat(offset));
-                let mut values = [row_scale; V];
-                for vector in 0..V {
-                    let offset = simd.mul(row_offset, weight_sums[vector]);
-                    let in_steps = simd.fused(simd.to_f32(sums[vector]), row_scale, offset);
-                    values[vector] = simd.fused(in_steps, scales[vector], bias[vector]);
-                }
-                let output = &mut self.output[(row + index) * self.output_stride + first..][..V];
-                self.epilogue.store(simd, &values, output);
-            }
-            for index in row..row + R {
-                let output = &mut self.output[index * self.output_stride + first..][..V];
-                self.epilogue.activate(simd, output);
-            }
-            row += R;
-        }
-        row
-    }
-
+impl<S: Simd, D: Dots<S>> ProductByDots<'_, S, D> {
     /// The sums of a tile of R rows and V vectors, in the way of the microkernel for f32.
     #[inline(always)]
-    fn microkernel<D: Dots<S>, const V: usize, const R: usize>(
-        &self,
-        dots: D,
-        simd: S,
-        first: usize,
-        row: usize,
-        panel: &[[S::I; V]],
-    ) -> [[S::I; V]; R] {
-        let mut inputs = [self.bytes.groups.as_slice(); R];
+    fn microkernel<const V: usize, const R: usize>(&self, simd: S, first: usize, row: usize) -> [[S::I; V]; R] {
+        let Product { layer, bytes, .. } = &self.product;
+        let panel = layer.panels[first * layer.groups..][..V * layer.groups].as_chunks::<V>().0;
+        let mut inputs = [bytes.groups.as_slice(); R];
         for (index, inputs) in inputs.iter_mut().enumerate() {
-            *inputs = &self.bytes.groups[(row + index) * self.layer.groups..][..panel.len()];
+            *inputs = &bytes.groups[(row + index) * layer.groups..][..panel.len()];
         }
         let mut sums = [[simd.splat_i32(0); V]; R];
         for sums in &mut sums {
-            sums.copy_from_slice(&self.layer.starts[first..first + V]);
+            sums.copy_from_slice(&layer.starts[first..first + V]);
         }
         for (group, weights) in panel.iter().enumerate() {
             for (sums, inputs) in sums.iter_mut().zip(&inputs) {
                 let activations = simd.splat_i32(inputs[group]);
                 for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = dots.dot(*sum, activations, *weights);
+                    *sum = self.dots.dot(*sum, activations, *weights);
                 }
             }
         }

@@ -33,6 +33,7 @@ mod packed_conv;
 mod pixel_conv;
 pub mod profile;
 mod simd;
+mod tiles;
 mod token_linear;
 mod transformer;
 

@@ -12,10 +12,8 @@ use rayon::prelude::*;
 use crate::{
     epilogue::Epilogue,
     simd::{Kernel, MAX_LANES, Simd, transpose},
+    tiles::{PANEL, TiledProduct, compute},
 };
-
-/// Vectors of outputs in a panel.
-const PANEL: usize = 3;
 
 /// A linear layer whose weights are packed in panels. A panel has [`PANEL`] vectors of outputs, the last one perhaps
 /// fewer, and holds for each input the weights to all of its outputs.
@@ -214,58 +212,41 @@ pub(crate) struct Gemm<'a, S: Simd> {
 impl<S: Simd> Kernel<S> for Gemm<'_, S> {
     #[inline(always)]
     fn run(mut self, simd: S) {
-        for first in (0..self.bias.len()).step_by(PANEL) {
-            match self.bias.len() - first {
-                1 => self.panel::<1>(simd, first),
-                2 => self.panel::<2>(simd, first),
-                _ => self.panel::<PANEL>(simd, first),
-            }
+        compute(simd, &mut self);
+    }
+}
+
+impl<S: Simd> TiledProduct<S> for Gemm<'_, S> {
+    #[inline(always)]
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    #[inline(always)]
+    fn vectors(&self) -> usize {
+        self.bias.len()
+    }
+
+    #[inline(always)]
+    fn tile<const V: usize, const R: usize>(&mut self, simd: S, first: usize, row: usize) {
+        let sums = self.microkernel::<V, R>(simd, first, row);
+        for (index, sums) in sums.iter().enumerate() {
+            let output = &mut self.output[(row + index) * self.output_stride + first..][..V];
+            self.epilogue.store(simd, sums, output);
+        }
+        for index in row..row + R {
+            let output = &mut self.output[index * self.output_stride + first..][..V];
+            self.epilogue.activate(simd, output);
         }
     }
 }
 
 impl<S: Simd> Gemm<'_, S> {
-    /// Computes all rows of the V vectors of outputs that start at `first`.
-    #[inline(always)]
-    fn panel<const V: usize>(&mut self, simd: S, first: usize) {
-        let mut row = 0;
-        // A full tile and the weights of one input take all registers but one or two.
-        if S::REGISTERS >= 32 {
-            row = self.tiles::<V, 8>(simd, first, row);
-        }
-        row = self.tiles::<V, 4>(simd, first, row);
-        self.tiles::<V, 1>(simd, first, row);
-    }
-
-    /// Computes as many tiles of R rows as fit between `row` and the last one, and returns the row behind them.
-    #[inline(always)]
-    fn tiles<const V: usize, const R: usize>(&mut self, simd: S, first: usize, mut row: usize) -> usize {
-        let panel = self.panels[first * self.inputs..][..V * self.inputs].as_chunks::<V>().0;
-        while row + R <= self.rows {
-            let sums = self.microkernel::<V, R>(simd, first, row, panel);
-            for (index, sums) in sums.iter().enumerate() {
-                let output = &mut self.output[(row + index) * self.output_stride + first..][..V];
-                self.epilogue.store(simd, sums, output);
-            }
-            for index in row..row + R {
-                let output = &mut self.output[index * self.output_stride + first..][..V];
-                self.epilogue.activate(simd, output);
-            }
-            row += R;
-        }
-        row
-    }
-
     /// The sums of a tile of R rows and V vectors. Loops instead of closures, and slices of one length, let the
     /// compiler keep all of it in registers.
     #[inline(always)]
-    fn microkernel<const V: usize, const R: usize>(
-        &self,
-        simd: S,
-        first: usize,
-        row: usize,
-        panel: &[[S::F; V]],
-    ) -> [[S::F; V]; R] {
+    fn microkernel<const V: usize, const R: usize>(&self, simd: S, first: usize, row: usize) -> [[S::F; V]; R] {
+        let panel = self.panels[first * self.inputs..][..V * self.inputs].as_chunks::<V>().0;
         let mut inputs = [self.input; R];
         for (index, inputs) in inputs.iter_mut().enumerate() {
             *inputs = &self.input[(row + index) * self.input_stride..][..panel.len()];

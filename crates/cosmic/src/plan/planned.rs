@@ -70,8 +70,9 @@ impl Planned {
         Range { low: of(work, slowdown.low), likely: of(work, slowdown.likely), high: of(&slowest, slowdown.high) }
     }
 
-    /// The precision as fast as which the work is at least. A function on x86_64 may get a processor without instructions
-    /// for int8, where that is as fast as f32, unless it was measured what functions get. All processors of Lambda's arm64 have them.
+    /// The precision as fast as which the work is at least. A function on x86_64 may get a processor without dot products
+    /// of bytes, where int8 is little faster than f32, unless it was measured what functions get. All processors of
+    /// Lambda's arm64 have them.
     fn slowest_precision(&self) -> Precision {
         let asked = self.work.run.precision;
         let Setup { place, architecture, .. } = self.setup.setup;
