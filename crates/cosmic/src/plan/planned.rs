@@ -105,7 +105,7 @@ impl Planned {
         let taken = format!("{asked} was not measured {at}: by the figures it needs {percent:.0} % of the time of f32");
         Some(match (place, architecture) {
             (Place::Lambda, Architecture::X86_64) => format!(
-                "{taken} on processors with AVX-512 VNNI, which AWS promises to no function, and all of it on others, \
+                "{taken} on processors with AVX-512 VNNI, which AWS promises to no function, and nearly all of it on others, \
                  which the high end of the range is of. {MEASURE}"
             ),
             (Place::Lambda, Architecture::Arm64) => format!(
