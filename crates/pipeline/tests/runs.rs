@@ -10,6 +10,7 @@ use catalogue::{Flag, FlagCounts, Metrics};
 use galaxies::{DatasetWriter, Layout, Redshifts};
 use harness::{INT8_ERROR, Sky, first_magnitude, owner};
 use pipeline::{
+    concurrency::{LambdaQuota, Quotas},
     events::InitializeEvent,
     initialize::initialize,
     report::ReportInput,
@@ -227,7 +228,7 @@ async fn an_attempt_that_was_given_up_claims_nothing_of_a_later_one() {
     sky.running.start("first");
     let attempt = async |attempt| {
         let event = InitializeEvent { payload: sky.payload(json!({})), owner: owner("first"), attempt };
-        initialize(&sky.stores, &sky.running, &event, None).await
+        initialize(&sky.stores, &sky.running, &Quotas::default(), &event, None).await
     };
     let planned = attempt(1).await.unwrap();
     assert_eq!(attempt(0).await.unwrap_err().name(), "PlanMismatch");
