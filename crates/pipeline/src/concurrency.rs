@@ -90,7 +90,7 @@ pub struct RanksAtOnce {
     /// 0 is as many as a Distributed Map starts.
     pub max_concurrency: u64,
     /// What decided it, for a person.
-    pub by: String,
+    pub reason: String,
     /// What may go wrong with so many, and what to do about it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub warning: Option<String>,
@@ -99,10 +99,10 @@ pub struct RanksAtOnce {
 impl RanksAtOnce {
     /// Resolves a payload's `max_concurrency`, of which 0 leaves it open.
     pub fn resolve(asked: u64, quotas: &Quotas) -> Self {
-        let (max_concurrency, by) = match (asked, quotas.of_stack, &quotas.of_lambda) {
+        let (max_concurrency, reason) = match (asked, quotas.of_stack, &quotas.of_lambda) {
             (0, Some(of_stack), _) => (of_stack.min(MOST_CHILDREN), "the stack's parameter MaxConcurrency".to_owned()),
             (0, None, Ok(quota)) => (quota.ranks(), quota.to_string()),
-            (0, None, Err(_)) => (0, "nothing, since Lambda's quota is not known".to_owned()),
+            (0, None, Err(_)) => (0, "Lambda's quota is not known".to_owned()),
             (asked, ..) => (asked, "the payload's max_concurrency".to_owned()),
         };
         let warning = match &quotas.of_lambda {
@@ -123,7 +123,7 @@ impl RanksAtOnce {
             )),
             _ => None,
         };
-        Self { max_concurrency, by, warning }
+        Self { max_concurrency, reason, warning }
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
             assert_eq!(found.max_concurrency, ranks, "{functions}");
         }
         let found = resolved(0, None, Ok(LambdaQuota::Unreserved(10)));
-        assert_eq!(found.by, "the account has 10 functions unreserved, and 1 are left to others");
+        assert_eq!(found.reason, "the account has 10 functions unreserved, and 1 are left to others");
         assert_eq!(found.warning, None);
     }
 

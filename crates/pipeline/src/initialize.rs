@@ -68,7 +68,7 @@ pub async fn initialize(
         tracing::warn!("{warning}");
     }
     let at_once = RanksAtOnce::resolve(payload.max_concurrency, quotas);
-    tracing::info!(max_concurrency = at_once.max_concurrency, by = at_once.by, "ranks at once");
+    tracing::info!(max_concurrency = at_once.max_concurrency, reason = at_once.reason, "ranks at once");
     if let Some(warning) = &at_once.warning {
         tracing::warn!("{warning}");
     }
