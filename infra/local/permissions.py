@@ -4,7 +4,6 @@ itself, but knows neither the resources of most requests nor the conditions of p
 user does. Here the user's own credentials may do everything.
 """
 
-import io
 import json
 import re
 import threading
@@ -29,9 +28,13 @@ from moto.sts.models import sts_backends
 
 from options import Options
 from policies import decision, listed
+from request_body import body_of
 
 # The local stack's HTTP stands for the TLS that AWS's own addresses have.
 SECURE = {"aws:SecureTransport": "true"}
+# Keys of KMS are used by S3 on behalf of whoever reads or writes there.
+# https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
+BY_S3 = {**SECURE, "kms:ViaService": "s3.us-east-1.amazonaws.com"}
 
 
 def bucket_policies(account: str, resource: str) -> list[dict]:
@@ -76,7 +79,8 @@ class Session:
         return [json.loads(document) for document in documents]
 
     def allows(self, action: str, resource: str) -> bool:
-        allowed = decision(self.policies(), action, resource, SECURE) == "Allow"
+        context = BY_S3 if action.startswith("kms:") else SECURE
+        allowed = decision(self.policies(), action, resource, context) == "Allow"
         if allowed and resource.startswith("arn:aws:s3:::"):
             return decision(bucket_policies(self.account, resource), action, resource, SECURE) != "Deny"
         return allowed
@@ -137,7 +141,7 @@ class Permissions:
         action, resource = refused[0]
         message = (
             f"User: {session.arn} is not authorized to perform: {action} on resource: {resource} "
-            f"because no policy allows the {action} action"
+            f"because no identity-based policy allows the {action} action"
         )
         return refusal(environ, start_response, service, "AccessDenied", message)
 
@@ -202,6 +206,11 @@ def needs(session: Session, service: str, environ: dict) -> list[tuple[str, str]
             if not arn.startswith("arn:"):
                 arn = f"arn:aws:lambda:us-east-1:{session.account}:function:{arn}"
             return [("lambda:InvokeFunction", arn)]
+        if path == "/2016-08-19/account-settings":
+            return [("lambda:GetAccountSettings", "*")]
+        if asked := re.fullmatch(r"/2019-09-30/functions/(.+)/concurrency", path):
+            arn = f"arn:aws:lambda:us-east-1:{session.account}:function:{asked[1]}"
+            return [("lambda:GetFunctionConcurrency", arn)]
     return [(f"{service}:{environ['REQUEST_METHOD']} {environ['PATH_INFO']}", "*")]
 
 
@@ -219,22 +228,26 @@ def s3_needs(session: Session, environ: dict) -> list[tuple[str, str]]:
             text = ElementTree.fromstring(body_of(environ))
             keys = [node.text for node in text.iter() if node.tag.rsplit("}", 1)[-1] == "Key"]
             return [("s3:DeleteObject", f"{bucket_arn}/{key}") for key in keys]
-        if method in ("GET", "HEAD") and not query.keys() & {"acl", "policy", "uploads", "versions", "versioning"}:
+        if method == "GET" and "versions" in query:
+            return [("s3:ListBucketVersions", bucket_arn)]
+        if method in ("GET", "HEAD") and not query.keys() & {"acl", "policy", "uploads", "versioning"}:
             return [("s3:GetBucketLocation" if "location" in query else "s3:ListBucket", bucket_arn)]
         return [(f"s3:{method} on a bucket", bucket_arn)]
     arn = f"{bucket_arn}/{key}"
     if "uploadId" in query and method in ("GET", "DELETE"):
         return [("s3:ListMultipartUploadParts" if method == "GET" else "s3:AbortMultipartUpload", arn)]
-    if query.keys() & {"acl", "tagging", "versionId"}:
-        return [(f"s3:{method} of a version, of tags or of permissions", arn)]
+    if query.keys() & {"acl", "tagging"}:
+        return [(f"s3:{method} of tags or of permissions", arn)]
+    there = s3_backends[session.account]["aws"].buckets.get(bucket)
     if method in ("GET", "HEAD"):
-        there = s3_backends[session.account]["aws"].buckets.get(bucket)
+        version = query.get("versionId", [None])[0]
         # Without s3:ListBucket, S3 does not tell that an object does not exist.
-        absent = there is not None and key not in there.keys
-        return [("s3:GetObject", arn)] + [("s3:ListBucket", bucket_arn)] * absent
+        absent = there is not None and key not in there.keys and version is None
+        read = "s3:GetObject" if version is None else "s3:GetObjectVersion"
+        return [(read, arn)] + [("s3:ListBucket", bucket_arn)] * absent + key_needs(method, there, key, query)
     if method in ("PUT", "POST"):
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-        wanted = [("s3:PutObject", arn)] + [("s3:GetObject", arn)] * conditional
+        wanted = [("s3:PutObject", arn)] + [("s3:GetObject", arn)] * conditional + key_needs(method, there, key, query)
         if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
             wanted.append(("s3:GetObject", f"arn:aws:s3:::{unquote(source).lstrip('/')}"))
         return wanted
@@ -243,11 +256,27 @@ def s3_needs(session: Session, environ: dict) -> list[tuple[str, str]]:
     return [(f"s3:{method} of an object", arn)]
 
 
-def body_of(environ: dict) -> bytes:
-    """Reads the request's body, and leaves it to be read again."""
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
-    return body
+def key_needs(method: str, bucket: FakeBucket | None, key: str, query: dict) -> list[tuple[str, str]]:
+    """The actions of KMS that S3 asks for where objects are encrypted with one of its keys, by the bucket's default.
+    The head of an object is not encrypted. https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+    """
+    if bucket is None or method == "HEAD":
+        return []
+    if method == "GET":
+        found = bucket.keys.get(key)
+        # moto does not tell the encryption of what was written in parts: it has the bucket's.
+        in_parts = getattr(found, "multipart", None) is not None
+        key_arn = default_key(bucket) if in_parts else getattr(found, "kms_key_id", None)
+        return [("kms:Decrypt", key_arn)] if key_arn else []
+    key_arn = default_key(bucket)
+    actions = ["kms:GenerateDataKey", *(["kms:Decrypt"] if query.keys() & {"uploads", "uploadId"} else [])]
+    return [(action, key_arn) for action in actions] if key_arn else []
+
+
+def default_key(bucket: FakeBucket) -> str | None:
+    """The key that a bucket encrypts with by default, if it is one of KMS."""
+    rule = bucket.encryption["Rule"]["ApplyServerSideEncryptionByDefault"] if bucket.encryption else {}
+    return rule.get("KMSMasterKeyID") if rule.get("SSEAlgorithm") == "aws:kms" else None
 
 
 def refusal(environ: dict, start_response, service: str, code: str, message: str) -> list[bytes]:

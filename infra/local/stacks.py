@@ -8,7 +8,7 @@ import functools
 import json
 
 import moto.stepfunctions.models as stepfunctions
-from moto.awslambda.models import LambdaFunction
+from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import Change, ChangeSet, CloudFormationBackend, Stack
 from moto.cloudformation.parsing import resource_class_from_type
@@ -59,7 +59,7 @@ def install() -> None:
     # On AWS a change set without changes is created and then fails; moto refuses the request.
     CloudFormationResponse._validate_different_update = lambda *_: None
     install_state_machines()
-    install_architectures()
+    install_functions()
     install_policies()
 
 
@@ -121,21 +121,31 @@ def reason(error: Exception) -> str:
     return getattr(error, "message", None) or str(error) or type(error).__name__
 
 
-def install_architectures() -> None:
-    """Lets CloudFormation tell functions their architecture, which moto leaves out."""
+def install_functions() -> None:
+    """Lets CloudFormation tell functions what moto leaves out: their architecture, their reserved concurrency also at
+    an update, and their variables as text.
+    """
 
-    def with_architectures(method):
+    def completed(method):
         def wrapped(cls, *args, **kwargs):
             # moto passes them by position at creation and by name at an update.
             properties = next(value for value in (*args, *kwargs.values()) if isinstance(value, dict))["Properties"]
+            variables = properties.get("Environment", {}).get("Variables", {})
+            variables.update({name: str(value) for name, value in variables.items()})
+            reserved = properties.pop("ReservedConcurrentExecutions", None)
             function = method.__func__(cls, *args, **kwargs)
+            backend = lambda_backends[function.account_id][function.region]
+            if reserved is None:
+                backend.delete_function_concurrency(function.function_name)
+            else:
+                backend.put_function_concurrency(function.function_name, reserved)
             function.architectures = properties.get("Architectures", ["x86_64"])
             return function
 
         return classmethod(wrapped)
 
-    LambdaFunction.create_from_cloudformation_json = with_architectures(LambdaFunction.create_from_cloudformation_json)
-    LambdaFunction.update_from_cloudformation_json = with_architectures(LambdaFunction.update_from_cloudformation_json)
+    LambdaFunction.create_from_cloudformation_json = completed(LambdaFunction.create_from_cloudformation_json)
+    LambdaFunction.update_from_cloudformation_json = completed(LambdaFunction.update_from_cloudformation_json)
 
 
 def install_policies() -> None:
