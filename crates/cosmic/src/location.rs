@@ -122,7 +122,9 @@ impl Location {
 /// A path to write to that no command takes in S3, as clap parses it: a folder `s3:` would be made of an address.
 pub(crate) fn on_this_machine(text: &str) -> Result<PathBuf, String> {
     if is_in_s3(text) {
-        return Err("this is written on this machine: name a local path, and copy it with `aws s3 cp` afterwards".into());
+        return Err(
+            "this is written on this machine: name a local path, and copy it with `aws s3 cp` afterwards".into()
+        );
     }
     Ok(PathBuf::from(text))
 }
@@ -150,7 +152,8 @@ mod tests {
         assert_eq!(bucket_and_key("s3://sky").unwrap(), Some(("sky", "")));
         assert_eq!(bucket_and_key("sky/25MB").unwrap(), None);
         let access_point = "arn:aws:s3:eu-west-1:123456789012:accesspoint/sky";
-        for text in ["s3://", "s3:///25MB", access_point, "s3://arn:aws:s3:::sky/1.pt", "https://sky.s3.amazonaws.com"] {
+        for text in ["s3://", "s3:///25MB", access_point, "s3://arn:aws:s3:::sky/1.pt", "https://sky.s3.amazonaws.com"]
+        {
             assert!(bucket_and_key(text).unwrap_err().to_string().starts_with(text), "{text}");
         }
     }

@@ -132,7 +132,11 @@ impl std::fmt::Display for LambdaQuota {
         match self {
             Self::Reserved(functions) => write!(f, "{functions} functions are reserved for inference"),
             Self::Unreserved(functions) => {
-                write!(f, "the account has {functions} functions unreserved, and {} are left to others", margin(*functions))
+                write!(
+                    f,
+                    "the account has {functions} functions unreserved, and {} are left to others",
+                    margin(*functions)
+                )
             }
         }
     }
@@ -169,9 +173,18 @@ mod tests {
 
     #[test]
     fn an_account_keeps_a_tenth_and_at_least_one_of_two() {
-        for (functions, ranks) in
-            [(0, 1), (1, 1), (2, 1), (3, 2), (10, 9), (19, 18), (100, 90), (1_000, 900), (11_000, 9_900), (50_000, 10_000)]
-        {
+        for (functions, ranks) in [
+            (0, 1),
+            (1, 1),
+            (2, 1),
+            (3, 2),
+            (10, 9),
+            (19, 18),
+            (100, 90),
+            (1_000, 900),
+            (11_000, 9_900),
+            (50_000, 10_000),
+        ] {
             let found = resolved(0, None, Ok(LambdaQuota::Unreserved(functions)));
             assert_eq!(found.max_concurrency, ranks, "{functions}");
         }
@@ -187,13 +200,10 @@ mod tests {
         assert_eq!(resolved(0, Some(5), quota()).max_concurrency, 5);
         assert_eq!(resolved(0, Some(20_000), Err(String::new())).max_concurrency, MOST_CHILDREN);
         assert_eq!(resolved(0, None, Ok(LambdaQuota::Reserved(40))).max_concurrency, 40);
-        assert_eq!([None, Some("0"), Some(""), Some("x"), Some("7")].map(max_concurrency_of_stack), [
-            None,
-            None,
-            None,
-            None,
-            Some(7)
-        ]);
+        assert_eq!(
+            [None, Some("0"), Some(""), Some("x"), Some("7")].map(max_concurrency_of_stack),
+            [None, None, None, None, Some(7)]
+        );
     }
 
     #[test]

@@ -271,7 +271,9 @@ fn bucket_name(field: &str, given: &str) -> Result<String> {
     let said = match split_address(given) {
         Ok((name, folder)) if folder.trim_matches('/').is_empty() => return Ok(name.to_owned()),
         Ok((name, _)) => {
-            format!("has a folder in it: write {name:?}, and the folder into `prefix` or `result_path`, which are for it")
+            format!(
+                "has a folder in it: write {name:?}, and the folder into `prefix` or `result_path`, which are for it"
+            )
         }
         Err(said) => said,
     };
@@ -570,7 +572,8 @@ mod tests {
         for prefix in ["a b+c", "50%", "%2F", "α/é", "what? #1 & {2}"] {
             let payload = parse(json!({"bucket": "b", "prefix": prefix, "batch_size": 8})).unwrap();
             assert_eq!(payload.data_prefix, prefix);
-            let payload = parse(json!({"bucket": "b", "prefix": format!("s3://b/{prefix}/"), "batch_size": 8})).unwrap();
+            let payload =
+                parse(json!({"bucket": "b", "prefix": format!("s3://b/{prefix}/"), "batch_size": 8})).unwrap();
             assert_eq!(payload.data_prefix, prefix);
         }
     }
@@ -578,7 +581,8 @@ mod tests {
     #[test]
     fn who_pays_for_reading_changes_no_catalogue() {
         let owner = parse(json!({"bucket": "b", "prefix": "p", "batch_size": 8})).unwrap();
-        let requester = parse(json!({"bucket": "b", "prefix": "p", "batch_size": 8, "requester_pays": "true"})).unwrap();
+        let requester =
+            parse(json!({"bucket": "b", "prefix": "p", "batch_size": 8, "requester_pays": "true"})).unwrap();
         assert!(!owner.requester_pays && requester.requester_pays);
         assert!(owner.differences(&requester).is_empty());
     }

@@ -34,7 +34,9 @@ pub fn is_in_s3(text: &str) -> bool {
 pub fn split_address(text: &str) -> Result<(&str, &str), String> {
     let rest = match text.get(..5) {
         Some(scheme) if scheme.eq_ignore_ascii_case("s3://") => &text[5..],
-        _ if is_url(text, "s3:") => return Err(format!("is no address: write s3://{}", text[3..].trim_start_matches('/'))),
+        _ if is_url(text, "s3:") => {
+            return Err(format!("is no address: write s3://{}", text[3..].trim_start_matches('/')));
+        }
         _ if text.starts_with("arn:") => match text.split_once(":s3:::") {
             Some((partition, rest)) if partition.matches(':').count() == 1 => rest,
             _ => return Err(no_bucket_arn(text).to_owned()),

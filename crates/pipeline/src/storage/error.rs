@@ -97,7 +97,10 @@ mod tests {
             explain(&StorageError::AccessDenied { location: "s3://sky/1.pt".into(), action, source: source.into() })
         };
         let kms = said("read", "AccessDenied: User: r is not authorized to perform: kms:Decrypt on resource: k");
-        assert!(kms.contains("deploy with the key's ARN as KmsKeyArn") && kms.contains("perform: kms:Decrypt"), "{kms}");
+        assert!(
+            kms.contains("deploy with the key's ARN as KmsKeyArn") && kms.contains("perform: kms:Decrypt"),
+            "{kms}"
+        );
         assert!(said("list", "AccessDenied: Access Denied").contains("requester_pays"));
         assert!(!said("write", "AccessDenied: Access Denied").contains("requester_pays"));
     }

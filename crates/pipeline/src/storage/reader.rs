@@ -58,13 +58,21 @@ impl ObjectReader {
     async fn find_version(&self) -> Option<&str> {
         match self.store.find_version(&self.object).await {
             Ok(Some(version)) => {
-                tracing::info!(key = self.object.key, version, "it was replaced since it was planned: its version is read");
-                Some(self.version.get_or_init(|| version))
+                tracing::info!(
+                    key = self.object.key,
+                    version,
+                    "it was replaced since it was planned: its version is read"
+                );
+                Some(self.version.get_or_init(|| version).as_str())
             }
             Ok(None) => None,
             Err(error) => {
                 let reason = explain(&error);
-                tracing::warn!(key = self.object.key, reason, "whether the bucket keeps the planned version is not known");
+                tracing::warn!(
+                    key = self.object.key,
+                    reason,
+                    "whether the bucket keeps the planned version is not known"
+                );
                 None
             }
         }
