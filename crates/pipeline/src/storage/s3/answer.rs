@@ -159,8 +159,8 @@ fn hint(code: Option<&str>, status: u16, bucket: &str, region: Option<&str>) -> 
         }
         (Some("RequestTimeTooSkewed"), _) => "the clock of this machine is wrong",
         (Some("InvalidObjectState"), _) => {
-            "the object is archived (S3 Glacier or a tier of Intelligent-Tiering): restore it with `aws s3api \
-             restore-object`, wait until that is done, and start again"
+            "the object is archived (S3 Glacier or a tier of Intelligent-Tiering): restore it first, with `aws s3api \
+             restore-object`, and start again once that is done"
         }
         (Some(code), _) if code.starts_with("KMS.") => {
             "the KMS key of the object cannot be used: check that it is enabled, and that the role may use it (kms:Decrypt)"
