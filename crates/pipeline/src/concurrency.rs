@@ -132,11 +132,7 @@ impl std::fmt::Display for LambdaQuota {
         match self {
             Self::Reserved(functions) => write!(f, "{functions} functions are reserved for inference"),
             Self::Unreserved(functions) => {
-                write!(
-                    f,
-                    "the account has {functions} functions unreserved, and {} are left to others",
-                    margin(*functions)
-                )
+                write!(f, "the account has {functions} functions unreserved, less {} for others", margin(*functions))
             }
         }
     }
@@ -189,7 +185,7 @@ mod tests {
             assert_eq!(found.max_concurrency, ranks, "{functions}");
         }
         let found = resolved(0, None, Ok(LambdaQuota::Unreserved(10)));
-        assert_eq!(found.reason, "the account has 10 functions unreserved, and 1 are left to others");
+        assert_eq!(found.reason, "the account has 10 functions unreserved, less 1 for others");
         assert_eq!(found.warning, None);
     }
 
