@@ -30,6 +30,7 @@ import distributed_map
 import executions
 import functions
 import log_groups
+import stack_operations
 import stacks
 import uploads
 from options import PATH as OPTIONS_PATH
@@ -54,7 +55,9 @@ def main() -> None:
     )
     parser.add_argument("--limit-memory", action="store_true", help="kill functions above their memory size")
     parser.add_argument(
-        "--enforce-roles", action="store_true", help="let functions and state machines do only what their roles allow"
+        "--enforce-roles",
+        action="store_true",
+        help="let functions, state machines and IAM users do only what their policies allow",
     )
     parser.add_argument(
         "--options",
@@ -116,6 +119,7 @@ def main() -> None:
         executions.install()
         log_groups.install(options)
         stacks.install()
+        stack_operations.install(options)
         uploads.install()
         print(f"ready {address}", flush=True)
         server.serve_forever()

@@ -10,7 +10,7 @@ import json
 import moto.stepfunctions.models as stepfunctions
 from moto.awslambda.models import LambdaFunction
 from moto.cloudformation.exceptions import ValidationError
-from moto.cloudformation.models import Change, ChangeSet, CloudFormationBackend, Stack
+from moto.cloudformation.models import Change, ChangeSet, Stack
 from moto.cloudformation.parsing import resource_class_from_type
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.common_models import CloudFormationModel
@@ -55,7 +55,6 @@ def install() -> None:
     )
     ChangeSet._parse_template = parse_change_set
     ChangeSet.diff = diff
-    CloudFormationBackend.execute_change_set = execute_change_set
     # On AWS a change set without changes is created and then fails; moto refuses the request.
     CloudFormationResponse._validate_different_update = lambda *_: None
     install_state_machines()
@@ -83,42 +82,6 @@ def diff(change_set: ChangeSet) -> list[Change]:
     old, new = change_set.stack.template_dict.get("Resources", {}), change_set.template_dict["Resources"]
     actions = change_set.stack.resource_map.build_resource_diff(change_set.template_dict, change_set.parameters)
     return [Change(action, name, {**old, **new}[name]["Type"]) for action, names in actions.items() for name in names]
-
-
-def execute_change_set(backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
-    change_set = backend.describe_change_set(change_set_name)
-    stack = backend.stacks[change_set.stack_id]
-    creates = change_set.change_set_type == "CREATE"
-    try:
-        # Parameters and references are looked at here, before anything changes.
-        made = Stack(
-            stack_id=stack.stack_id,
-            name=stack.name,
-            template=change_set.template,
-            parameters=change_set.parameters,
-            account_id=stack.account_id,
-            region_name=stack.region_name,
-            tags=change_set.tags,
-            role_arn=change_set.role_arn,
-            notification_arns=change_set.notification_arns,
-            cross_stack_resources=backend.exports,
-        )
-        if creates:
-            stack._add_stack_event("CREATE_IN_PROGRESS", resource_status_reason="User Initiated")
-            made.events = stack.events
-            backend.stacks[stack.stack_id] = stack = made
-            stack.create_resources()
-        else:
-            stack.update(change_set.template, change_set.role_arn, change_set.parameters, change_set.tags)
-    except Exception as error:  # Whatever a resource meets, the stack's events must tell it.
-        stack._add_stack_event("CREATE_FAILED" if creates else "UPDATE_FAILED", resource_status_reason=reason(error))
-        stack.status = "ROLLBACK_COMPLETE" if creates else "UPDATE_ROLLBACK_COMPLETE"
-        stack._add_stack_event(stack.status)
-    change_set.execution_status = "EXECUTE_COMPLETE"
-
-
-def reason(error: Exception) -> str:
-    return getattr(error, "message", None) or str(error) or type(error).__name__
 
 
 def install_architectures() -> None:

@@ -107,7 +107,7 @@ def cosmic(stack, demo_sky):
 
 
 def deploy(stack: Stack) -> "Cosmic":
-    assert (ROOT / "target/lambda/package.json").is_file(), "run scripts/test.sh, which packages first"
+    assert (ROOT / "target/packages/package.json").is_file(), "run scripts/test.sh, which packages first"
     command = [sys.executable, ROOT / "infra/deploy.py", "--json"]
     deployed = json.loads(stack.run(*command, "--parameter", "DataBucketName=cosmic-demo").stdout)
     return Cosmic(stack, command, deployed)
