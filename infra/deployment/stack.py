@@ -35,7 +35,10 @@ def find(account: Account, name: str) -> dict | None:
         if code(error) == "ValidationError" and "does not exist" in str(error):
             return None
         raise
-    ours = {"Key": "project", "Value": "cosmic"} in stack.get("Tags", [])
+    # A stack that has only a change set has nothing of anybody's yet, a description neither.
+    ours = stack["StackStatus"] == "REVIEW_IN_PROGRESS" or {"Key": "project", "Value": "cosmic"} in stack.get(
+        "Tags", []
+    )
     if not ours and not stack.get("Description", "").startswith("Cosmic"):
         raise Refused(
             f"there is a stack {name} in {account.region} that is not Cosmic's (it lacks the tag project=cosmic): "

@@ -59,7 +59,7 @@ def install() -> None:
     CloudFormationResponse._validate_different_update = lambda *_: None
     install_state_machines()
     install_architectures()
-    install_policies()
+    install_roles()
 
 
 def expand(template: dict) -> dict:
@@ -101,14 +101,26 @@ def install_architectures() -> None:
     LambdaFunction.update_from_cloudformation_json = with_architectures(LambdaFunction.update_from_cloudformation_json)
 
 
-def install_policies() -> None:
-    """Keeps roles' policies as text; moto keeps those of a template as objects, and then answers what is not JSON."""
+def install_roles() -> None:
+    """Keeps roles' policies as text; moto keeps those of a template as objects, and then answers what is not JSON. Lets an
+    update reach a role's policies and boundary, which moto leaves as they are.
+    """
     put_plain = Role.put_policy
 
     def put(role: Role, name: str, document: str | dict) -> None:
         put_plain(role, name, document if isinstance(document, str) else json.dumps(document))
 
+    def update(cls, original_resource: Role, new_resource_name, cloudformation_json, account_id, region_name) -> Role:
+        properties = cloudformation_json["Properties"]
+        original_resource.assume_role_policy_document = json.dumps(properties["AssumeRolePolicyDocument"])
+        original_resource.permissions_boundary_arn = properties.get("PermissionsBoundary") or None
+        original_resource.policies.clear()
+        for policy in properties.get("Policies", []):
+            original_resource.put_policy(policy["PolicyName"], policy["PolicyDocument"])
+        return original_resource
+
     Role.put_policy = put
+    Role.update_from_cloudformation_json = classmethod(update)
 
 
 class BucketPolicy(CloudFormationModel):
