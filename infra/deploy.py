@@ -137,7 +137,8 @@ def deploy(account: Account, arguments: argparse.Namespace, log: Log) -> dict:
     bucket = arguments.artifacts_bucket or artifacts.artifacts_bucket_of(account)
     artifacts.upload(account, name, template, TEMPLATE.parent, bucket, log)
 
-    change_set = make_change_set(account, name, stack, template, parameters)
+    template_url = artifacts.upload_template(account, name, template, bucket)
+    change_set = make_change_set(account, name, stack, template, template_url, parameters)
     changes = [] if change_set is None else changes_of(account, name, change_set)
     for change in changes:
         log(f"{change['action'].lower()} {change['resource']} ({change['type']})")

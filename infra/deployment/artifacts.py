@@ -50,7 +50,8 @@ def upload(account: Account, stack: str, template: dict, folder: Path, bucket: s
     ensure_artifacts_bucket(account, bucket, log)
     for name, resource in template["Resources"].items():
         field = LOCAL_FILES.get(resource["Type"])
-        if field is None:
+        # A function that is a container image has no file.
+        if field not in resource["Properties"]:
             continue
         path = (folder / resource["Properties"][field]).resolve()
         if not path.is_file():
@@ -60,6 +61,17 @@ def upload(account: Account, stack: str, template: dict, folder: Path, bucket: s
             log(f"uploading {path} ({path.stat().st_size / 1e6:.1f} MB)")
             account.s3.upload_file(str(path), bucket, key, ExtraArgs={"ExpectedBucketOwner": account.id})
         resource["Properties"][field] = {"Bucket": bucket, "Key": key}
+
+
+def upload_template(account: Account, stack: str, template: dict, bucket: str) -> str:
+    """Puts the template beside the zips, and gives its address. A request itself has room for 51,200 bytes of template
+    only, and an object in S3 for a million:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+    """
+    body = json.dumps(template).encode()
+    key = f"{stack}/template-{hashlib.sha256(body).hexdigest()[:HASH_DIGITS]}.json"
+    account.s3.put_object(Bucket=bucket, Key=key, Body=body, ExpectedBucketOwner=account.id)
+    return f"{account.s3.meta.endpoint_url}/{bucket}/{key}"
 
 
 def ensure_artifacts_bucket(account: Account, bucket: str, log) -> None:

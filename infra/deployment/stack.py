@@ -4,7 +4,6 @@ CloudFormation does, and what a failed creation leaves.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html lists the states.
 """
 
-import json
 import time
 
 from botocore.exceptions import ClientError
@@ -85,7 +84,9 @@ def command(account: Account, name: str) -> str:
 # --- Change sets -----------------------------------------------------------------------------------------------------
 
 
-def make_change_set(account: Account, name: str, stack: dict | None, template: dict, parameters: dict) -> str | None:
+def make_change_set(
+    account: Account, name: str, stack: dict | None, template: dict, template_url: str, parameters: dict
+) -> str | None:
     """The change set's ARN; None where it would change nothing."""
     given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
     kept = parameters_of(stack).keys() if stack else set()
@@ -99,7 +100,7 @@ def make_change_set(account: Account, name: str, stack: dict | None, template: d
     made = account.cloudformation.create_change_set(
         StackName=name,
         ChangeSetName=f"deploy-{time.time_ns()}",
-        TemplateBody=json.dumps(template),
+        TemplateURL=template_url,
         Parameters=given,
         Capabilities=CAPABILITIES,
         Tags=TAGS,

@@ -148,6 +148,18 @@ HANDLERS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
     ),
 }
 
+# The properties that hold a resource's name, or that of the bucket that it is about.
+NAMES = (
+    "BucketName",
+    "Bucket",
+    "FunctionName",
+    "StateMachineName",
+    "LogGroupName",
+    "AlarmName",
+    "DashboardName",
+    "TopicName",
+)
+
 # Who is given a role, by the type of the resource that has it.
 PASSED_TO = {
     "AWS::Lambda::Function": ("Role", "lambda.amazonaws.com"),
@@ -164,7 +176,9 @@ def needed(stack: Stack, operation: str, physical_id: str, resource: dict) -> li
     if kind not in HANDLERS:
         return [(f"{kind}:{operation}", "*", {})]
     service, form, actions = HANDLERS[kind]
-    names = {"name": (physical_id or "").rpartition(":")[2]}
+    # moto gives a new resource a name of its own where it does not know which property is the name.
+    given = next((properties[field] for field in NAMES if isinstance(properties.get(field), str)), physical_id or "")
+    names = {"name": given.rpartition(":")[2]}
     targets = [names]
     if "{role}" in form:
         targets = [{"role": physical(stack, role)} for role in properties["Roles"]]

@@ -4,10 +4,12 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/reference_pol
 
 import json
 import re
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, unquote, urlparse
 
 from moto.cloudformation.models import cloudformation_backends
+from moto.s3.models import s3_backends
 
+SAM = "AWS::Serverless-2016-10-31"
 Needs = list[tuple[str, str]]
 
 # The paths of Lambda's requests and their actions.
@@ -63,10 +65,16 @@ def cloudformation_needs(account: str, region: str, body: bytes) -> Needs:
     if not name.startswith("arn:"):
         there = next((stack.stack_id for stack in backend.stacks.values() if stack.name == name), None)
         name = there or f"arn:aws:cloudformation:{region}:{account}:stack/{name}/new"
-    needs = [(action, name)]
-    if "AWS::Serverless-2016-10-31" in request.get("TemplateBody", ""):
+    needs, template = [(action, name)], request.get("TemplateBody", "")
+    if url := request.get("TemplateURL"):
+        # CloudFormation reads it in the name of whoever asks.
+        bucket, _, key = urlparse(url).path.lstrip("/").partition("/")
+        needs.append(("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}"))
+        stored = s3_backends[account]["aws"].get_object(bucket, key)
+        template = stored.value.decode() if stored else ""
+    if SAM in template:
         # https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-permissions-cloudformation.html
-        needs.append((action, f"arn:aws:cloudformation:{region}:aws:transform/Serverless-2016-10-31"))
+        needs.append((action, f"arn:aws:cloudformation:{region}:aws:transform/{SAM.removeprefix('AWS::')}"))
     return needs
 
 

@@ -30,8 +30,6 @@ from resource_permissions import needed
 CREATE, UPDATE, DELETE, ROLLBACK = "CREATE", "UPDATE", "DELETE", "ROLLBACK"
 # The deletion policies that keep a resource.
 KEPT, KEPT_BY_ROLLBACKS = {"Retain", "RetainExceptOnCreate"}, {"Retain"}
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
-TEMPLATE_LIMIT = 51_200
 
 # Which deletion policies keep a resource in the operation under way, and whether it is an update that goes back.
 KEPT_NOW: contextvars.ContextVar[set[str]] = contextvars.ContextVar("KEPT_NOW", default=KEPT)
@@ -110,10 +108,13 @@ def install(options: Options) -> None:
         try:
             _, described, _ = parsing.parse_resource_and_generate_name(logical_id, template, resources)
             check(stack, ROLLBACK if GOES_BACK.get() else UPDATE, logical_id, there.physical_resource_id, described)
-            changed = update_plain(logical_id, template, resources, account_id, region_name)
+            # moto gives nothing for kinds of resources that it cannot update.
+            changed = update_plain(logical_id, template, resources, account_id, region_name) or there
         except Exception as error:
             add_event(stack, logical_id, template["Type"], "UPDATE_FAILED", reason(error))
             raise
+        # moto makes some kinds of resources anew, without these.
+        changed.cf_resource_type, changed.logical_resource_id = template["Type"], logical_id
         add_event(stack, logical_id, template["Type"], "UPDATE_COMPLETE")
         return changed
 
@@ -257,7 +258,7 @@ def install_requests() -> None:
     def create_change_set(response: CloudFormationResponse) -> ActionResult:
         name, kind = response._get_param("StackName"), response._get_param("ChangeSetType", "UPDATE")
         on_failure = response._get_param("OnStackFailure")
-        body = response._get_param("TemplateBody") or ""
+        body, url = response._get_param("TemplateBody"), response._get_param("TemplateURL")
         if not re.fullmatch(r"[a-zA-Z][-a-zA-Z0-9]*|arn:.*", name):
             raise ValidationError(
                 message=f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: Member "
@@ -265,12 +266,9 @@ def install_requests() -> None:
             )
         if on_failure == DELETE and kind != CREATE:
             raise ValidationError(message="OnStackFailure=DELETE is only valid for change sets of the type CREATE")
-        if len(body.encode()) > TEMPLATE_LIMIT:
-            raise ValidationError(
-                message=f"1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must "
-                f"have length less than or equal to {TEMPLATE_LIMIT}"
-            )
-        check_parameters(Stack.parse_template(body), response._get_param("Parameters", []))
+        check_parameters(
+            Stack.parse_template(body or response._get_stack_from_s3_url(url)), response._get_param("Parameters", [])
+        )
         backend = response.cloudformation_backend
         there = next((stack for stack in backend.stacks.values() if stack.name == name), None)
         if there is not None and there.status == "REVIEW_IN_PROGRESS":

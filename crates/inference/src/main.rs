@@ -7,7 +7,7 @@ use pipeline::{
     engine_cache::EngineCache,
     events::RankEvent,
     rank,
-    storage::{S3Store, aws_config},
+    storage::{S3Store, aws_config, explain},
 };
 
 #[tokio::main]
@@ -20,6 +20,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             engines::load(Some(name), model, None, precision).map_err(|error| Error::BadEngine(error.into()))
         }),
     );
+    // Said at once: ranks whose payload names a model need no packaged one, and the others end with this error.
+    if let Err(error) = engines.check_packaged_model() {
+        tracing::error!(error_type = error.name(), "{}", explain(&error));
+    }
     lambda::serve(
         |event: &RankEvent, id| {
             tracing::info_span!(
