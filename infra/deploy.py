@@ -2,8 +2,8 @@
 
 Uploads what changed, makes or updates the stack by a change set, and puts back what was changed in the functions behind
 the stack's back: afterwards they run what was packaged, as the template configures it. The service expands the SAM
-template, as the local stack does, so that no SAM command line is needed here. Whatever goes wrong ends it with a sentence
-and exit code 1.
+template, as the local stack does, so that no SAM command line is needed here. Whatever goes wrong ends it with a
+sentence and exit code 1.
 """
 
 import argparse

@@ -43,7 +43,9 @@ class Account:
         self.poll_seconds = POLL_SECONDS if self.is_aws else LOCAL_POLL_SECONDS
 
     def has_bucket(self, name: str, option: str) -> bool:
-        """Whether a bucket of ours is there. One that is somebody else's is refused, with the option that names another."""
+        """Whether a bucket of ours is there. One that is somebody else's is refused, with the option that names
+        another.
+        """
         try:
             self.s3.head_bucket(Bucket=name, ExpectedBucketOwner=self.id)
         except ClientError as error:
@@ -125,11 +127,12 @@ def explained_refusal(error: ClientError) -> str:
         return "the AWS credentials have expired: renew them (with SSO: `aws sso login`), then run this again"
     if code(error) in UNKNOWN_CREDENTIALS:
         return (
-            f"AWS does not take these credentials ({code(error)}): check the access key, the secret key and the session "
-            "token, and that the region is enabled in this account"
+            f"AWS does not take these credentials ({code(error)}): check the access key, the secret key and the "
+            "session token, and that the region is enabled in this account"
         )
     if code(error) == "RequestTimeTooSkewed":
         return "this machine's clock is wrong by more than AWS takes: set it, then run this again"
     if code(error) in DENIED:
-        return f"{error.response['Error'].get('Message', error)}: infra/policies/deploy.json allows what a deployment needs"
+        said = error.response["Error"].get("Message", error)
+        return f"{said}: infra/policies/deploy.json allows what a deployment needs"
     return str(error)

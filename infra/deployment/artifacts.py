@@ -1,5 +1,6 @@
-"""The template as CloudFormation gets it, and the bucket of what it names: zips and the state machine's definition. A key
-holds the hash of its file's contents, so that only what changed is uploaded, and what a stack runs can be told from it.
+"""The template as CloudFormation gets it, and the bucket of what it names: zips and the state machine's definition. A
+key holds the hash of its file's contents, so that only what changed is uploaded, and what a stack runs can be told from
+it.
 """
 
 import hashlib
@@ -46,7 +47,9 @@ def artifacts_bucket_of(account: Account) -> str:
 
 
 def upload(account: Account, stack: str, template: dict, folder: Path, bucket: str, log) -> None:
-    """Puts the template's local files, which are named from `folder`, into the bucket, and their places into the template."""
+    """Puts the template's local files, which are named from `folder`, into the bucket, and their places into the
+    template.
+    """
     ensure_artifacts_bucket(account, bucket, log)
     for name, resource in template["Resources"].items():
         field = LOCAL_FILES.get(resource["Type"])

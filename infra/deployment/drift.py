@@ -1,6 +1,6 @@
-"""What was changed behind the stack's back: the functions' code, by `cargo lambda deploy`, and their memory, by a `cosmic
-sweep` that was killed, or anything in the console. CloudFormation does not notice: a change set compares a template with
-the last one, not with what runs. (Its own drift detection does not look at a function's code.)
+"""What was changed behind the stack's back: the functions' code, by `cargo lambda deploy`, and their memory, by a
+`cosmic sweep` that was killed, or anything in the console. CloudFormation does not notice: a change set compares a
+template with the last one, not with what runs. (Its own drift detection does not look at a function's code.)
 """
 
 import base64

@@ -1,5 +1,5 @@
-"""Which names a stack may have. CloudFormation refuses a bad one at once, but a name that only some resource cannot take
-fails in the middle of a deployment. Here all are looked at before AWS sees any.
+"""Which names a stack may have. CloudFormation refuses a bad one at once, but a name that only some resource cannot
+take fails in the middle of a deployment. Here all are looked at before AWS sees any.
 """
 
 import ipaddress

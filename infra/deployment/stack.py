@@ -147,8 +147,8 @@ def discard(account: Account, name: str, stack: dict | None, change_set: str | N
 
 
 def execute(account: Account, name: str, creates: bool, change_set: str, log) -> None:
-    """Executes a change set, and waits until the stack is deployed. Raises Refused, with the resources' reasons, if that
-    fails.
+    """Executes a change set, and waits until the stack is deployed. Raises Refused, with the resources' reasons, if
+    that fails.
     """
     # A stack whose creation failed may be gone at the first look, and can only be asked for by its id then.
     stack_id = account.cloudformation.describe_change_set(ChangeSetName=change_set, StackName=name)["StackId"]
@@ -191,7 +191,7 @@ def wait(account: Account, name: str, stack_id: str, passing: frozenset = frozen
 
 
 def reasons(account: Account, stack: dict) -> str:
-    """Why the last operation on a stack failed: the resource and the reason of each failure in it, the first one first."""
+    """Why the last operation on a stack failed: the resource and the reason of each failure, the first one first."""
     failures = []
     pages = account.cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack["StackId"])
     for event in (event for page in pages for event in page["StackEvents"]):

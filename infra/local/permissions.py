@@ -1,7 +1,8 @@
-"""What policies allow, enforced: with `Options.enforce_roles`, functions and state machines have the temporary credentials
-of their roles, and a request that the role's policies do not allow is refused as AWS refuses it. So is a request with the
-access key of an IAM user, by the user's policies. moto can enforce IAM itself, but knows neither the resources of most
-requests nor the conditions of policies. Credentials that are no role's and no IAM user's may do everything.
+"""What policies allow, enforced: with `Options.enforce_roles`, functions and state machines have the temporary
+credentials of their roles, and a request that the role's policies do not allow is refused as AWS refuses it. So is a
+request with the access key of an IAM user, by the user's policies. moto can enforce IAM itself, but knows neither the
+resources of most requests nor the conditions of policies. Credentials that are no role's and no IAM user's may do
+everything.
 """
 
 import contextvars

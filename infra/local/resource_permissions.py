@@ -1,6 +1,6 @@
-"""What CloudFormation asks of the services for each resource, in the name of whoever deploys: the actions of the resource
-types' handlers, as their published schemas list them (`aws cloudformation describe-type --type RESOURCE --type-name
-AWS::IAM::Role`, under `handlers`), without those for properties that Cosmic's template does not use.
+"""What CloudFormation asks of the services for each resource, in the name of whoever deploys: the actions of the
+resource types' handlers, as their published schemas list them (`aws cloudformation describe-type --type RESOURCE
+--type-name AWS::IAM::Role`, under `handlers`), without those for properties that Cosmic's template does not use.
 """
 
 from moto.cloudformation.models import Stack
@@ -168,8 +168,8 @@ PASSED_TO = {
 
 
 def needed(stack: Stack, operation: str, physical_id: str, resource: dict) -> list[tuple[str, str, dict[str, str]]]:
-    """The actions, resources and conditions' keys of an operation on a resource. What is not known here needs what nobody
-    has.
+    """The actions, resources and conditions' keys of an operation on a resource. What is not known here needs what
+    nobody has.
     """
     kind, properties = resource["Type"], resource.get("Properties", {})
     operation = UPDATE if operation == ROLLBACK else operation

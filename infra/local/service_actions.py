@@ -1,4 +1,5 @@
-"""Which action on which resource a request to a service other than S3 is, as the Service Authorization Reference has them:
+"""Which action on which resource a request to a service other than S3 is, as the Service Authorization Reference has
+them:
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 """
 

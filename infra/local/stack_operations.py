@@ -1,9 +1,9 @@
-"""What CloudFormation does with the resources of a stack: one after another, with an event for each, by the permissions of
-whoever asked for it, and back again where one fails. moto makes and deletes them without any of this.
+"""What CloudFormation does with the resources of a stack: one after another, with an event for each, by the permissions
+of whoever asked for it, and back again where one fails. moto makes and deletes them without any of this.
 
-A creation that fails is rolled back, or deleted where its change set says OnStackFailure=DELETE. Then RetainExceptOnCreate
-keeps nothing, because the operation that created the resource is undone; in any other deletion it is as Retain.
-https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
+A creation that fails is rolled back, or deleted where its change set says OnStackFailure=DELETE. Then
+RetainExceptOnCreate keeps nothing, because the operation that created the resource is undone; in any other deletion it
+is as Retain. https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
 """
 
 import contextvars
@@ -261,8 +261,8 @@ def install_requests() -> None:
         body, url = response._get_param("TemplateBody"), response._get_param("TemplateURL")
         if not re.fullmatch(r"[a-zA-Z][-a-zA-Z0-9]*|arn:.*", name):
             raise ValidationError(
-                message=f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: Member "
-                "must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*|arn:[-a-zA-Z0-9:/._+]*"
+                message=f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: "
+                "Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*|arn:[-a-zA-Z0-9:/._+]*"
             )
         if on_failure == DELETE and kind != CREATE:
             raise ValidationError(message="OnStackFailure=DELETE is only valid for change sets of the type CREATE")
@@ -425,8 +425,8 @@ def add_event(
 
 
 def failed_resources(stack: Stack, error: Exception) -> str:
-    """The names of the resources that failed in the operation that ended with an error. An error that is no resource's is
-    given in their place.
+    """The names of the resources that failed in the operation that ended with an error. An error that is no resource's
+    is given in their place.
     """
     names = []
     for event in reversed(stack.events):

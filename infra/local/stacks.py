@@ -131,8 +131,8 @@ def install_architectures() -> None:
 
 
 def install_roles() -> None:
-    """Keeps roles' policies as text; moto keeps those of a template as objects, and then answers what is not JSON. Lets an
-    update reach a role's policies and boundary, which moto leaves as they are.
+    """Keeps roles' policies as text; moto keeps those of a template as objects, and then answers what is not JSON. Lets
+    an update reach a role's policies and boundary, which moto leaves as they are.
     """
     put_plain = Role.put_policy
 

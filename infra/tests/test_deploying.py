@@ -1,5 +1,5 @@
-"""infra/deploy.py on the local stack: deployments that fail, are interrupted or meet another; stacks in any state; names
-that something would not take; and functions that were changed behind the stack's back.
+"""infra/deploy.py on the local stack: deployments that fail, are interrupted or meet another; stacks in any state;
+names that something would not take; and functions that were changed behind the stack's back.
 """
 
 import contextlib

@@ -323,12 +323,15 @@ def test_deploying_is_known_to_need_what_each_resource_of_the_template_needs():
         assert needed <= set(allowed), (kind, needed - set(allowed))
 
 
-def test_the_readme_names_all_placeholders_and_all_policies():
+def test_the_readmes_command_fills_all_placeholders_of_all_policies():
     readme = (ROOT / "infra/README.md").read_text()
-    for path in POLICIES.glob("*.json"):
-        assert f"policies/{path.name}" in readme
-        found = set(re.findall(r"[A-Z]{5,}", path.read_text()))
-        assert found <= VALUES.keys() and all(name in readme for name in found)
+    script = re.search(r"sed '(.+?)'", readme)[1]
+    names = re.search(r"for name in (.+); do\n    sed", readme)[1].split()
+    assert {path.stem for path in POLICIES.glob("*.json")} == set(names)
+    for name in names:
+        done = subprocess.run(["sed", script, POLICIES / f"{name}.json"], capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout) and not re.search("|".join(VALUES), done.stdout), done.stdout
+        assert f"[policies/{name}.json](policies/{name}.json)" in readme
 
 
 def test_files_are_as_they_were_written():

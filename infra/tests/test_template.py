@@ -3,7 +3,9 @@ permissions, and they agree with the code's error names.
 """
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+import package
 import policies
 import stacks
 from conftest import ROOT
@@ -72,6 +75,31 @@ def test_the_expanded_template_and_its_state_machine_pass_cfn_lint(expanded, tmp
     assert lint(path) == ""
     path.write_text(text.replace('"Type": "Choice"', '"Type": "Choose"', 1))
     assert "E3601" in lint(path), "it did not look into the definition"
+
+
+def test_the_dockerfile_passes_hadolint():
+    tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    hadolint = shutil.which("hadolint", path=tools)
+    assert hadolint, "run scripts/setup.sh, which installs hadolint"
+    linted = subprocess.run([hadolint, "--no-color", ROOT / "infra/Dockerfile"], capture_output=True, text=True)
+    assert (linted.returncode, linted.stdout) == (0, "")
+
+
+def test_the_images_hold_what_the_zips_hold():
+    text = (ROOT / "infra/Dockerfile").read_text()
+    stages = dict(re.findall(r"^FROM \S+/provided:al2023 AS (\w+)\n((?:\w.*\n)+)", text, re.M))
+    assert stages.keys() == set(package.FUNCTIONS)
+    for name, stage in stages.items():
+        assert f"/cosmic/target/release/{name} /var/runtime/bootstrap" in stage
+        assert ("model.json" in stage) == (name != "summarizer")
+        assert ("model.safetensors" in stage) == (name == "inference")
+    wanted = re.search(r'^rust-version = "([\d.]+)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
+    assert f"ARG RUST={wanted}" in text
+    # Of all that the build copies, nothing is left out of what Docker is given.
+    given = (ROOT / "infra/Dockerfile.dockerignore").read_text()
+    copied = re.findall(r"^COPY (?!--from)(?:(.+) )\S+$", text, re.M)
+    for path in " ".join(copied).replace("${MODEL}", re.search(r"ARG MODEL=(\S+)", text)[1]).split():
+        assert f"!{path}\n" in given and (ROOT / path).exists(), path
 
 
 def test_the_local_interpreter_takes_the_definition_and_no_other(stack, machine):

@@ -28,8 +28,8 @@ import zstandard
 from sources import sources_sha256
 
 ROOT = Path(__file__).resolve().parents[2]
-# infra/template.yaml and, for `cargo lambda deploy`, Cargo.toml have this path: it stays here where CARGO_TARGET_DIR moves
-# the build. It is not target/lambda, where `cargo lambda build` puts binaries without what belongs beside them.
+# infra/template.yaml and, for `cargo lambda deploy`, Cargo.toml have this path: it stays here where CARGO_TARGET_DIR
+# moves the build. It is not target/lambda, where `cargo lambda build` puts binaries without what belongs beside them.
 PACKAGES = ROOT / "target/packages"
 FUNCTIONS = ("initializer", "inference", "summarizer")
 

@@ -1,5 +1,5 @@
-"""What the functions are built from, as one hash: package.py writes it beside the zips, and infra/deploy.py says where the
-zips are of other sources than those that lie here.
+"""What the functions are built from, as one hash: package.py writes it beside the zips, and infra/deploy.py says where
+the zips are of other sources than those that lie here.
 """
 
 import hashlib
