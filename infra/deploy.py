@@ -181,6 +181,17 @@ def upload(account: Account, stack: str, template: dict, log: Log) -> None:
         resource["Properties"][field] = {"Bucket": bucket, "Key": key}
 
 
+def upload_template(account: Account, stack: str, template: dict) -> str:
+    """Puts the template beside the zips, and gives its address. A request itself has room for 51,200 bytes of template
+    only, and an object in S3 for a million:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+    """
+    bucket, body = f"cosmic-artifacts-{account.id}-{account.region}", json.dumps(template).encode()
+    key = f"{stack}/template-{hashlib.sha256(body).hexdigest()[:16]}.json"
+    account.s3.put_object(Bucket=bucket, Key=key, Body=body, ExpectedBucketOwner=account.id)
+    return f"{account.s3.meta.endpoint_url}/{bucket}/{key}"
+
+
 def ensure_artifacts_bucket(account: Account, bucket: str, log: Log) -> None:
     if not account.has_bucket(bucket):
         make_artifacts_bucket(account, bucket, log)
@@ -261,7 +272,8 @@ def deploy(account: Account, name: str, parameters: dict[str, str], dry_run: boo
     check_bucket(account, name, stack, parameters)
     upload(account, name, template, log)
 
-    change_set = make_change_set(account, name, stack, template, parameters)
+    template_url = upload_template(account, name, template)
+    change_set = make_change_set(account, name, stack, template, template_url, parameters)
     changes = [] if change_set is None else changes_of(account, change_set)
     for change in changes:
         log(f"{change['action'].lower()} {change['resource']} ({change['type']})")
@@ -330,7 +342,9 @@ def check_bucket(account: Account, name: str, stack: dict | None, parameters: di
         raise Refused(f"there is no bucket {bucket}: leave out CreateDataBucket=false, or name another DataBucketName")
 
 
-def make_change_set(account: Account, name: str, stack: dict | None, template: dict, parameters: dict) -> str | None:
+def make_change_set(
+    account: Account, name: str, stack: dict | None, template: dict, template_url: str, parameters: dict
+) -> str | None:
     """The change set's ARN; None where it would change nothing."""
     given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
     kept = {parameter["ParameterKey"] for parameter in (stack or {}).get("Parameters", [])}
@@ -343,7 +357,7 @@ def make_change_set(account: Account, name: str, stack: dict | None, template: d
         StackName=name,
         ChangeSetName=f"deploy-{time.time_ns()}",
         ChangeSetType="UPDATE" if stack else "CREATE",
-        TemplateBody=json.dumps(template),
+        TemplateURL=template_url,
         Parameters=given,
         Capabilities=CAPABILITIES,
         Tags=TAGS,

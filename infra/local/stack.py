@@ -30,6 +30,8 @@ import distributed_map
 import executions
 import functions
 import log_groups
+import monitoring
+import run_events
 import stacks
 import uploads
 from options import PATH as OPTIONS_PATH
@@ -114,7 +116,9 @@ def main() -> None:
         permissions.install(address)
         distributed_map.install(options)
         executions.install()
+        run_events.install(options)
         log_groups.install(options)
+        monitoring.install()
         stacks.install()
         uploads.install()
         print(f"ready {address}", flush=True)
