@@ -6,6 +6,7 @@ AWS does, unknown types are refused, and state machines go where executions run.
 import copy
 import functools
 import json
+from urllib.parse import urlparse
 
 import moto.stepfunctions.models as stepfunctions
 from moto.awslambda.models import LambdaFunction
@@ -21,6 +22,8 @@ from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
 
 SAM = "AWS::Serverless-2016-10-31"
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+TEMPLATE_BODY_LIMIT = 51_200
 
 
 class NoManagedPolicies:
@@ -58,9 +61,33 @@ def install() -> None:
     CloudFormationBackend.execute_change_set = execute_change_set
     # On AWS a change set without changes is created and then fails; moto refuses the request.
     CloudFormationResponse._validate_different_update = lambda *_: None
+    install_templates()
     install_state_machines()
     install_architectures()
     install_policies()
+
+
+def install_templates() -> None:
+    """Limits a template in a request to what AWS takes, and reads one from S3 by a path whatever the host's name is."""
+    create_change_set = CloudFormationResponse.create_change_set
+
+    def create_limited(response: CloudFormationResponse):
+        if len((response._get_param("TemplateBody") or "").encode()) > TEMPLATE_BODY_LIMIT:
+            raise ValidationError(
+                message="1 validation error detected: Value at 'templateBody' failed to satisfy constraint: "
+                f"Member must have length less than or equal to {TEMPLATE_BODY_LIMIT}"
+            )
+        return create_change_set(response)
+
+    def read(response: CloudFormationResponse, url: str) -> str:
+        bucket, _, key = urlparse(url).path.lstrip("/").partition("/")
+        stored = s3_backends[response.current_account][response.partition].get_object(bucket, key)
+        if stored is None:
+            raise ValidationError(message=f"S3 error: there is no s3://{bucket}/{key}")
+        return stored.value.decode()
+
+    CloudFormationResponse.create_change_set = create_limited
+    CloudFormationResponse._get_stack_from_s3_url = read
 
 
 def expand(template: dict) -> dict:
