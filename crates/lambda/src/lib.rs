@@ -103,11 +103,23 @@ async fn run<'a>(handler: &'a dyn Fn(LambdaEvent<Value>) -> Answer<'a>) -> Resul
     lambda_runtime::run(service_fn(handler)).await
 }
 
+/// Characters of an error's message: Step Functions keeps
+/// [32,768 of a cause](https://docs.aws.amazon.com/step-functions/latest/apireference/API_ExecutionFailedEventDetails.html),
+/// which is Lambda's answer as JSON, with the message escaped in it. A message may quote what it was given.
+const LONGEST_MESSAGE: usize = 12_000;
+
 /// The error as Lambda hands it to Step Functions, and a line on it in the log.
 fn logged(error: &Error) -> Diagnostic {
-    let (name, message) = (error.name(), explain(error));
+    let (name, message) = (error.name(), shortened(explain(error)));
     tracing::error!(error_type = name, "{message}");
     Diagnostic { error_type: name.to_owned(), error_message: message }
+}
+
+fn shortened(message: String) -> String {
+    match message.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{} … and {} bytes more", &message[..end], message.len() - end),
+        None => message,
+    }
 }
 
 /// A panic as the fault of ours that it is. The runtime would name it by a type of its own, which nobody could read.
@@ -155,6 +167,13 @@ pub fn packaged_model() -> Result<Option<PlannedModel>, lambda_runtime::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_is_no_longer_than_a_cause_may_be() {
+        assert_eq!(shortened("a".repeat(LONGEST_MESSAGE)), "a".repeat(LONGEST_MESSAGE));
+        let long = shortened("é".repeat(LONGEST_MESSAGE + 3));
+        assert_eq!(long, format!("{} … and 6 bytes more", "é".repeat(LONGEST_MESSAGE)));
+    }
 
     #[test]
     fn a_panic_says_what_it_said() {
