@@ -30,6 +30,8 @@ import distributed_map
 import executions
 import functions
 import log_groups
+import monitoring
+import run_events
 import stack_operations
 import stacks
 import uploads
@@ -117,7 +119,9 @@ def main() -> None:
         permissions.install(address)
         distributed_map.install(options)
         executions.install()
+        run_events.install(options)
         log_groups.install(options)
+        monitoring.install()
         stacks.install()
         stack_operations.install(options)
         uploads.install()

@@ -91,6 +91,29 @@ def install_templates() -> None:
     CloudFormationResponse._get_stack_from_s3_url = read
 
 
+def install_templates() -> None:
+    """Limits a template in a request to what AWS takes, and reads one from S3 by a path whatever the host's name is."""
+    create_change_set = CloudFormationResponse.create_change_set
+
+    def create_limited(response: CloudFormationResponse):
+        if len((response._get_param("TemplateBody") or "").encode()) > TEMPLATE_BODY_LIMIT:
+            raise ValidationError(
+                message="1 validation error detected: Value at 'templateBody' failed to satisfy constraint: "
+                f"Member must have length less than or equal to {TEMPLATE_BODY_LIMIT}"
+            )
+        return create_change_set(response)
+
+    def read(response: CloudFormationResponse, url: str) -> str:
+        bucket, _, key = urlparse(url).path.lstrip("/").partition("/")
+        stored = s3_backends[response.current_account][response.partition].get_object(bucket, key)
+        if stored is None:
+            raise ValidationError(message=f"S3 error: there is no s3://{bucket}/{key}")
+        return stored.value.decode()
+
+    CloudFormationResponse.create_change_set = create_limited
+    CloudFormationResponse._get_stack_from_s3_url = read
+
+
 def expand(template: dict) -> dict:
     """The template with SAM's resources replaced by the ones they stand for."""
     named = template.get("Transform", [])

@@ -172,10 +172,23 @@ def statements(expanded: dict):
                 yield name, statement
 
 
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
+WITHOUT_RESOURCES = {
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+}
+
+
 def test_permissions_name_their_actions_and_resources(expanded):
     found = list(statements(expanded))
     assert len(found) > 10
     for name, statement in found:
+        if statement["Resource"] == "*":
+            assert set(statement["Action"]) <= WITHOUT_RESOURCES, (name, statement)
+            assert expanded["Resources"][name]["Condition"] == "HasTracing"
+            continue
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
         assert statement["Effect"] == "Allow" and "NotAction" not in statement and "NotResource" not in statement
@@ -319,6 +332,45 @@ def test_functions_run_on_al2023_and_log_to_groups_with_a_retention(expanded):
             properties = resource["Properties"]
             assert properties["Runtime"] == "provided.al2023"
             assert properties["LoggingConfig"]["LogGroup"]["Ref"] in groups
+
+
+def test_what_costs_while_nothing_runs_is_off_unless_asked_for(expanded):
+    parameters = expanded["Parameters"]
+    assert {name: parameters[name]["Default"] for name in ("Dashboard", "Alarms", "Tracing", "NotificationEmail")} == {
+        "Dashboard": "off",
+        "Alarms": "off",
+        "Tracing": "off",
+        "NotificationEmail": "",
+    }
+    for name, resource in expanded["Resources"].items():
+        if resource["Type"] in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard"):
+            assert resource["Condition"] in ("HasAlarms", "HasMemoryAlarms", "HasDashboard"), name
+
+
+def test_alarms_look_at_as_many_metrics_as_the_parameter_says(expanded):
+    alarms = [
+        value["Properties"] for value in expanded["Resources"].values() if value["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    looked_at = sum(
+        1 if "MetricName" in alarm else sum("MetricStat" in metric for metric in alarm["Metrics"]) for alarm in alarms
+    )
+    assert looked_at == 9 and "They look at nine metrics" in expanded["Parameters"]["Alarms"]["Description"]
+
+
+@pytest.mark.parametrize(
+    "address, taken",
+    [("", True), ("a@b.org", True), ("a@b", False), ("a@b.org, c@d.org", False), ("nobody", False)],
+)
+def test_an_address_for_mail_is_one_or_none(expanded, address, taken):
+    pattern = expanded["Parameters"]["NotificationEmail"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, address)) == taken
+
+
+def test_the_query_for_costs_knows_the_list_price(expanded):
+    _, values = expanded["Resources"]["CostQuery"]["Properties"]["QueryString"]["Fn::Sub"]
+    prices = json.loads((ROOT / "crates/bill/data/prices.json").read_text())["regions"]["us-east-1"]
+    _, arm64, x86_64 = values["Price"]["Fn::If"]
+    assert {"arm64": float(arm64), "x86_64": float(x86_64)} == prices["lambda_million_gb_seconds"]
 
 
 def test_results_outlive_the_stack(expanded):
