@@ -22,7 +22,8 @@ class Options:
 
     # The number of functions that run at once.
     concurrency: int = 2
-    # Refuse what is above it with TooManyRequestsException, as Lambda does, rather than let it wait.
+    # Refuse what is above it with TooManyRequestsException, as Lambda does, rather than let it wait: it is then the
+    # account's quota.
     throttle: bool = False
     # Kill a function above its memory size.
     limit_memory: bool = False
@@ -68,6 +69,13 @@ class Options:
         for name, share in {**self.faults, "kill": self.kill, "all faults": sum(self.faults.values())}.items():
             if not 0 <= share <= 1:
                 raise ValueError(f"the share of {name} must be between 0 and 1, not {share}")
+
+    @property
+    def quota(self) -> int:
+        """The functions that the account runs at once before any is refused, by default as many as AWS gives.
+        https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+        """
+        return self.concurrency if self.throttle else 1000
 
     def change(self, changes: dict) -> None:
         """Sets the named options, all or none, and starts the counts and the draws anew."""

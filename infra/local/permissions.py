@@ -6,7 +6,6 @@ everything.
 """
 
 import contextvars
-import io
 import json
 import re
 import threading
@@ -31,10 +30,14 @@ from moto.sts.models import sts_backends
 
 from options import Options
 from policies import decision, listed
+from request_body import body_of
 from service_actions import cloudformation_needs, lambda_needs, logs_needs, states_needs
 
 # The local stack's HTTP stands for the TLS that AWS's own addresses have.
 SECURE = {"aws:SecureTransport": "true"}
+# Keys of KMS are used by S3 on behalf of whoever reads or writes there.
+# https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
+BY_S3 = {**SECURE, "kms:ViaService": "s3.us-east-1.amazonaws.com"}
 
 
 def bucket_policies(account: str, resource: str) -> list[dict]:
@@ -67,7 +70,7 @@ class Principal:
         raise NotImplementedError
 
     def allows(self, action: str, resource: str, context: dict[str, str] | None = None) -> bool:
-        context = {**SECURE, **(context or {})}
+        context = {**(BY_S3 if action.startswith("kms:") else SECURE), **(context or {})}
         boundary = self.boundary()
         for policies in [self.policies(), *([[boundary]] if boundary else [])]:
             if decision(policies, action, resource, context) != "Allow":
@@ -218,7 +221,7 @@ class Permissions:
         action, resource = refused[0]
         message = (
             f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource} "
-            f"because no policy allows the {action} action"
+            f"because no identity-based policy allows the {action} action"
         )
         return refusal(environ, start_response, service, "AccessDenied", message)
 
@@ -274,6 +277,7 @@ BUCKET_ACTIONS = {
     ("GET", "policy"): "GetBucketPolicy",
     ("PUT", "policy"): "PutBucketPolicy",
     ("GET", "tagging"): "GetBucketTagging",
+    ("GET", "versions"): "ListBucketVersions",
     ("PUT", "lifecycle"): "PutLifecycleConfiguration",
     ("PUT", "publicAccessBlock"): "PutBucketPublicAccessBlock",
     ("PUT", None): "CreateBucket",
@@ -282,7 +286,7 @@ BUCKET_ACTIONS = {
     ("HEAD", None): "ListBucket",
 }
 # The other subresources that S3 has of a bucket.
-SUBRESOURCES = {"acl", "uploads", "versions", "versioning"} | {part for _, part in BUCKET_ACTIONS if part}
+SUBRESOURCES = {"acl", "uploads", "versioning"} | {part for _, part in BUCKET_ACTIONS if part}
 
 
 def needs(principal: Principal, service: str, environ: dict) -> list[tuple[str, str]]:
@@ -324,16 +328,18 @@ def s3_needs(session: Principal, environ: dict) -> list[tuple[str, str]]:
     arn = f"{bucket_arn}/{key}"
     if "uploadId" in query and method in ("GET", "DELETE"):
         return [("s3:ListMultipartUploadParts" if method == "GET" else "s3:AbortMultipartUpload", arn)]
-    if query.keys() & {"acl", "tagging", "versionId"}:
-        return [(f"s3:{method} of a version, of tags or of permissions", arn)]
+    if query.keys() & {"acl", "tagging"}:
+        return [(f"s3:{method} of tags or of permissions", arn)]
+    there = s3_backends[session.account]["aws"].buckets.get(bucket)
     if method in ("GET", "HEAD"):
-        there = s3_backends[session.account]["aws"].buckets.get(bucket)
+        version = query.get("versionId", [None])[0]
         # Without s3:ListBucket, S3 does not tell that an object does not exist.
-        absent = there is not None and key not in there.keys
-        return [("s3:GetObject", arn)] + [("s3:ListBucket", bucket_arn)] * absent
+        absent = there is not None and key not in there.keys and version is None
+        read = "s3:GetObject" if version is None else "s3:GetObjectVersion"
+        return [(read, arn)] + [("s3:ListBucket", bucket_arn)] * absent + key_needs(method, there, key, query)
     if method in ("PUT", "POST"):
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-        wanted = [("s3:PutObject", arn)] + [("s3:GetObject", arn)] * conditional
+        wanted = [("s3:PutObject", arn)] + [("s3:GetObject", arn)] * conditional + key_needs(method, there, key, query)
         if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
             wanted.append(("s3:GetObject", f"arn:aws:s3:::{unquote(source).lstrip('/')}"))
         return wanted
@@ -342,11 +348,27 @@ def s3_needs(session: Principal, environ: dict) -> list[tuple[str, str]]:
     return [(f"s3:{method} of an object", arn)]
 
 
-def body_of(environ: dict) -> bytes:
-    """Reads the request's body, and leaves it to be read again."""
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
-    return body
+def key_needs(method: str, bucket: FakeBucket | None, key: str, query: dict) -> list[tuple[str, str]]:
+    """The actions of KMS that S3 asks for where objects are encrypted with one of its keys, by the bucket's default.
+    The head of an object is not encrypted. https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+    """
+    if bucket is None or method == "HEAD":
+        return []
+    if method == "GET":
+        found = bucket.keys.get(key)
+        # moto does not tell the encryption of what was written in parts: it has the bucket's.
+        in_parts = getattr(found, "multipart", None) is not None
+        key_arn = default_key(bucket) if in_parts else getattr(found, "kms_key_id", None)
+        return [("kms:Decrypt", key_arn)] if key_arn else []
+    key_arn = default_key(bucket)
+    actions = ["kms:GenerateDataKey", *(["kms:Decrypt"] if query.keys() & {"uploads", "uploadId"} else [])]
+    return [(action, key_arn) for action in actions] if key_arn else []
+
+
+def default_key(bucket: FakeBucket) -> str | None:
+    """The key that a bucket encrypts with by default, if it is one of KMS."""
+    rule = bucket.encryption["Rule"]["ApplyServerSideEncryptionByDefault"] if bucket.encryption else {}
+    return rule.get("KMSMasterKeyID") if rule.get("SSEAlgorithm") == "aws:kms" else None
 
 
 def refusal(environ: dict, start_response, service: str, code: str, message: str) -> list[bytes]:

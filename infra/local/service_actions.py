@@ -24,6 +24,7 @@ LAMBDA = [
     ("POST", r"/2017-03-31/tags/([^/]+)", "TagResource"),
     ("DELETE", r"/2017-03-31/tags/([^/]+)", "UntagResource"),
     ("GET", r"/2016-08-19/account-settings/?()", "GetAccountSettings"),
+    ("GET", r"/2019-09-30/functions/([^/]+)/concurrency", "GetFunctionConcurrency"),
 ]
 
 

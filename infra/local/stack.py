@@ -26,6 +26,7 @@ from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+import concurrency
 import distributed_map
 import executions
 import functions
@@ -35,6 +36,7 @@ import run_events
 import stack_operations
 import stacks
 import uploads
+from buckets import Buckets
 from options import PATH as OPTIONS_PATH
 from options import Options
 from permissions import Permissions
@@ -94,9 +96,10 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="cosmic-stack-"))
     signal.signal(signal.SIGTERM, stop)
     permissions = Permissions(DomainDispatcherApplication(create_backend_app), options)
+    services = Buckets(permissions)
 
     def application(environ: dict, start_response):
-        answers = options.answer if environ["PATH_INFO"] == OPTIONS_PATH else permissions
+        answers = options.answer if environ["PATH_INFO"] == OPTIONS_PATH else services
         return answers(environ, start_response)
 
     try:
@@ -116,6 +119,7 @@ def main() -> None:
     pool = functions.Pool(folder, address, options, permissions)
     try:
         functions.install(pool)
+        concurrency.install(options)
         permissions.install(address)
         distributed_map.install(options)
         executions.install()

@@ -9,7 +9,7 @@ import json
 from urllib.parse import urlparse
 
 import moto.stepfunctions.models as stepfunctions
-from moto.awslambda.models import LambdaFunction
+from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import Change, ChangeSet, Stack
 from moto.cloudformation.parsing import resource_class_from_type
@@ -63,32 +63,9 @@ def install() -> None:
     CloudFormationResponse._validate_different_update = lambda *_: None
     install_templates()
     install_state_machines()
-    install_architectures()
+    install_functions()
     install_roles()
     install_log_groups()
-
-
-def install_templates() -> None:
-    """Limits a template in a request to what AWS takes, and reads one from S3 by a path whatever the host's name is."""
-    create_change_set = CloudFormationResponse.create_change_set
-
-    def create_limited(response: CloudFormationResponse):
-        if len((response._get_param("TemplateBody") or "").encode()) > TEMPLATE_BODY_LIMIT:
-            raise ValidationError(
-                message="1 validation error detected: Value at 'templateBody' failed to satisfy constraint: "
-                f"Member must have length less than or equal to {TEMPLATE_BODY_LIMIT}"
-            )
-        return create_change_set(response)
-
-    def read(response: CloudFormationResponse, url: str) -> str:
-        bucket, _, key = urlparse(url).path.lstrip("/").partition("/")
-        stored = s3_backends[response.current_account][response.partition].get_object(bucket, key)
-        if stored is None:
-            raise ValidationError(message=f"S3 error: there is no s3://{bucket}/{key}")
-        return stored.value.decode()
-
-    CloudFormationResponse.create_change_set = create_limited
-    CloudFormationResponse._get_stack_from_s3_url = read
 
 
 def install_templates() -> None:
@@ -136,21 +113,31 @@ def diff(change_set: ChangeSet) -> list[Change]:
     return [Change(action, name, {**old, **new}[name]["Type"]) for action, names in actions.items() for name in names]
 
 
-def install_architectures() -> None:
-    """Lets CloudFormation tell functions their architecture, which moto leaves out."""
+def install_functions() -> None:
+    """Lets CloudFormation tell functions what moto leaves out: their architecture, their reserved concurrency also at
+    an update, and their variables as text.
+    """
 
-    def with_architectures(method):
+    def completed(method):
         def wrapped(cls, *args, **kwargs):
             # moto passes them by position at creation and by name at an update.
             properties = next(value for value in (*args, *kwargs.values()) if isinstance(value, dict))["Properties"]
+            variables = properties.get("Environment", {}).get("Variables", {})
+            variables.update({name: str(value) for name, value in variables.items()})
+            reserved = properties.pop("ReservedConcurrentExecutions", None)
             function = method.__func__(cls, *args, **kwargs)
+            backend = lambda_backends[function.account_id][function.region]
+            if reserved is None:
+                backend.delete_function_concurrency(function.function_name)
+            else:
+                backend.put_function_concurrency(function.function_name, reserved)
             function.architectures = properties.get("Architectures", ["x86_64"])
             return function
 
         return classmethod(wrapped)
 
-    LambdaFunction.create_from_cloudformation_json = with_architectures(LambdaFunction.create_from_cloudformation_json)
-    LambdaFunction.update_from_cloudformation_json = with_architectures(LambdaFunction.update_from_cloudformation_json)
+    LambdaFunction.create_from_cloudformation_json = completed(LambdaFunction.create_from_cloudformation_json)
+    LambdaFunction.update_from_cloudformation_json = completed(LambdaFunction.update_from_cloudformation_json)
 
 
 def install_roles() -> None:
