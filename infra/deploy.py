@@ -60,7 +60,7 @@ def main() -> None:
         print(interrupted, file=sys.stderr)
         sys.exit(INTERRUPTED)
     except KeyboardInterrupt:
-        print("interrupted: nothing of the stack was changed", file=sys.stderr)
+        print("interrupted: the same command again goes on where this one was", file=sys.stderr)
         sys.exit(INTERRUPTED)
     if arguments.json:
         print(json.dumps(report))

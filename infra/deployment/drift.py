@@ -50,7 +50,7 @@ def differences(account: Account, stack: dict) -> list[Difference]:
     template = account.cloudformation.get_template(StackName=name, TemplateStage="Processed")["TemplateBody"]
     resources = account.cloudformation.describe_stack_resources(StackName=name)["StackResources"]
     physical = {resource["LogicalResourceId"]: resource.get("PhysicalResourceId") for resource in resources}
-    values = Values(template, parameters_of(stack))
+    values = Values(template, parameters_of(stack) | physical)
     found = []
     for logical, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Lambda::Function" and logical in physical:
@@ -74,6 +74,7 @@ def differences_of(account: Account, stack: str, function: str, properties: dict
     code_hash = base64.b64decode(there["CodeSha256"]).hex()
     if len(key_hash) == HASH_DIGITS and not code_hash.startswith(key_hash):
         found.append(Difference(function, "Code", code_hash, properties["Code"]))
+    variables = properties.get("Environment", {}).get("Variables", {})
     pairs = {
         "MemorySize": (there["MemorySize"], number(properties.get("MemorySize", 128))),
         "Timeout": (there["Timeout"], number(properties.get("Timeout", 3))),
@@ -83,7 +84,11 @@ def differences_of(account: Account, stack: str, function: str, properties: dict
         ),
         "Environment": (
             {"Variables": there.get("Environment", {}).get("Variables", {})},
-            {"Variables": properties.get("Environment", {}).get("Variables", {})},
+            {"Variables": {name: str(value) for name, value in variables.items()}},
+        ),
+        "TracingConfig": (
+            {"Mode": there.get("TracingConfig", {}).get("Mode", "PassThrough")},
+            {"Mode": properties.get("TracingConfig", {}).get("Mode", "PassThrough")},
         ),
     }
     for field, (has, deployed) in pairs.items():
@@ -135,11 +140,13 @@ UNKNOWN = "(known to CloudFormation only)"
 
 
 class Values:
-    """Values of a template's properties, where they depend on parameters and conditions alone."""
+    """Values of a template's properties, where they are known: `references` are those of parameters, and the physical
+    names of resources, by what the template calls them.
+    """
 
-    def __init__(self, template: dict, parameters: dict[str, str]):
+    def __init__(self, template: dict, references: dict[str, str]):
         self.conditions = template.get("Conditions", {})
-        self.parameters = parameters
+        self.references = references
 
     def of(self, value):
         if isinstance(value, list):
@@ -147,7 +154,7 @@ class Values:
         if not isinstance(value, dict):
             return value
         if value.keys() == {"Ref"}:
-            return None if value["Ref"] == "AWS::NoValue" else self.parameters.get(value["Ref"], UNKNOWN)
+            return None if value["Ref"] == "AWS::NoValue" else self.references.get(value["Ref"], UNKNOWN)
         if value.keys() == {"Fn::If"}:
             condition, yes, no = value["Fn::If"]
             return self.of(yes if self.holds({"Condition": condition}) else no)
@@ -161,7 +168,7 @@ class Values:
         if operator == "Condition":
             return self.holds(self.conditions[given])
         if operator == "Fn::Equals":
-            return self.of(given[0]) == self.of(given[1])
+            return str(self.of(given[0])) == str(self.of(given[1]))
         if operator == "Fn::Not":
             return not self.holds(given[0])
         return (all if operator == "Fn::And" else any)(self.holds(part) for part in given)

@@ -85,6 +85,15 @@ HANDLERS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
             DELETE: ["DeleteLogGroup", "DescribeLogGroups"],
         },
     ),
+    "AWS::Logs::MetricFilter": (
+        "logs",
+        "arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:",
+        {
+            CREATE: ["PutMetricFilter", "DescribeMetricFilters"],
+            UPDATE: ["PutMetricFilter", "DescribeMetricFilters"],
+            DELETE: ["DeleteMetricFilter", "DescribeMetricFilters"],
+        },
+    ),
     "AWS::Logs::QueryDefinition": (
         "logs",
         "*",
@@ -182,6 +191,8 @@ def needed(stack: Stack, operation: str, physical_id: str, resource: dict) -> li
     targets = [names]
     if "{role}" in form:
         targets = [{"role": physical(stack, role)} for role in properties["Roles"]]
+    if "{group}" in form:
+        targets = [{"group": physical(stack, properties["LogGroupName"])}]
     if "{topic}" in form:
         topics = properties.get("Topics") or [properties.get("TopicArn")]
         targets = [{"topic": physical(stack, topic).rpartition(":")[2]} for topic in topics]

@@ -26,6 +26,7 @@ from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+import change_sets
 import concurrency
 import distributed_map
 import executions
@@ -127,6 +128,7 @@ def main() -> None:
         log_groups.install(options)
         monitoring.install()
         stacks.install()
+        change_sets.install()
         stack_operations.install(options)
         uploads.install()
         print(f"ready {address}", flush=True)

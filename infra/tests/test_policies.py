@@ -97,9 +97,9 @@ def deployer(stack):
 @pytest.mark.parametrize(
     "action, resource",
     [
-        ("iam:PassRole", "Initializer"),
+        ("iam:PassRole", "Inference"),
         ("iam:PutRolePolicy", "Role"),
-        ("lambda:CreateFunction", "Initializer"),
+        ("lambda:CreateFunction", "Inference"),
         ("s3:PutBucketPolicy", "DataBucketPolicy"),
         ("states:TagResource", "RedshiftMachine"),
     ],
@@ -124,7 +124,17 @@ def test_a_deployer_deploys_updates_mends_and_deletes(stack, deployer):
     succeeds(deployer.run(*DEPLOY, "--parameter", "InferenceMemory=2048", "--parameter", "LogRetentionDays=7"))
     stack.client("lambda").update_function_configuration(FunctionName="cosmic-inference", MemorySize=1024)
     assert json.loads(succeeds(deployer.run(*DEPLOY)))["drift"]
-    succeeds(deployer.run(*DEPLOY, "--parameter", "SourceBucketName=others", "--parameter", "LogFilter=debug"))
+    all_else = [
+        "SourceBucketName=others",
+        "LogFilter=debug",
+        "ReservedConcurrency=5",
+        "Dashboard=on",
+        "Alarms=on",
+        "NotificationEmail=name@example.org",
+        "Tracing=on",
+    ]
+    succeeds(deployer.run(*DEPLOY, *(part for each in all_else for part in ("--parameter", each))))
+    assert json.loads(succeeds(deployer.run(*DEPLOY)))["drift"] == []
     succeeds(deployer.run(*DEPLOY, "--delete"))
     denied = [what for what in stack.options()["happened"] if what.startswith("AccessDenied")]
     assert set(denied) <= DENIED_BEFORE, "a permission is missing"
