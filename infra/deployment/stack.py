@@ -159,8 +159,10 @@ def execute(account: Account, name: str, creates: bool, change_set: str, log) ->
         log(f"{name}: {state}")
         return
     said = reasons(account, stack)
+    if state == "UPDATE_ROLLBACK_COMPLETE":
+        raise Refused(f"the stack {name} could not be updated, and is as it was before:\n{said}")
     if not creates:
-        raise Refused(f"the stack {name} ended in {state}, as it was before:\n{said}")
+        raise Refused(f"the stack {name} could not be updated, and ended in {state}:\n{said}")
     if state == "DELETE_COMPLETE":
         delete_bucket_of_failed_creation(account, stack, log)
         left = "nothing of it is left: mend that, then run this again"

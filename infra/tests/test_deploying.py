@@ -165,7 +165,7 @@ def test_a_failed_update_goes_back_and_names_the_resource(stack, cosmic):
     stack.options(fail_resources={"Summarizer": ["UPDATE"]})
     memory = ["--parameter", "SummarizerMemory=1024", "--parameter", "InferenceMemory=2048"]
     said = refused("cosmic", *memory)
-    assert said.count(FAILS) == 1 and "Summarizer: " in said and "as it was before" in said, said
+    assert said.count(FAILS) == 1 and "Summarizer: " in said and "is as it was before" in said, said
     assert memory_of(stack, "cosmic-inference") == 3008
 
     stack.options(fail_resources={"Summarizer": ["UPDATE", "ROLLBACK"]})

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import boto3
 import pytest
@@ -227,7 +226,7 @@ def test_a_runner_plans_splits_runs_stops_and_reports(cosmic, stack, runner, fin
     succeeds(runner.cosmic("simulate", "--count", "24", "--seed", "5", "--out", galaxies))
     succeeds(runner.cosmic("split", galaxies, "--partition-size", "164kB", "--out", f"s3://{BUCKET}/mine"))
     payload = ["--payload", ROOT / "payloads/demo.json", "--set", "prefix=mine", "--set", "model="]
-    assert '"measured"' in succeeds(runner.cosmic("plan", "--json", *payload)) or True
+    succeeds(runner.cosmic("plan", "--json", *payload))
     succeeds(runner.cosmic("run", "--json", "--attach", finished))
     succeeds(runner.cosmic("logs", "--json", "--execution", finished))
     succeeds(runner.cosmic("report", f"s3://{BUCKET}/results/small", "--out", tmp_path / "report.html"))
@@ -342,8 +341,3 @@ def test_the_readmes_command_fills_all_placeholders_of_all_policies():
         done = subprocess.run(["sed", script, POLICIES / f"{name}.json"], capture_output=True, text=True, check=True)
         assert json.loads(done.stdout) and not re.search("|".join(VALUES), done.stdout), done.stdout
         assert f"[policies/{name}.json](policies/{name}.json)" in readme
-
-
-def test_files_are_as_they_were_written():
-    for path in POLICIES.glob("*.json"):
-        assert path.read_text() == json.dumps(json.loads(path.read_text()), indent=2) + "\n", Path(path).name
