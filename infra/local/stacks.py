@@ -114,8 +114,8 @@ def diff(change_set: ChangeSet) -> list[Change]:
 
 
 def install_functions() -> None:
-    """Lets CloudFormation tell functions what moto leaves out: their architecture, their reserved concurrency also at
-    an update, and their variables as text.
+    """Lets CloudFormation tell functions what moto leaves out: their architecture, tracing, and reserved concurrency
+    also at an update, and their variables as text.
     """
 
     def completed(method):
@@ -132,6 +132,7 @@ def install_functions() -> None:
             else:
                 backend.put_function_concurrency(function.function_name, reserved)
             function.architectures = properties.get("Architectures", ["x86_64"])
+            function.tracing_config = properties.get("TracingConfig", {"Mode": "PassThrough"})
             return function
 
         return classmethod(wrapped)

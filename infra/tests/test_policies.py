@@ -9,6 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+import monitoring
 import policies
 import resource_permissions
 import small_sky
@@ -323,6 +324,7 @@ def test_deploying_is_known_to_need_what_each_resource_of_the_template_needs():
         for field in ("CodeUri", "DefinitionUri"):
             if field in resource["Properties"]:
                 resource["Properties"][field] = {"Bucket": "zips", "Key": "zip"}
+    assert monitoring, "it brings the types of resources that moto does not know"
     types = {resource["Type"] for resource in stacks.expand(template)["Resources"].values()}
     assert types <= resource_permissions.HANDLERS.keys()
     allowed = [action for statement in filled("deploy")["Statement"] for action in policies.listed(statement["Action"])]
