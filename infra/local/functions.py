@@ -10,6 +10,7 @@ from moto.awslambda.models import LambdaFunction
 
 from environments import Environment, Outcome
 from faults import FaultProxy
+from limits import EVENT_LIMIT, EventTooLarge
 from options import Options
 from permissions import Permissions, Refused
 
@@ -153,6 +154,8 @@ def install(pool: Pool) -> None:
     def invoke(function: LambdaFunction, body, request_headers, response_headers) -> bytes:
         event = body.encode() if isinstance(body, str) else body
         event = event or b"{}"
+        if len(event) > EVENT_LIMIT:
+            raise EventTooLarge
         kind = request_headers.get("X-Amz-Invocation-Type", "RequestResponse")
         if kind == "DryRun":
             return b""

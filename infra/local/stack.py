@@ -29,6 +29,7 @@ from werkzeug.serving import make_server
 import distributed_map
 import executions
 import functions
+import limits
 import log_groups
 import stacks
 import uploads
@@ -114,6 +115,7 @@ def main() -> None:
         permissions.install(address)
         distributed_map.install(options)
         executions.install()
+        limits.install()
         log_groups.install(options)
         stacks.install()
         uploads.install()

@@ -33,6 +33,7 @@ CALLS = {
     "Lambda.ENILimitReachedException": "retry: in a VPC, interfaces that others have are given back",
     "Lambda.SubnetIPAddressLimitReachedException": "retry: in a VPC, addresses that others have are given back",
     "Lambda.RequestTooLargeException": "fail: the same event would be too large again",
+    "Lambda.RequestEntityTooLargeException": "fail: what clients report of it",
     "Lambda.SerializedRequestEntityTooLargeException": "fail: the same event would be too large again",
     "Lambda.InvalidRequestContentException": "fail: the same event would be refused again",
     "Lambda.InvalidParameterValueException": "fail: the same request would be refused again",
@@ -146,6 +147,8 @@ def test_the_table_has_every_error_that_lambda_and_step_functions_name():
     documented |= {
         f"Lambda.{name}" for name in ("AWSLambdaException", "SdkClientException", "ClientExecutionTimeoutException")
     }
+    # RequestTooLargeException as it comes in fact.
+    documented.add("Lambda.RequestEntityTooLargeException")
     assert CALLS.keys() == documented
     assert STATES.keys() == {name.to_name() for name in StatesErrorNameType}
 
