@@ -254,7 +254,7 @@ pub fn is_text(name: &str) -> bool {
 }
 
 /// Whether S3 could have a bucket of this name. Old buckets have longer names and more characters than new ones may
-/// have: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>.
+/// have.
 pub fn is_bucket_name(name: &str) -> bool {
     let characters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     (1..=255).contains(&name.len())
