@@ -60,7 +60,7 @@ pub struct Setup {
     pub summarizer_memory_mb: u64,
     /// Functions that run at once.
     pub concurrency_limit: u64,
-    /// The payload's; 0 is as many as Lambda gives.
+    /// Ranks that are started at once; 0 is as many as a Distributed Map starts.
     pub max_concurrency: u64,
     /// Whether environments of an earlier run are still there.
     pub warm: bool,

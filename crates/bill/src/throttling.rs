@@ -11,9 +11,7 @@ use std::{
     collections::{BTreeSet, BinaryHeap, VecDeque},
 };
 
-/// The most children that a Distributed Map runs at once, which is also what a `MaxConcurrency` of 0 means:
-/// <https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html>.
-pub const MOST_CHILDREN: u64 = 10_000;
+pub use pipeline::concurrency::MOST_CHILDREN;
 
 /// How the state machine tries again, as `statemachine/redshift.asl.json` says for ranks that are turned away. A test
 /// holds it against that file. The waiting time is drawn between zero and a limit that grows: full jitter.
