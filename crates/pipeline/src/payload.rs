@@ -51,7 +51,7 @@ const ALIKE: f64 = 0.85;
 /// The most rows of a batch. The reader holds three batches in memory, of 84 MB each at this size.
 pub const MAX_BATCH_SIZE: u64 = 4096;
 
-/// Ranks of one run. `scripts/load_test.sh` runs 10,000; at this number the list of ranks that the map reads has some 20 MB.
+/// Ranks of one run. `scripts/load_test.sh` runs 10,000; at this number the list of ranks that the map reads has some 12 MB.
 pub const MAX_WORLD_SIZE: u64 = 100_000;
 
 const BATCH_SIZES: RangeInclusive<u64> = 1..=MAX_BATCH_SIZE;
