@@ -1,4 +1,4 @@
-"""Lambda's Invoke: which environment runs an event, and how many run at once."""
+"""Lambda's Invoke: which environment runs an event."""
 
 import base64
 import json
@@ -8,19 +8,12 @@ from pathlib import Path
 from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda.models import LambdaFunction
 
+from concurrency import Concurrency
 from environments import Environment, Outcome
 from faults import FaultProxy
+from limits import EVENT_LIMIT, EventTooLarge
 from options import Options
 from permissions import Permissions, Refused
-
-
-class TooManyRequests(LambdaClientError):
-    """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors"""
-
-    code = 429
-
-    def __init__(self):
-        super().__init__("TooManyRequestsException", "Rate Exceeded.")
 
 
 class MemoryAboveQuota(LambdaClientError):
@@ -41,9 +34,7 @@ class AccessDenied(LambdaClientError):
 
 
 class Pool:
-    """All environments. At most `Options.concurrency` invocations run at once; the others wait their turn, or are
-    refused.
-    """
+    """All environments."""
 
     def __init__(self, folder: Path, endpoint: str, options: Options, permissions: Permissions):
         self.folder = folder
@@ -54,22 +45,14 @@ class Pool:
         self.options = options
         self.permissions = permissions
         self.faults = FaultProxy(endpoint, options)
-        self.running = 0
-        self.turns = threading.Condition()
+        self.concurrency = Concurrency(options)
         self.lock = threading.Lock()
         self.idle: dict[str, list[tuple[str, Environment]]] = {}
         self.all: set[Environment] = set()
         self.closed = False
 
     def invoke(self, function: LambdaFunction, event: bytes) -> Outcome:
-        with self.turns:
-            while self.running >= self.options.concurrency:
-                if self.options.throttle:
-                    self.options.count("TooManyRequestsException")
-                    raise TooManyRequests
-                # Not for ever: the options may change meanwhile.
-                self.turns.wait(1)
-            self.running += 1
+        self.concurrency.begin(function)
         try:
             version = json.dumps(
                 [
@@ -89,9 +72,7 @@ class Pool:
                     self.idle.setdefault(function.function_arn, []).append((version, environment))
             return outcome
         finally:
-            with self.turns:
-                self.running -= 1
-                self.turns.notify()
+            self.concurrency.end(function)
 
     def kill_after(self, function: LambdaFunction, event: bytes) -> float | None:
         """The seconds after which this invocation is to be killed, if it is."""
@@ -163,6 +144,8 @@ def install(pool: Pool) -> None:
     def invoke(function: LambdaFunction, body, request_headers, response_headers) -> bytes:
         event = body.encode() if isinstance(body, str) else body
         event = event or b"{}"
+        if len(event) > EVENT_LIMIT:
+            raise EventTooLarge
         kind = request_headers.get("X-Amz-Invocation-Type", "RequestResponse")
         if kind == "DryRun":
             return b""

@@ -36,7 +36,7 @@ pub struct Run {
     pub tasks: String,
     /// The list of files, as this run's initializer wrote it.
     pub files: ObjectInfo,
-    /// Ranks that the Distributed Map runs at once; 0 is as many as Lambda gives.
+    /// Ranks that the Distributed Map runs at once, as they were resolved; 0 is as many as it starts.
     pub max_concurrency: u64,
 }
 
@@ -93,6 +93,10 @@ pub struct RankAnswer {
     pub unreadable_files: u64,
     /// Wall time of the whole rank.
     pub milliseconds: u64,
+    /// Wall seconds that the engine waited for rows.
+    pub waiting_seconds: f64,
+    /// Wall seconds that the engine computed.
+    pub inference_seconds: f64,
     /// Whether an earlier attempt had finished it already.
     pub skipped: bool,
 }

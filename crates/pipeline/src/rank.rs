@@ -90,7 +90,7 @@ pub async fn run(
     let mut part = GrowingCatalogue::new().map_err(unencoded)?;
     let intervals = calibration.map(|calibration| Intervals { calibration, levels: payload.level_set() });
     let batches = BatchLoop {
-        store: &stores.bucket(&payload.data_bucket),
+        store: &payload.data_store(stores),
         engine: &engine,
         intervals: intervals.as_ref(),
         batch_size: payload.batch_size,
@@ -201,6 +201,8 @@ fn answer(rank: u64, run: &RankRun, started: Instant, skipped: bool) -> RankAnsw
         bytes: run.work.bytes,
         unreadable_files: run.work.unreadable.len() as u64,
         milliseconds: milliseconds(started),
+        waiting_seconds: run.work.waiting.wall_seconds,
+        inference_seconds: run.work.inference.wall_seconds,
         skipped,
     }
 }
