@@ -27,6 +27,8 @@ class Options:
     throttle: bool = False
     # Kill a function above its memory size.
     limit_memory: bool = False
+    # The most MB that the account lets a function have: 3008 in many new ones.
+    memory_quota: int = 10240
     # Let functions, state machines and IAM users do only what their policies allow.
     enforce_roles: bool = False
     # The share of invocations that are killed, each at a time of at most kill_seconds after its start.

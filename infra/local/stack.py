@@ -31,6 +31,7 @@ import concurrency
 import distributed_map
 import executions
 import functions
+import limits
 import log_groups
 import monitoring
 import run_events
@@ -124,6 +125,7 @@ def main() -> None:
         permissions.install(address)
         distributed_map.install(options)
         executions.install()
+        limits.install()
         run_events.install(options)
         log_groups.install(options)
         monitoring.install()

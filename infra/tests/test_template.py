@@ -1,5 +1,5 @@
 """infra/template.yaml and statemachine/redshift.asl.json: they pass the linters, their roles have the least
-permissions, and they agree with the code's error names.
+permissions. test_state_machine.py says which errors the machine tries again.
 """
 
 import json
@@ -44,14 +44,6 @@ def expanded() -> dict:
 @pytest.fixture(scope="module")
 def machine() -> dict:
     return json.loads(DEFINITION.read_text())
-
-
-def states(machine: dict) -> dict[str, dict]:
-    """All states by name, those of the map's children too."""
-    found = dict(machine["States"])
-    for state in machine["States"].values():
-        found |= state.get("ItemProcessor", {}).get("States", {})
-    return found
 
 
 def lint(path: Path) -> str:
@@ -134,31 +126,6 @@ def test_every_state_leads_to_one_that_is_there_and_all_are_reached(machine):
             ends = state.get("End") or state["Type"] in ("Succeed", "Fail")
             assert ends or any(key in state for key in ("Next", "Default")), (name, current)
         assert reached == scope["States"].keys()
-
-
-def error_names() -> tuple[set[str], set[str]]:
-    """The permanent and the transient errors, from the code that names them."""
-    source = (ROOT / "crates/pipeline/src/error.rs").read_text()
-    lists = [re.search(rf"const {name}:[^=]*= \[(.*?)\];", source, re.DOTALL) for name in ("PERMANENT", "TRANSIENT")]
-    permanent, transient = (set(re.findall(r'"(\w+)"', found.group(1))) for found in lists)
-    assert permanent and transient
-    return permanent, transient
-
-
-def test_retries_are_for_what_can_pass_with_backoff_and_jitter(machine):
-    permanent, transient = error_names()
-    tasks = {name: state for name, state in states(machine).items() if state["Type"] == "Task"}
-    assert tasks.keys() == {"Initialize", "Infer", "Summarize"}
-    for name, task in tasks.items():
-        retried = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
-        assert transient <= retried and not permanent & retried, name
-        assert not retried & {"States.ALL", "States.TaskFailed"}, f"{name} would retry named input errors"
-        assert {"Lambda.TooManyRequestsException", "Sandbox.Timedout", "Runtime.ExitError"} <= retried
-        for retry in task["Retry"]:
-            assert retry["BackoffRate"] > 1 and retry["JitterStrategy"] == "FULL" and retry["MaxDelaySeconds"], name
-        assert task["TimeoutSeconds"] > 900, (
-            "above the functions' own, or a retry meets the first attempt still running"
-        )
 
 
 def statements(expanded: dict):

@@ -39,6 +39,8 @@ UNPACKED_LIMIT = 250 << 20
 DIRECT_UPLOAD_LIMIT = 50 << 20
 
 # What Amazon Linux 2023 has: glibc 2.34, and libstdc++ of GCC 11.
+# https://docs.aws.amazon.com/linux/al2023/ug/core-glibc.html
+# https://docs.aws.amazon.com/linux/al2023/ug/c-cplusplus.html
 # https://gcc.gnu.org/onlinedocs/libstdc++/manual/abi.html
 NEWEST_SYMBOLS = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13), "GCC": (7, 0, 0)}
 PROVIDED_BY_LAMBDA = re.compile(r"(libc|libm|libdl|libpthread|librt|libutil|libgcc_s|libstdc\+\+|ld-linux.*)\.so\.\d+")
