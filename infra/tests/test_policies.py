@@ -214,7 +214,7 @@ def finished(cosmic, runner, tmp_path_factory) -> str:
     file = out.with_suffix(".json")
     file.write_text(json.dumps(payload))
     done = runner.cosmic("run", "--json", "--payload", file, "--out", out, "--max-cost", "1")
-    return json.loads(succeeds(done))["execution"]["name"]
+    return json.loads(succeeds(done))["execution"].rpartition(":")[2]
 
 
 def denials(stack: Stack) -> set[str]:
@@ -226,8 +226,9 @@ def test_a_runner_plans_splits_runs_stops_and_reports(cosmic, stack, runner, fin
     galaxies = tmp_path / "galaxies.pt"
     succeeds(runner.cosmic("simulate", "--count", "24", "--seed", "5", "--out", galaxies))
     succeeds(runner.cosmic("split", galaxies, "--partition-size", "164kB", "--out", f"s3://{BUCKET}/mine"))
-    payload = ["--payload", ROOT / "payloads/demo.json", "--set", "prefix=mine", "--set", "model="]
-    succeeds(runner.cosmic("plan", "--json", *payload))
+    file = tmp_path / "payload.json"
+    file.write_text(json.dumps({**small_sky.PAYLOAD, "prefix": "mine"}))
+    succeeds(runner.cosmic("plan", "--json", "--payload", file))
     succeeds(runner.cosmic("run", "--json", "--attach", finished))
     succeeds(runner.cosmic("logs", "--json", "--execution", finished))
     succeeds(runner.cosmic("report", f"s3://{BUCKET}/results/small", "--out", tmp_path / "report.html"))
