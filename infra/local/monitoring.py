@@ -98,7 +98,7 @@ class Alarm(Resource, CloudFormationModel):
             threshold=float(properties["Threshold"]),
             statistic=properties.get("Statistic"),
             description=properties.get("AlarmDescription"),
-            dimensions=dimensions(properties),
+            dimensions=properties.get("Dimensions", []),
             alarm_actions=properties.get("AlarmActions", []),
             ok_actions=[],
             insufficient_data_actions=[],

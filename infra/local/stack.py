@@ -30,7 +30,6 @@ import distributed_map
 import executions
 import functions
 import log_groups
-import monitoring
 import run_events
 import stacks
 import uploads
@@ -118,7 +117,6 @@ def main() -> None:
         executions.install()
         run_events.install(options)
         log_groups.install(options)
-        monitoring.install()
         stacks.install()
         uploads.install()
         print(f"ready {address}", flush=True)
