@@ -33,7 +33,6 @@ import executions
 import functions
 import limits
 import log_groups
-import monitoring
 import run_events
 import stack_operations
 import stacks
@@ -128,7 +127,6 @@ def main() -> None:
         limits.install()
         run_events.install(options)
         log_groups.install(options)
-        monitoring.install()
         stacks.install()
         change_sets.install()
         stack_operations.install(options)

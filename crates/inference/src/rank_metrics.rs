@@ -131,7 +131,8 @@ mod tests {
 
     fn lines(outcomes: &[Result<&RankAnswer, &Error>]) -> Vec<Value> {
         let metrics = RankMetrics::new(EmbeddedMetrics::new(true, "cosmic-inference".into()));
-        let line = |outcome: &Result<&RankAnswer, &Error>| metrics.begin(&event(), "id").line(SystemTime::now(), *outcome);
+        let line =
+            |outcome: &Result<&RankAnswer, &Error>| metrics.begin(&event(), "id").line(SystemTime::now(), *outcome);
         outcomes.iter().map(|outcome| serde_json::from_str(&line(outcome)).unwrap()).collect()
     }
 

@@ -4,9 +4,9 @@
 //! no call and no permission.
 //!
 //! The line is one of our own JSON lines all the same, with level, message and span, for `cosmic logs` and Logs
-//! Insights. It goes past `tracing`, which writes no objects within an event and whose filter (`LogFilter=warn`) must
-//! not switch metrics off. There are crates for the format (`metrics_cloudwatch_embedded`, `metrique`): they collect
-//! metrics of many places of a process in a recorder, of which there is nothing here to collect.
+//! Insights. It goes past `tracing`, which writes no objects within an event, and whose filter (`LogFilter=warn`) must not
+//! switch metrics off. The crate `metrics_cloudwatch_embedded` writes the format too, from a recorder that collects
+//! metrics of the whole process; here one place knows all of a rank's, and the format is the few lines below.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
