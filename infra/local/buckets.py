@@ -4,7 +4,7 @@ bucket's, and reading at the owner's cost where the readers are to pay.
 
 import re
 import uuid
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 from xml.etree import ElementTree
 
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -17,7 +17,7 @@ PAYER_HEADER = "HTTP_X_AMZ_REQUEST_PAYER"
 
 def find_bucket(environ: dict) -> FakeBucket | None:
     """The bucket that a request is about, if there is one: requests have it first in their path."""
-    name = unquote(environ["PATH_INFO"]).lstrip("/").partition("/")[0]
+    name = environ["PATH_INFO"].lstrip("/").partition("/")[0]
     return s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets.get(name)
 
 

@@ -313,8 +313,8 @@ def s3_needs(session: Principal, environ: dict) -> list[tuple[str, str]]:
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html"""
     method = environ["REQUEST_METHOD"]
     query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-    bucket, _, key = unquote(environ["PATH_INFO"]).lstrip("/").partition("/")
-    # WSGI has the path's bytes as Latin-1.
+    # WSGI has the path without its escapes, and its bytes as Latin-1.
+    bucket, _, key = environ["PATH_INFO"].lstrip("/").partition("/")
     bucket, key = bucket.encode("latin-1").decode(), key.encode("latin-1").decode()
     bucket_arn = f"arn:aws:s3:::{bucket}"
     conditional = "HTTP_IF_MATCH" in environ

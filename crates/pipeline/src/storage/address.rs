@@ -53,7 +53,7 @@ pub fn split_address(text: &str) -> Result<(&str, &str), String> {
 ///
 /// # Errors
 /// What it is instead, and what to write.
-pub fn check_bucket(name: &str) -> Result<(), String> {
+fn check_bucket(name: &str) -> Result<(), String> {
     let said = match name {
         _ if name.ends_with(DIRECTORY_BUCKET_ENDING) => {
             "is a directory bucket (S3 Express One Zone), which is not supported: copy the files into a general purpose \
