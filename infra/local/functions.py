@@ -11,8 +11,19 @@ from moto.awslambda.models import LambdaFunction
 from concurrency import Concurrency
 from environments import Environment, Outcome
 from faults import FaultProxy
+from limits import EVENT_LIMIT, EventTooLarge
 from options import Options
 from permissions import Permissions, Refused
+
+
+class MemoryAboveQuota(LambdaClientError):
+    """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+    def __init__(self, quota: int):
+        super().__init__(
+            "InvalidParameterValueException",
+            f"'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to {quota}",
+        )
 
 
 class AccessDenied(LambdaClientError):
@@ -128,11 +139,13 @@ class Pool:
 
 
 def install(pool: Pool) -> None:
-    """Makes moto's functions run in the pool."""
+    """Makes moto's functions run in the pool, and have no more memory than the account's quota."""
 
     def invoke(function: LambdaFunction, body, request_headers, response_headers) -> bytes:
         event = body.encode() if isinstance(body, str) else body
         event = event or b"{}"
+        if len(event) > EVENT_LIMIT:
+            raise EventTooLarge
         kind = request_headers.get("X-Amz-Invocation-Type", "RequestResponse")
         if kind == "DryRun":
             return b""
@@ -146,3 +159,12 @@ def install(pool: Pool) -> None:
         return outcome.payload
 
     LambdaFunction.invoke = invoke
+
+    update_configuration = LambdaFunction.update_configuration
+
+    def update_within_quota(function: LambdaFunction, config_updates: dict) -> dict:
+        if int(config_updates.get("MemorySize", 0)) > pool.options.memory_quota:
+            raise MemoryAboveQuota(pool.options.memory_quota)
+        return update_configuration(function, config_updates)
+
+    LambdaFunction.update_configuration = update_within_quota

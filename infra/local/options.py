@@ -27,7 +27,9 @@ class Options:
     throttle: bool = False
     # Kill a function above its memory size.
     limit_memory: bool = False
-    # Let functions and state machines do only what their roles allow.
+    # The most MB that the account lets a function have: 3008 in many new ones.
+    memory_quota: int = 10240
+    # Let functions, state machines and IAM users do only what their policies allow.
     enforce_roles: bool = False
     # The share of invocations that are killed, each at a time of at most kill_seconds after its start.
     kill: float = 0.0
@@ -43,6 +45,12 @@ class Options:
     log_calls: int = 0
     # How long a log line takes to arrive.
     log_delay_seconds: float = 0.0
+    # Resources of stacks that fail, by logical name: in which of CREATE, UPDATE, DELETE and ROLLBACK (of an update).
+    fail_resources: dict[str, list[str]] = field(default_factory=dict)
+    # Let OnStackFailure=DELETE keep what has RetainExceptOnCreate. AWS's documentation does not say that it does not.
+    retain_on_stack_failure: bool = False
+    # How long CloudFormation takes until it makes, changes or deletes anything.
+    stack_seconds: float = 0.0
     # Of all that is drawn by chance.
     seed: int = 1
 
@@ -57,6 +65,9 @@ class Options:
             raise ValueError("concurrency must be at least 1")
         if unknown := self.faults.keys() - set(FAULTS):
             raise ValueError(f"there is no fault {', '.join(sorted(unknown))}: there are {', '.join(FAULTS)}")
+        operations = {operation for failing in self.fail_resources.values() for operation in failing}
+        if unknown := operations - {"CREATE", "UPDATE", "DELETE", "ROLLBACK"}:
+            raise ValueError(f"no resource fails in {', '.join(sorted(unknown))}")
         for name, share in {**self.faults, "kill": self.kill, "all faults": sum(self.faults.values())}.items():
             if not 0 <= share <= 1:
                 raise ValueError(f"the share of {name} must be between 0 and 1, not {share}")

@@ -26,11 +26,15 @@ from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+import change_sets
 import concurrency
 import distributed_map
 import executions
 import functions
+import limits
 import log_groups
+import run_events
+import stack_operations
 import stacks
 import uploads
 from buckets import Buckets
@@ -56,7 +60,9 @@ def main() -> None:
     )
     parser.add_argument("--limit-memory", action="store_true", help="kill functions above their memory size")
     parser.add_argument(
-        "--enforce-roles", action="store_true", help="let functions and state machines do only what their roles allow"
+        "--enforce-roles",
+        action="store_true",
+        help="let functions, state machines and IAM users do only what their policies allow",
     )
     parser.add_argument(
         "--options",
@@ -118,8 +124,12 @@ def main() -> None:
         permissions.install(address)
         distributed_map.install(options)
         executions.install()
+        limits.install()
+        run_events.install(options)
         log_groups.install(options)
         stacks.install()
+        change_sets.install()
+        stack_operations.install(options)
         uploads.install()
         print(f"ready {address}", flush=True)
         server.serve_forever()

@@ -6,21 +6,26 @@ AWS does, unknown types are refused, and state machines go where executions run.
 import copy
 import functools
 import json
+import re
+from urllib.parse import urlparse
 
 import moto.stepfunctions.models as stepfunctions
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.cloudformation.exceptions import ValidationError
-from moto.cloudformation.models import Change, ChangeSet, CloudFormationBackend, Stack
-from moto.cloudformation.parsing import resource_class_from_type
+from moto.cloudformation.models import Change, ChangeSet, Stack
+from moto.cloudformation.parsing import ResourceMap, resource_class_from_type
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.common_models import CloudFormationModel
 from moto.iam.models import Role
+from moto.logs.models import LogGroup
 from moto.s3.models import s3_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
 
 SAM = "AWS::Serverless-2016-10-31"
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+TEMPLATE_BODY_LIMIT = 51_200
 
 
 class NoManagedPolicies:
@@ -55,12 +60,103 @@ def install() -> None:
     )
     ChangeSet._parse_template = parse_change_set
     ChangeSet.diff = diff
-    CloudFormationBackend.execute_change_set = execute_change_set
     # On AWS a change set without changes is created and then fails; moto refuses the request.
     CloudFormationResponse._validate_different_update = lambda *_: None
+    install_templates()
+    install_conditions()
     install_state_machines()
     install_functions()
-    install_policies()
+    install_roles()
+    install_log_groups()
+
+
+def install_templates() -> None:
+    """Limits a template in a request to what AWS takes, and reads one from S3 by a path whatever the host's name is."""
+    create_change_set = CloudFormationResponse.create_change_set
+
+    def create_limited(response: CloudFormationResponse):
+        if len((response._get_param("TemplateBody") or "").encode()) > TEMPLATE_BODY_LIMIT:
+            raise ValidationError(
+                message="1 validation error detected: Value at 'templateBody' failed to satisfy constraint: "
+                f"Member must have length less than or equal to {TEMPLATE_BODY_LIMIT}"
+            )
+        return create_change_set(response)
+
+    def read(response: CloudFormationResponse, url: str) -> str:
+        bucket, _, key = urlparse(url).path.lstrip("/").partition("/")
+        stored = s3_backends[response.current_account][response.partition].get_object(bucket, key)
+        if stored is None:
+            raise ValidationError(message=f"S3 error: there is no s3://{bucket}/{key}")
+        return stored.value.decode()
+
+    CloudFormationResponse.create_change_set = create_limited
+    CloudFormationResponse._get_stack_from_s3_url = read
+
+
+def install_conditions() -> None:
+    """Lets an update add and remove resources whose conditions change, and change those that depend on a parameter by a
+    condition or in the midst of a text. moto sees differences of templates and plain references to parameters only.
+    """
+    update_plain = ResourceMap.update
+
+    def build_resource_diff(resources: ResourceMap, template: dict, parameters: dict | None = None) -> dict:
+        given = parameters or resources.input_parameters
+        old, new = resources._resource_json_map, template["Resources"]
+        there = {name for name in old if name in resources._parsed_resources}
+        wanted = {
+            name
+            for name, resource in new.items()
+            if "Condition" not in resource or holds({"Condition": resource["Condition"]}, template, given)
+        }
+        changed = {name for name in given if str(resources.input_parameters.get(name)) != str(given[name])}
+        return {
+            "Add": [name for name in new if name in wanted - there],
+            "Modify": [
+                name
+                for name in new
+                if name in wanted & there and (new[name] != old[name] or changed & parameters_in(new[name], template))
+            ],
+            "Remove": [name for name in old if name in there - wanted],
+        }
+
+    def update(resources: ResourceMap, template: dict, parameters: dict | None = None) -> None:
+        removed = build_resource_diff(resources, template, parameters)["Remove"]
+        update_plain(resources, template, parameters)
+        for name in removed:
+            resources._parsed_resources.pop(name, None)
+
+    ResourceMap.build_resource_diff = build_resource_diff
+    ResourceMap.update = update
+
+
+def holds(condition: dict, template: dict, parameters: dict) -> bool:
+    """Whether a condition holds for these parameters."""
+    [(kind, given)] = condition.items()
+    if kind == "Condition":
+        return holds(template["Conditions"][given], template, parameters)
+    if kind == "Fn::Equals":
+        first, second = (parameters[value["Ref"]] if isinstance(value, dict) else value for value in given)
+        return str(first) == str(second)
+    answers = [holds(part, template, parameters) for part in given]
+    return {"Fn::And": all(answers), "Fn::Or": any(answers), "Fn::Not": not answers[0]}[kind]
+
+
+def parameters_in(part, template: dict) -> set[str]:
+    """The names that a part of a template refers to, also through conditions and in texts."""
+    if isinstance(part, list):
+        return set().union(*(parameters_in(inner, template) for inner in part))
+    if isinstance(part, str):
+        return set(re.findall(r"\$\{([\w:.]+)\}", part))
+    if not isinstance(part, dict):
+        return set()
+    if part.keys() == {"Ref"}:
+        return {part["Ref"]}
+    if part.keys() == {"Condition"}:
+        return parameters_in(template["Conditions"][part["Condition"]], template)
+    found = parameters_in(list(part.values()), template)
+    if "Fn::If" in part:
+        found |= parameters_in({"Condition": part["Fn::If"][0]}, template)
+    return found
 
 
 def expand(template: dict) -> dict:
@@ -85,45 +181,9 @@ def diff(change_set: ChangeSet) -> list[Change]:
     return [Change(action, name, {**old, **new}[name]["Type"]) for action, names in actions.items() for name in names]
 
 
-def execute_change_set(backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
-    change_set = backend.describe_change_set(change_set_name)
-    stack = backend.stacks[change_set.stack_id]
-    creates = change_set.change_set_type == "CREATE"
-    try:
-        # Parameters and references are looked at here, before anything changes.
-        made = Stack(
-            stack_id=stack.stack_id,
-            name=stack.name,
-            template=change_set.template,
-            parameters=change_set.parameters,
-            account_id=stack.account_id,
-            region_name=stack.region_name,
-            tags=change_set.tags,
-            role_arn=change_set.role_arn,
-            notification_arns=change_set.notification_arns,
-            cross_stack_resources=backend.exports,
-        )
-        if creates:
-            stack._add_stack_event("CREATE_IN_PROGRESS", resource_status_reason="User Initiated")
-            made.events = stack.events
-            backend.stacks[stack.stack_id] = stack = made
-            stack.create_resources()
-        else:
-            stack.update(change_set.template, change_set.role_arn, change_set.parameters, change_set.tags)
-    except Exception as error:  # Whatever a resource meets, the stack's events must tell it.
-        stack._add_stack_event("CREATE_FAILED" if creates else "UPDATE_FAILED", resource_status_reason=reason(error))
-        stack.status = "ROLLBACK_COMPLETE" if creates else "UPDATE_ROLLBACK_COMPLETE"
-        stack._add_stack_event(stack.status)
-    change_set.execution_status = "EXECUTE_COMPLETE"
-
-
-def reason(error: Exception) -> str:
-    return getattr(error, "message", None) or str(error) or type(error).__name__
-
-
 def install_functions() -> None:
-    """Lets CloudFormation tell functions what moto leaves out: their architecture, their reserved concurrency also at
-    an update, and their variables as text.
+    """Lets CloudFormation tell functions what moto leaves out: their architecture, tracing, and reserved concurrency
+    also at an update, and their variables as text.
     """
 
     def completed(method):
@@ -140,6 +200,7 @@ def install_functions() -> None:
             else:
                 backend.put_function_concurrency(function.function_name, reserved)
             function.architectures = properties.get("Architectures", ["x86_64"])
+            function.tracing_config = properties.get("TracingConfig", {"Mode": "PassThrough"})
             return function
 
         return classmethod(wrapped)
@@ -148,14 +209,36 @@ def install_functions() -> None:
     LambdaFunction.update_from_cloudformation_json = completed(LambdaFunction.update_from_cloudformation_json)
 
 
-def install_policies() -> None:
-    """Keeps roles' policies as text; moto keeps those of a template as objects, and then answers what is not JSON."""
+def install_roles() -> None:
+    """Keeps roles' policies as text; moto keeps those of a template as objects, and then answers what is not JSON. Lets
+    an update reach a role's policies and boundary, which moto leaves as they are.
+    """
     put_plain = Role.put_policy
 
     def put(role: Role, name: str, document: str | dict) -> None:
         put_plain(role, name, document if isinstance(document, str) else json.dumps(document))
 
+    def update(cls, original_resource: Role, new_resource_name, cloudformation_json, account_id, region_name) -> Role:
+        properties = cloudformation_json["Properties"]
+        original_resource.assume_role_policy_document = json.dumps(properties["AssumeRolePolicyDocument"])
+        original_resource.permissions_boundary_arn = properties.get("PermissionsBoundary") or None
+        original_resource.policies.clear()
+        for policy in properties.get("Policies", []):
+            original_resource.put_policy(policy["PolicyName"], policy["PolicyDocument"])
+        return original_resource
+
     Role.put_policy = put
+    Role.update_from_cloudformation_json = classmethod(update)
+
+
+def install_log_groups() -> None:
+    """Lets an update reach a log group's retention, which moto leaves as it is."""
+
+    def update(cls, original_resource: LogGroup, new_resource_name, cloudformation_json, account_id, region_name):
+        original_resource.set_retention_policy(cloudformation_json["Properties"].get("RetentionInDays"))
+        return original_resource
+
+    LogGroup.update_from_cloudformation_json = classmethod(update)
 
 
 class BucketPolicy(CloudFormationModel):

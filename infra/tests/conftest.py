@@ -129,7 +129,7 @@ def cosmic(stack, demo_sky):
 
 
 def deploy(stack: Stack, **parameters: str) -> "Cosmic":
-    assert (ROOT / "target/lambda/package.json").is_file(), "run scripts/test.sh, which packages first"
+    assert (ROOT / "target/packages/package.json").is_file(), "run scripts/test.sh, which packages first"
     command = [sys.executable, ROOT / "infra/deploy.py", "--json"]
     parameters = {"DataBucketName": "cosmic-demo", **parameters}
     set_ = [part for name, value in parameters.items() for part in ("--parameter", f"{name}={value}")]

@@ -1,9 +1,11 @@
 """infra/template.yaml and statemachine/redshift.asl.json: they pass the linters, their roles have the least
-permissions, and they agree with the code's error names.
+permissions. test_state_machine.py says which errors the machine tries again.
 """
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +13,11 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-import deploy
+import package
 import policies
 import stacks
 from conftest import ROOT
+from deployment import artifacts
 
 TEMPLATE = ROOT / "infra/template.yaml"
 DEFINITION = ROOT / "statemachine/redshift.asl.json"
@@ -23,7 +26,7 @@ DEFINITION = ROOT / "statemachine/redshift.asl.json"
 @pytest.fixture(scope="module")
 def expanded() -> dict:
     """The template as SAM expands it, with the definition of the state machine inside."""
-    template = deploy.load_template(TEMPLATE)
+    template = artifacts.load_template(TEMPLATE)
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = {"Bucket": "artifacts", "Key": "zip"}
@@ -41,14 +44,6 @@ def expanded() -> dict:
 @pytest.fixture(scope="module")
 def machine() -> dict:
     return json.loads(DEFINITION.read_text())
-
-
-def states(machine: dict) -> dict[str, dict]:
-    """All states by name, those of the map's children too."""
-    found = dict(machine["States"])
-    for state in machine["States"].values():
-        found |= state.get("ItemProcessor", {}).get("States", {})
-    return found
 
 
 def lint(path: Path) -> str:
@@ -72,6 +67,31 @@ def test_the_expanded_template_and_its_state_machine_pass_cfn_lint(expanded, tmp
     assert lint(path) == ""
     path.write_text(text.replace('"Type": "Choice"', '"Type": "Choose"', 1))
     assert "E3601" in lint(path), "it did not look into the definition"
+
+
+def test_the_dockerfile_passes_hadolint():
+    tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    hadolint = shutil.which("hadolint", path=tools)
+    assert hadolint, "run scripts/setup.sh, which installs hadolint"
+    linted = subprocess.run([hadolint, "--no-color", ROOT / "infra/Dockerfile"], capture_output=True, text=True)
+    assert (linted.returncode, linted.stdout) == (0, "")
+
+
+def test_the_images_hold_what_the_zips_hold():
+    text = (ROOT / "infra/Dockerfile").read_text()
+    stages = dict(re.findall(r"^FROM \S+/provided:al2023 AS (\w+)\n((?:\w.*\n)+)", text, re.M))
+    assert stages.keys() == set(package.FUNCTIONS)
+    for name, stage in stages.items():
+        assert f"/cosmic/target/release/{name} /var/runtime/bootstrap" in stage
+        assert ("model.json" in stage) == (name != "summarizer")
+        assert ("model.safetensors" in stage) == (name == "inference")
+    wanted = re.search(r'^rust-version = "([\d.]+)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
+    assert f"ARG RUST={wanted}" in text
+    # Of all that the build copies, nothing is left out of what Docker is given.
+    given = (ROOT / "infra/Dockerfile.dockerignore").read_text()
+    copied = re.findall(r"^COPY (?!--from)(?:(.+) )\S+$", text, re.M)
+    for path in " ".join(copied).replace("${MODEL}", re.search(r"ARG MODEL=(\S+)", text)[1]).split():
+        assert f"!{path}\n" in given and (ROOT / path).exists(), path
 
 
 def test_the_local_interpreter_takes_the_definition_and_no_other(stack, machine):
@@ -108,31 +128,6 @@ def test_every_state_leads_to_one_that_is_there_and_all_are_reached(machine):
         assert reached == scope["States"].keys()
 
 
-def error_names() -> tuple[set[str], set[str]]:
-    """The permanent and the transient errors, from the code that names them."""
-    source = (ROOT / "crates/pipeline/src/error.rs").read_text()
-    lists = [re.search(rf"const {name}:[^=]*= \[(.*?)\];", source, re.DOTALL) for name in ("PERMANENT", "TRANSIENT")]
-    permanent, transient = (set(re.findall(r'"(\w+)"', found.group(1))) for found in lists)
-    assert permanent and transient
-    return permanent, transient
-
-
-def test_retries_are_for_what_can_pass_with_backoff_and_jitter(machine):
-    permanent, transient = error_names()
-    tasks = {name: state for name, state in states(machine).items() if state["Type"] == "Task"}
-    assert tasks.keys() == {"Initialize", "Infer", "Summarize"}
-    for name, task in tasks.items():
-        retried = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
-        assert transient <= retried and not permanent & retried, name
-        assert not retried & {"States.ALL", "States.TaskFailed"}, f"{name} would retry named input errors"
-        assert {"Lambda.TooManyRequestsException", "Sandbox.Timedout", "Runtime.ExitError"} <= retried
-        for retry in task["Retry"]:
-            assert retry["BackoffRate"] > 1 and retry["JitterStrategy"] == "FULL" and retry["MaxDelaySeconds"], name
-        assert task["TimeoutSeconds"] > 900, (
-            "above the functions' own, or a retry meets the first attempt still running"
-        )
-
-
 def statements(expanded: dict):
     """(resource, statement) of all permissions."""
     for name, resource in expanded["Resources"].items():
@@ -144,10 +139,23 @@ def statements(expanded: dict):
                 yield name, statement
 
 
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
+WITHOUT_RESOURCES = {
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+}
+
+
 def test_permissions_name_their_actions_and_resources(expanded):
     found = list(statements(expanded))
     assert len(found) > 10
     for name, statement in found:
+        if statement["Resource"] == "*":
+            assert set(statement["Action"]) <= WITHOUT_RESOURCES, (name, statement)
+            assert expanded["Resources"][name]["Condition"] == "HasTracing"
+            continue
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
         assert statement["Effect"] == "Allow" and "NotAction" not in statement and "NotResource" not in statement
@@ -289,14 +297,13 @@ def test_services_assume_roles_for_this_account_only(expanded):
 
 def test_both_buckets_refuse_requests_without_tls(expanded):
     data = substituted(expanded["Resources"]["DataBucketPolicy"]["Properties"]["PolicyDocument"])
-    for bucket, policy in {"sky": data, "zips": deploy.tls_only("aws", "zips")}.items():
+    for bucket, policy in {"sky": data, "zips": artifacts.tls_only("aws", "zips")}.items():
         for action, resource in {
             "s3:ListBucket": f"arn:aws:s3:::{bucket}",
             "s3:GetObject": f"arn:aws:s3:::{bucket}/a/b",
         }.items():
             assert policies.decision([policy], action, resource, {"aws:SecureTransport": "false"}) == "Deny"
             assert policies.decision([policy], action, resource, {"aws:SecureTransport": "true"}) is None
-    assert expanded["Resources"]["DataBucketPolicy"]["DeletionPolicy"] == "Retain"
 
 
 def test_the_deployed_buckets_have_their_policies(cosmic):
@@ -328,8 +335,48 @@ def test_functions_run_on_al2023_and_log_to_groups_with_a_retention(expanded):
             assert properties["LoggingConfig"]["LogGroup"]["Ref"] in groups
 
 
+def test_what_costs_while_nothing_runs_is_off_unless_asked_for(expanded):
+    parameters = expanded["Parameters"]
+    assert {name: parameters[name]["Default"] for name in ("Dashboard", "Alarms", "Tracing", "NotificationEmail")} == {
+        "Dashboard": "off",
+        "Alarms": "off",
+        "Tracing": "off",
+        "NotificationEmail": "",
+    }
+    for name, resource in expanded["Resources"].items():
+        if resource["Type"] in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard"):
+            assert resource["Condition"] in ("HasAlarms", "HasMemoryAlarms", "HasDashboard"), name
+
+
+def test_alarms_look_at_as_many_metrics_as_the_parameter_says(expanded):
+    alarms = [
+        value["Properties"] for value in expanded["Resources"].values() if value["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    looked_at = sum(
+        1 if "MetricName" in alarm else sum("MetricStat" in metric for metric in alarm["Metrics"]) for alarm in alarms
+    )
+    assert looked_at == 9 and "They look at nine metrics" in expanded["Parameters"]["Alarms"]["Description"]
+
+
+@pytest.mark.parametrize(
+    "address, taken",
+    [("", True), ("a@b.org", True), ("a@b", False), ("a@b.org, c@d.org", False), ("nobody", False)],
+)
+def test_an_address_for_mail_is_one_or_none(expanded, address, taken):
+    pattern = expanded["Parameters"]["NotificationEmail"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, address)) == taken
+
+
+def test_the_query_for_costs_knows_the_list_price(expanded):
+    _, values = expanded["Resources"]["CostQuery"]["Properties"]["QueryString"]["Fn::Sub"]
+    prices = json.loads((ROOT / "crates/bill/data/prices.json").read_text())["regions"]["us-east-1"]
+    _, arm64, x86_64 = values["Price"]["Fn::If"]
+    assert {"arm64": float(arm64), "x86_64": float(x86_64)} == prices["lambda_million_gb_seconds"]
+
+
 def test_results_outlive_the_stack(expanded):
-    assert expanded["Resources"]["DataBucket"]["DeletionPolicy"] == "Retain"
+    for name in ("DataBucket", "DataBucketPolicy"):
+        assert expanded["Resources"][name]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
 # The others in the folder are sweeps.

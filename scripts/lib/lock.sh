@@ -18,4 +18,5 @@ compile() {
 compile infra/local/requirements "$@"
 compile scripts/lib/pytorch-requirements "$@"
 compile scripts/lib/examples-requirements "$@"
+compile scripts/lib/checkov-requirements "$@"
 compile scripts/lib/libtorch-requirements --no-deps "$@"

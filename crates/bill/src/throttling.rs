@@ -1,7 +1,8 @@
 //! Ranks under Lambda's limit of concurrency: when each runs, and how often it is turned away.
 //!
-//! Lambda answers what is above an account's limit with TooManyRequestsException, and the state machine tries again after
-//! a while by its `Retry`. Each attempt is a state transition, and a rank fails that is turned away too often. The
+//! Lambda answers what is above an account's limit with TooManyRequestsException
+//! (<https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>), and the state machine tries again after a while by
+//! its `Retry`. Each attempt is a state transition, and a rank fails that is turned away too often. The
 //! payload's `max_concurrency` starts no more ranks than that at once, so that none is turned away. Where it does not,
 //! this simulates what happens, event by event, with chance from a seed: the same asked is the same answered.
 

@@ -74,6 +74,8 @@ impl LogLine {
         let Value::Object(mut fields) = serde_json::from_str(&event.message).ok()? else { return None };
         let span = fields.remove("span")?;
         fields.remove("timestamp");
+        // What CloudWatch is told of a line of metrics; the metrics are fields as others are.
+        fields.remove("_aws");
         let text = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
         let line = Self {
             time: time(event.timestamp_ms),
@@ -225,6 +227,15 @@ mod tests {
                 "1970-01-01T00:01:01.002Z inference rank 7 ERROR REPORT RequestId: a  Duration: 1.00 ms  Status: timeout",
                 "1970-01-01T00:01:01.002Z inference rank 7 ERROR 1970-01-01T00:01:01.002Z a Task timed out after 60.00 seconds",
             ]
+        );
+    }
+
+    #[test]
+    fn a_line_of_metrics_is_a_line_of_its_rank() {
+        let line = r#"{"_aws":{"Timestamp":1,"CloudWatchMetrics":[]},"FunctionName":"f","Galaxies":640,"level":"INFO","message":"rank metrics","span":{"requestId":"a","execution":"run","rank":7}}"#;
+        assert_eq!(
+            taken(LineFilter::default(), vec![vec![event(1_000, line)]]),
+            ["1970-01-01T00:00:01.000Z inference rank 7 INFO rank metrics FunctionName=f Galaxies=640"]
         );
     }
 

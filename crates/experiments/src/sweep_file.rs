@@ -40,7 +40,8 @@ const THREADS: RangeInclusive<u64> = 1..=1024;
 const CONCURRENCIES: RangeInclusive<u64> = 0..=10_000;
 const BATCH_SIZES: RangeInclusive<u64> = 1..=MAX_BATCH_SIZE;
 const WORLD_SIZES: RangeInclusive<u64> = 1..=MAX_WORLD_SIZE;
-/// What Lambda can be configured with, in MB.
+/// What Lambda can be configured with, in MB:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>.
 const MEMORY_SIZES: RangeInclusive<u64> = 128..=10_240;
 const REPEATS: RangeInclusive<u64> = 1..=1000;
 /// Cells × repeats of one sweep. Far above what anyone can wait for.

@@ -1,6 +1,8 @@
 //! What the three functions share, so that each `main.rs` only says what it does: logs as one JSON object a line,
 //! errors under the names the state machine knows, events that do not parse as [`Error::BadPayload`].
 
+pub mod embedded_metrics;
+
 use std::{
     any::Any,
     panic::AssertUnwindSafe,
@@ -47,12 +49,29 @@ where
     A: Serialize,
     F: Future<Output = Result<A, Error>>,
 {
-    let (span, handler) = (&span, &handler);
+    serve_observed(span, |_, _| |_| (), handler).await
+}
+
+/// Serves events as [`serve`] does. `begin` is called with each event and its request's id before it is handled, and
+/// what it gives is called with the outcome, also where the handler panicked or its time ran out.
+pub async fn serve_observed<E, A, F, O>(
+    span: impl Fn(&E, &str) -> tracing::Span,
+    begin: impl Fn(&E, &str) -> O,
+    handler: impl Fn(E, Deadline) -> F,
+) -> Result<(), lambda_runtime::Error>
+where
+    E: DeserializeOwned,
+    A: Serialize,
+    F: Future<Output = Result<A, Error>>,
+    O: FnOnce(Result<&A, &Error>),
+{
+    let (span, begin, handler) = (&span, &begin, &handler);
     run(&|LambdaEvent { payload, context }| {
         Box::pin(async move {
             let event: E = serde_json::from_value(payload)
                 .map_err(|error| logged(&Error::BadPayload(format!("the event is not this function's: {error}"))))?;
             let span = span(&event, &context.request_id);
+            let end = begin(&event, &context.request_id);
             let deadline = deadline(context.deadline, u64::try_from(context.env_config.memory).unwrap_or(0));
             async move {
                 let before = Requests::so_far();
@@ -62,6 +81,7 @@ where
                     // What takes long by itself knows its deadline: this is what waits for others.
                     Err(_) => Err(Error::fault("the function's time has run out while it waited for storage")),
                 };
+                end(outcome.as_ref());
                 let outcome = outcome.map_err(|error| logged(&error));
                 let Requests { reads, writes } = Requests::so_far() - before;
                 tracing::info!(reads, writes, "requests to S3");
@@ -83,11 +103,23 @@ async fn run<'a>(handler: &'a dyn Fn(LambdaEvent<Value>) -> Answer<'a>) -> Resul
     lambda_runtime::run(service_fn(handler)).await
 }
 
+/// Characters of an error's message: Step Functions keeps
+/// [32,768 of a cause](https://docs.aws.amazon.com/step-functions/latest/apireference/API_ExecutionFailedEventDetails.html),
+/// which is Lambda's answer as JSON, with the message escaped in it. A message may quote what it was given.
+const LONGEST_MESSAGE: usize = 12_000;
+
 /// The error as Lambda hands it to Step Functions, and a line on it in the log.
 fn logged(error: &Error) -> Diagnostic {
-    let (name, message) = (error.name(), explain(error));
+    let (name, message) = (error.name(), shortened(explain(error)));
     tracing::error!(error_type = name, "{message}");
     Diagnostic { error_type: name.to_owned(), error_message: message }
+}
+
+fn shortened(message: String) -> String {
+    match message.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{} … and {} bytes more", &message[..end], message.len() - end),
+        None => message,
+    }
 }
 
 /// A panic as the fault of ours that it is. The runtime would name it by a type of its own, which nobody could read.
@@ -135,6 +167,13 @@ pub fn packaged_model() -> Result<Option<PlannedModel>, lambda_runtime::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_is_no_longer_than_a_cause_may_be() {
+        assert_eq!(shortened("a".repeat(LONGEST_MESSAGE)), "a".repeat(LONGEST_MESSAGE));
+        let long = shortened("é".repeat(LONGEST_MESSAGE + 3));
+        assert_eq!(long, format!("{} … and 6 bytes more", "é".repeat(LONGEST_MESSAGE)));
+    }
 
     #[test]
     fn a_panic_says_what_it_said() {

@@ -93,6 +93,10 @@ pub struct RankAnswer {
     pub unreadable_files: u64,
     /// Wall time of the whole rank.
     pub milliseconds: u64,
+    /// Wall seconds that the engine waited for rows.
+    pub waiting_seconds: f64,
+    /// Wall seconds that the engine computed.
+    pub inference_seconds: f64,
     /// Whether an earlier attempt had finished it already.
     pub skipped: bool,
 }

@@ -88,7 +88,8 @@ pub async fn initialize(
     let model = match &payload.model {
         Some(key) => hash_model(&results, key).await?,
         None => packaged_model.cloned().ok_or_else(|| {
-            let reason = "no model was packaged with the functions: name one in the payload's `model`, or deploy again with a model";
+            let reason = "no model was packaged with the functions: run scripts/package.sh, then scripts/deploy.sh, or name a model \
+                          of the bucket in the payload's `model`";
             Error::BadModel { location: "model.json".into(), source: reason.into() }
         })?,
     };

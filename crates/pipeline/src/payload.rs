@@ -41,7 +41,8 @@ const FIELDS: [&str; 16] = [
 /// Fields of the published payload that mean nothing here: accepted, and named once in a warning.
 const WITHOUT_MEANING: [&str; 3] = ["script", "S3_object_name", "object_type"];
 
-/// Fields that Step Functions adds to the input of an execution that another one started.
+/// Fields that Step Functions has in the input of an execution that another one started:
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html>.
 const STEP_FUNCTIONS_PREFIX: &str = "AWS_STEP_FUNCTIONS_";
 
 /// How alike two names must be for one to be taken for a misspelling of the other (Jaro-Winkler, 1 is equality).
@@ -50,7 +51,7 @@ const ALIKE: f64 = 0.85;
 /// The most rows of a batch. The reader holds three batches in memory, of 84 MB each at this size.
 pub const MAX_BATCH_SIZE: u64 = 4096;
 
-/// Ranks of one run. Step Functions' limit for the items of a Distributed Map's JSON file is far above it.
+/// Ranks of one run. `scripts/load_test.sh` runs 10,000; at this number the list of ranks that the map reads has some 12 MB.
 pub const MAX_WORLD_SIZE: u64 = 100_000;
 
 const BATCH_SIZES: RangeInclusive<u64> = 1..=MAX_BATCH_SIZE;

@@ -201,6 +201,8 @@ fn answer(rank: u64, run: &RankRun, started: Instant, skipped: bool) -> RankAnsw
         bytes: run.work.bytes,
         unreadable_files: run.work.unreadable.len() as u64,
         milliseconds: milliseconds(started),
+        waiting_seconds: run.work.waiting.wall_seconds,
+        inference_seconds: run.work.inference.wall_seconds,
         skipped,
     }
 }

@@ -118,7 +118,8 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// Starts an object that is written in parts: nothing shows under the key before it is whole.
     async fn start_upload(&self, key: &str) -> Result<Box<dyn Upload>, StorageError>;
 
-    /// The size of the parts of an upload, but for the last. S3 takes none below 5 MiB, and 10,000 of them.
+    /// The size of the parts of an upload, but for the last. S3 takes none below 5 MiB, and 10,000 of them:
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
     fn part_bytes(&self) -> usize {
         8 << 20
     }

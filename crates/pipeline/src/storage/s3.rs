@@ -137,7 +137,8 @@ impl S3Store {
         Ok(there.filter(|there| there.bytes == *bytes).map(|there| there.info))
     }
 
-    /// Why S3 does not answer a HEAD: its answers have no body that could say, so that one byte is asked for as well.
+    /// Why S3 does not answer a HEAD: its answers have no body that could say
+    /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>), so that one byte is asked for as well.
     async fn reason(&self, key: &str, failure: Failure, attempts: &Attempts<'_>, location: &str) -> Failure {
         let nameless = matches!(
             failure.error,

@@ -40,7 +40,7 @@ pub async fn aws_config(endpoint_url: Option<&str>) -> SdkConfig {
     if config.region().is_some() {
         return config;
     }
-    // S3 refuses to sign without a region; every AWS tool has this default for it.
+    // No request can be signed without a region. infra/deploy.py takes the same one where none is set.
     config.into_builder().region(Region::new("us-east-1")).build()
 }
 
