@@ -50,7 +50,10 @@ def install(options: Options) -> None:
         context = contextvars.copy_context()
 
         def later() -> None:
-            time.sleep(options.stack_seconds)
+            begins = time.monotonic() + options.stack_seconds
+            # Not for ever: the options may change meanwhile.
+            while options.stack_seconds and time.monotonic() < begins:
+                time.sleep(0.05)
             context.run(operation)
 
         threading.Thread(target=later, daemon=True).start()

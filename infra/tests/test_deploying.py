@@ -195,7 +195,7 @@ def test_a_stack_of_somebody_else_is_left_alone(stack):
 
 
 def test_an_interrupted_deployment_goes_on_and_can_be_followed(stack):
-    stack.options(stack_seconds=3)
+    stack.options(stack_seconds=120)
     command = [*map(str, DEPLOY), "--stack-name", "slow"]
     first = subprocess.Popen(
         command, env=stack.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
@@ -207,13 +207,14 @@ def test_an_interrupted_deployment_goes_on_and_can_be_followed(stack):
         said = refused("slow", *arguments)
         assert "(CREATE_IN_PROGRESS)" in said and "--stack-name slow --region us-east-1 --follow" in said, said
     first.send_signal(signal.SIGINT)
-    _, said = first.communicate(timeout=20)
+    _, said = first.communicate(timeout=60)
     assert first.returncode == 130 and "Traceback" not in said
     assert "CloudFormation goes on with the stack slow" in said and "--stack-name slow" in said and "--follow" in said
+    stack.options(stack_seconds=0)
     followed = deployed("slow", "--follow")
     assert "slow: CREATE_COMPLETE" in followed.out and "slow-redshift" in followed.out
 
-    stack.options(fail_resources={"Summarizer": ["UPDATE"]}, stack_seconds=0)
+    stack.options(fail_resources={"Summarizer": ["UPDATE"]})
     refused("slow", "--parameter", "SummarizerMemory=1024")
     assert f"Summarizer: Resource handler returned message: {FAILS}" in refused("slow", "--follow")
 
