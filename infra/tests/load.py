@@ -30,7 +30,7 @@ OPTIONS = {"retry_pace": 0.05}
 STUB = """
 def handle(event, headers):
     rank = event["rank"]
-    if rank % 100 == 99:
+    if rank % 100 == 0:
         class BadPartition(Exception): pass
         raise BadPartition("bad partition: s3://cosmic-demo/load/1.npz: " + "what is wrong with it, in words. " * 4)
     return {"rank": rank, "rows": 123456, "flagged": 12345, "bytes": 123456789, "unreadable_files": 0,
@@ -88,7 +88,7 @@ def load(stack: Stack, ranks: int) -> list[Figure]:
     states = stack.client("stepfunctions")
     [run] = states.list_map_runs(executionArn=arn)["mapRuns"]
     counts = states.describe_map_run(mapRunArn=run["mapRunArn"])["itemCounts"]
-    failed = ranks // 100
+    failed = -(-ranks // 100)
     assert (counts["succeeded"], counts["failed"]) == (ranks - failed, failed), counts
     results = json.loads(cosmic.read("results/load/Results.json"))
     reasons = [entry["reason"] for entry in results["missing"]]
