@@ -1,52 +1,67 @@
 """Deploys Cosmic: `scripts/deploy.sh`, after scripts/package.sh. On AWS, or on the local stack with --endpoint-url.
 
-Uploads what changed (the zips' keys are hashes of their contents), and makes or updates the stack by a change set.
-The service expands the SAM template, as the local stack does, so that no SAM command line is needed here. Whatever goes
-wrong ends it with a sentence and exit code 1.
+Uploads what changed, makes or updates the stack by a change set, and puts back what was changed in the functions behind
+the stack's back: afterwards they run what was packaged, as the template configures it. The service expands the SAM
+template, as the local stack does, so that no SAM command line is needed here. Whatever goes wrong ends it with a
+sentence and exit code 1.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import sys
-import time
 from pathlib import Path
-from urllib.parse import urlparse
 
-import boto3
-import yaml
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from deployment import artifacts, drift, names
+from deployment.account import Account, Refused, code, explained
+from deployment.stack import (
+    Interrupted,
+    changes_of,
+    command,
+    discard,
+    execute,
+    find,
+    make_change_set,
+    parameters_of,
+    reasons,
+    remove,
+    stack_to_update,
+    wait,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "infra/template.yaml"
-PACKAGED = ROOT / "target/lambda/package.json"
+PACKAGED = ROOT / "target/packages/package.json"
+# An interrupted command's exit code: 128 and the number of the signal.
+INTERRUPTED = 130
 
-# The properties of SAM resources that name a local file, with the names CloudFormation takes its place in S3 by.
-LOCAL_FILES = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::StateMachine": "DefinitionUri"}
-CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
-TAGS = [{"Key": "project", "Value": "cosmic"}]
-POLL_SECONDS = 2
-LOCAL_POLL_SECONDS = 0.1
-
-
-class Refused(Exception):
-    """An error that the user can mend; its text says how."""
+sys.path.insert(0, str(ROOT / "scripts/lib"))
+from sources import sources_sha256
 
 
 def main() -> None:
     arguments = parse_arguments()
     log = Log(quiet=arguments.json)
+    verb = "delete" if arguments.delete else "follow" if arguments.follow else "deploy"
     try:
+        names.check_stack_name(arguments.stack_name)
         account = Account(arguments.endpoint_url, arguments.region)
         if arguments.delete:
             report = delete(account, arguments.stack_name, log)
+        elif arguments.follow:
+            report = follow(account, arguments.stack_name, log)
         else:
-            parameters = dict(map(parse_parameter, arguments.parameter))
-            report = deploy(account, arguments.stack_name, parameters, arguments.dry_run, log)
+            report = deploy(account, arguments, log)
     except (Refused, ClientError, BotoCoreError, OSError) as error:
-        sys.exit(f"failed to {'delete' if arguments.delete else 'deploy'}: {error}")
+        sys.exit(f"failed to {verb}: {explained(error)}")
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:
+        print("interrupted: the same command again goes on where this one was", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     if arguments.json:
         print(json.dumps(report))
     else:
@@ -65,7 +80,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar="KEY=VALUE",
         help="of infra/template.yaml; may be repeated; what is not given keeps its value, or its default",
     )
-    parser.add_argument("--region", help="default: the AWS environment's, else us-east-1")
+    parser.add_argument("--region", help="default: the AWS environment's; us-east-1 on the local stack")
     parser.add_argument(
         "--endpoint-url",
         default=os.environ.get("AWS_ENDPOINT_URL"),
@@ -73,12 +88,15 @@ def parse_arguments() -> argparse.Namespace:
         help="of the local stack (default: AWS_ENDPOINT_URL)",
     )
     parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="show what would change; uploads the zips, for the service to look at them",
+        "--artifacts-bucket",
+        metavar="NAME",
+        help="a bucket of yours for the zips (default: cosmic-artifacts-<account>-<region>, made if it is not there)",
     )
-    parser.add_argument("--delete", action="store_true", help="delete the stack; its bucket stays, with all results")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, and nothing else")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--dry-run", action="store_true", help="upload, and only show what would change")
+    instead.add_argument("--follow", action="store_true", help="only wait for the end of a deployment under way")
+    instead.add_argument("--delete", action="store_true", help="delete the stack; its bucket stays")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     return parser.parse_args()
 
 
@@ -90,7 +108,7 @@ def parse_parameter(text: str) -> tuple[str, str]:
 
 
 class Log:
-    """Prints progress, unless the output is for a program (--json)."""
+    """Prints progress, unless the output is for a program (--json). Warnings go to standard error in any case."""
 
     def __init__(self, quiet: bool):
         self.quiet = quiet
@@ -99,240 +117,101 @@ class Log:
         if not self.quiet:
             print(line, flush=True)
 
-
-class Account:
-    """The services of one account and region."""
-
-    def __init__(self, endpoint_url: str | None, region: str | None):
-        session = boto3.Session(region_name=region)
-        self.region = session.region_name or "us-east-1"
-        options = {
-            "region_name": self.region,
-            "endpoint_url": endpoint_url,
-            "config": Config(retries={"mode": "standard", "max_attempts": 5}),
-        }
-        self.cloudformation = session.client("cloudformation", **options)
-        self.s3 = session.client("s3", **options)
-        caller = session.client("sts", **options).get_caller_identity()
-        self.id = caller["Account"]
-        self.partition = caller["Arn"].split(":")[1]
-        self.is_aws = ".amazonaws.com" in (urlparse(self.s3.meta.endpoint_url).hostname or "")
-        self.poll_seconds = POLL_SECONDS if self.is_aws else LOCAL_POLL_SECONDS
-
-    def has_bucket(self, name: str) -> bool:
-        """Whether a bucket of ours is there; one of somebody else's is refused."""
-        try:
-            self.s3.head_bucket(Bucket=name, ExpectedBucketOwner=self.id)
-        except ClientError as error:
-            if status(error) == 404:
-                return False
-            if status(error) in (301, 400, 403):
-                raise Refused(f"the bucket {name} belongs to another account or region") from None
-            raise
-        return True
+    def warn(self, line: str) -> None:
+        print(f"warning: {line}", file=sys.stderr, flush=True)
 
 
-def status(error: ClientError) -> int:
-    return error.response["ResponseMetadata"]["HTTPStatusCode"]
+def deploy(account: Account, arguments: argparse.Namespace, log: Log) -> dict:
+    name, dry_run = arguments.stack_name, arguments.dry_run
+    template = artifacts.load_template(TEMPLATE)
+    parameters = checked_parameters(template, arguments.parameter)
+    check_zips(account, parameters, log)
+    stack = stack_to_update(account, name, dry_run, log)
+    check_bucket(account, name, stack, parameters)
+    if stack is None:
+        clear_log_groups(account, name, template, dry_run, log)
+    drifted = drift.differences(account, stack) if stack else []
+    for difference in drifted:
+        log.warn(str(difference))
+    warn_of_executions(account, name, stack, drifted, log)
+    bucket = arguments.artifacts_bucket or artifacts.artifacts_bucket_of(account)
+    artifacts.upload(account, name, template, TEMPLATE.parent, bucket, log)
+
+    template_url = artifacts.upload_template(account, name, template, bucket)
+    change_set = make_change_set(account, name, stack, template, template_url, parameters)
+    changes = [] if change_set is None else changes_of(account, name, change_set)
+    for change in changes:
+        log(f"{change['action'].lower()} {change['resource']} ({change['type']})")
+    report = {"stack": name, "changes": changes, "drift": [vars(difference) for difference in drifted], "outputs": {}}
+    if dry_run:
+        discard(account, name, stack, change_set)
+        for difference in drifted:
+            log(f"put back {difference.function}: {difference.field}")
+        log("a dry run: nothing was changed" if changes or drifted else "nothing to change")
+        return report
+    if change_set is not None:
+        execute(account, name, stack is None, change_set, log)
+    stack = find(account, name)
+    if drifted:
+        # An update puts back what it changes itself.
+        for difference in drift.differences(account, stack):
+            drift.put_back(account, difference)
+            log(f"put back {difference.function}: {difference.field}")
+    elif change_set is None:
+        log("nothing to change")
+    report["outputs"] = outputs_of(stack)
+    return report
 
 
-# --- Packaging -------------------------------------------------------------------------------------------------------
+def outputs_of(stack: dict) -> dict[str, str]:
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
-class TemplateLoader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms: `!Ref x` becomes {"Ref": "x"}, as JSON templates have it."""
+# --- Checks ----------------------------------------------------------------------------------------------------------
 
 
-def construct_short_form(loader: TemplateLoader, tag: str, node: yaml.Node):
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)
-    if tag == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {tag if tag in ("Ref", "Condition") else f"Fn::{tag}": value}
-
-
-TemplateLoader.add_multi_constructor("!", construct_short_form)
-
-
-def load_template(path: Path) -> dict:
-    with path.open(encoding="utf-8") as text:
-        return yaml.load(text, TemplateLoader)
-
-
-def upload(account: Account, stack: str, template: dict, log: Log) -> None:
-    """Puts the template's local files into the artifacts bucket, and their places into the template."""
-    bucket = f"cosmic-artifacts-{account.id}-{account.region}"
-    ensure_artifacts_bucket(account, bucket, log)
-    for name, resource in template["Resources"].items():
-        field = LOCAL_FILES.get(resource["Type"])
-        if field is None:
-            continue
-        path = (TEMPLATE.parent / resource["Properties"][field]).resolve()
-        if not path.is_file():
-            raise Refused(f"there is no {path}, for {name}: run ./scripts/package.sh first")
-        key = f"{stack}/{name.lower()}-{sha256(path)[:16]}{path.suffix}"
-        if not has_object(account, bucket, key):
-            log(f"uploading {path.relative_to(ROOT)} ({path.stat().st_size / 1e6:.1f} MB)")
-            account.s3.upload_file(str(path), bucket, key, ExtraArgs={"ExpectedBucketOwner": account.id})
-        resource["Properties"][field] = {"Bucket": bucket, "Key": key}
-
-
-def upload_template(account: Account, stack: str, template: dict) -> str:
-    """Puts the template beside the zips, and gives its address. A request itself has room for 51,200 bytes of template
-    only, and an object in S3 for a million:
-    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
-    """
-    bucket, body = f"cosmic-artifacts-{account.id}-{account.region}", json.dumps(template).encode()
-    key = f"{stack}/template-{hashlib.sha256(body).hexdigest()[:16]}.json"
-    account.s3.put_object(Bucket=bucket, Key=key, Body=body, ExpectedBucketOwner=account.id)
-    return f"{account.s3.meta.endpoint_url}/{bucket}/{key}"
-
-
-def ensure_artifacts_bucket(account: Account, bucket: str, log: Log) -> None:
-    if not account.has_bucket(bucket):
-        make_artifacts_bucket(account, bucket, log)
-    # Earlier versions made the bucket without a policy.
-    try:
-        account.s3.get_bucket_policy(Bucket=bucket, ExpectedBucketOwner=account.id)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "NoSuchBucketPolicy":
-            raise
-        account.s3.put_bucket_policy(
-            Bucket=bucket, Policy=json.dumps(tls_only(account.partition, bucket)), ExpectedBucketOwner=account.id
-        )
-
-
-def tls_only(partition: str, bucket: str) -> dict:
-    """A policy that refuses everyone who does not use TLS."""
-    arn = f"arn:{partition}:s3:::{bucket}"
-    statement = {
-        "Sid": "TlsOnly",
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:*",
-        "Resource": [arn, f"{arn}/*"],
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-    }
-    return {"Version": "2012-10-17", "Statement": [statement]}
-
-
-def make_artifacts_bucket(account: Account, bucket: str, log: Log) -> None:
-    log(f"making the bucket {bucket}, for the zips")
-    # S3 takes the name of every region but us-east-1, which it takes where none is given.
-    place = (
-        {} if account.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": account.region}}
-    )
-    account.s3.create_bucket(Bucket=bucket, **place)
-    account.s3.put_public_access_block(
-        Bucket=bucket,
-        PublicAccessBlockConfiguration={
-            "BlockPublicAcls": True,
-            "IgnorePublicAcls": True,
-            "BlockPublicPolicy": True,
-            "RestrictPublicBuckets": True,
-        },
-    )
-
-
-def has_object(account: Account, bucket: str, key: str) -> bool:
-    try:
-        account.s3.head_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account.id)
-    except ClientError as error:
-        if status(error) == 404:
-            return False
-        raise
-    return True
-
-
-def sha256(path: Path) -> str:
-    hash_ = hashlib.sha256()
-    with path.open("rb") as contents:
-        while piece := contents.read(1 << 20):
-            hash_.update(piece)
-    return hash_.hexdigest()
-
-
-# --- The stack -------------------------------------------------------------------------------------------------------
-
-
-def deploy(account: Account, name: str, parameters: dict[str, str], dry_run: bool, log: Log) -> dict:
-    template = load_template(TEMPLATE)
+def checked_parameters(template: dict, given: list[str]) -> dict[str, str]:
+    parameters = dict(map(parse_parameter, given))
     unknown = parameters.keys() - template["Parameters"].keys()
     if unknown:
         raise Refused(
             f"the template has no parameter {', '.join(sorted(unknown))} (known: {', '.join(template['Parameters'])})"
         )
-    take_architecture_of_zips(parameters)
-    refuse_local_zips_on_aws(account)
-    stack = describe(account, name)
-    check_bucket(account, name, stack, parameters)
-    upload(account, name, template, log)
-
-    template_url = upload_template(account, name, template)
-    change_set = make_change_set(account, name, stack, template, template_url, parameters)
-    changes = [] if change_set is None else changes_of(account, change_set)
-    for change in changes:
-        log(f"{change['action'].lower()} {change['resource']} ({change['type']})")
-    if dry_run:
-        discard(account, name, stack, change_set)
-        log("nothing to change" if not changes else "a dry run: nothing was changed")
-        return {"stack": name, "changes": changes, "outputs": {}}
-    if change_set is None:
-        log("nothing to change")
-    else:
-        since = latest_event(account, name)
-        account.cloudformation.execute_change_set(ChangeSetName=change_set)
-        wait(account, name, {"CREATE_COMPLETE", "UPDATE_COMPLETE"}, since, log)
-    stack = describe(account, name)
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-    return {"stack": name, "changes": changes, "outputs": outputs}
+    for key in ("DataBucketName", "SourceBucketName"):
+        if parameters.get(key):
+            names.check_bucket_name(key, parameters[key])
+    return parameters
 
 
-def take_architecture_of_zips(parameters: dict[str, str]) -> None:
+def check_zips(account: Account, parameters: dict[str, str], log: Log) -> None:
+    """Refuses zips that cannot run where they are deployed to, and gives the functions the processor of the zips."""
     if not PACKAGED.is_file():
         raise Refused(f"there is no {PACKAGED}: run ./scripts/package.sh first")
-    architecture = json.loads(PACKAGED.read_text())["architecture"]
+    packaged = json.loads(PACKAGED.read_text())
+    architecture = packaged["architecture"]
     if parameters.setdefault("Architecture", architecture) != architecture:
         raise Refused(
             f"the zips are built for {architecture}, not for {parameters['Architecture']}: "
             "run ./scripts/package.sh again, with --arm64 or without"
         )
-
-
-def refuse_local_zips_on_aws(account: Account) -> None:
-    if account.is_aws:
-        reason = json.loads(PACKAGED.read_text())["local_only"]
-        if reason:
-            raise Refused(f"these zips are for the local stack only: {reason}: see infra/README.md")
-
-
-def describe(account: Account, name: str) -> dict | None:
-    """The stack, if it is there; one that only waits for its first change set is not."""
-    try:
-        stack = account.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError" and "does not exist" in str(error):
-            return None
-        raise
-    if stack["StackStatus"] in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"):
-        raise Refused(
-            f"the stack {name} is in {stack['StackStatus']}, the rest of an attempt that failed: "
-            "delete it with --delete, then deploy again"
+    if account.is_aws and packaged["local_only"]:
+        raise Refused(f"these zips are for the local stack only: {packaged['local_only']}: see infra/README.md")
+    if packaged.get("sources_sha256", sources_sha256()) != sources_sha256():
+        log.warn(
+            "the zips were packaged from other sources than those that lie here: ./scripts/package.sh makes new ones"
         )
-    return None if stack["StackStatus"] == "REVIEW_IN_PROGRESS" else stack
 
 
 def check_bucket(account: Account, name: str, stack: dict | None, parameters: dict[str, str]) -> None:
-    """Gives the bucket a name of this account, and refuses what would make a new stack fail later on."""
-    if stack is not None:
+    """Gives the bucket a name of this account, and refuses what would fail in the middle of a creation or an update."""
+    before = parameters_of(stack) if stack else {}
+    if stack is None and "DataBucketName" not in parameters:
+        parameters["DataBucketName"] = names.data_bucket_of(name, account.id, account.region)
+    after = {"CreateDataBucket": "true", **before, **parameters}
+    bucket, creates = after["DataBucketName"], after["CreateDataBucket"] == "true"
+    if bucket == before.get("DataBucketName") and creates == (before.get("CreateDataBucket") == "true"):
         return
-    bucket = parameters.setdefault("DataBucketName", f"{name}-{account.id}-{account.region}")
-    creates = parameters.get("CreateDataBucket", "true") == "true"
-    there = account.has_bucket(bucket)
+    there = account.has_bucket(bucket, "--parameter DataBucketName=NAME")
     if there and creates:
         raise Refused(
             f"the bucket {bucket} is there already (deleting a stack leaves its bucket): "
@@ -342,111 +221,84 @@ def check_bucket(account: Account, name: str, stack: dict | None, parameters: di
         raise Refused(f"there is no bucket {bucket}: leave out CreateDataBucket=false, or name another DataBucketName")
 
 
-def make_change_set(
-    account: Account, name: str, stack: dict | None, template: dict, template_url: str, parameters: dict
-) -> str | None:
-    """The change set's ARN; None where it would change nothing."""
-    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
-    kept = {parameter["ParameterKey"] for parameter in (stack or {}).get("Parameters", [])}
-    given += [
-        {"ParameterKey": key, "UsePreviousValue": True}
-        for key in template["Parameters"]
-        if key in kept and key not in parameters
-    ]
-    made = account.cloudformation.create_change_set(
-        StackName=name,
-        ChangeSetName=f"deploy-{time.time_ns()}",
-        ChangeSetType="UPDATE" if stack else "CREATE",
-        TemplateURL=template_url,
-        Parameters=given,
-        Capabilities=CAPABILITIES,
-        Tags=TAGS,
-    )
-    while True:
-        described = account.cloudformation.describe_change_set(ChangeSetName=made["Id"])
-        if described["Status"] == "CREATE_COMPLETE":
-            return made["Id"]
-        if described["Status"] == "FAILED":
-            reason = described.get("StatusReason", "")
-            discard(account, name, stack, made["Id"])
-            # CloudFormation reports it in no other way than by this text.
-            if "didn't contain changes" in reason or "No updates are to be performed" in reason:
-                return None
-            raise Refused(f"CloudFormation does not take the template: {reason}")
-        time.sleep(account.poll_seconds)
+def clear_log_groups(account: Account, name: str, template: dict, dry_run: bool, log: Log) -> None:
+    """Deletes log groups that lie where a new stack makes its own, if nothing was logged to them; refuses others."""
+    for resource in template["Resources"].values():
+        if resource["Type"] != "AWS::Logs::LogGroup":
+            continue
+        group = resource["Properties"]["LogGroupName"]["Fn::Sub"].replace("${AWS::StackName}", name)
+        try:
+            if account.logs.describe_log_streams(logGroupName=group, limit=1)["logStreams"]:
+                raise Refused(
+                    f"the log group {group} is there already, with logs of functions of this name: choose another "
+                    f"--stack-name, or delete it with `aws logs delete-log-group --log-group-name {group} "
+                    f"--region {account.region}`"
+                )
+            if not dry_run:
+                account.logs.delete_log_group(logGroupName=group)
+                log(f"deleted the log group {group}, which was empty")
+        except ClientError as error:
+            if code(error) != "ResourceNotFoundException":
+                raise
 
 
-def changes_of(account: Account, change_set: str) -> list[dict]:
-    pages = account.cloudformation.get_paginator("describe_change_set").paginate(ChangeSetName=change_set)
-    changes = [change["ResourceChange"] for page in pages for change in page["Changes"]]
-    return [
-        {"action": change["Action"], "resource": change["LogicalResourceId"], "type": change["ResourceType"]}
-        for change in changes
-    ]
-
-
-def discard(account: Account, name: str, stack: dict | None, change_set: str | None) -> None:
-    """Deletes a change set, and the empty stack that it made."""
-    if change_set is not None:
-        account.cloudformation.delete_change_set(ChangeSetName=change_set)
-        if stack is None:
-            account.cloudformation.delete_stack(StackName=name)
-
-
-def events(account: Account, name: str):
-    """The stack's events, the newest first."""
-    for page in account.cloudformation.get_paginator("describe_stack_events").paginate(StackName=name):
-        yield from page["StackEvents"]
-
-
-def latest_event(account: Account, name: str) -> str | None:
-    return next((event["EventId"] for event in events(account, name)), None)
-
-
-def wait(account: Account, name: str, wanted: set[str], since: str | None, log: Log) -> None:
-    """Waits until the stack is in a wanted state; raises Refused, with the resources' reasons, if that fails."""
-    stack_id = name
-    while True:
-        stack = account.cloudformation.describe_stacks(StackName=stack_id)["Stacks"][0]
-        # A deleted stack can only be asked for by its id.
-        stack_id = stack["StackId"]
-        state = stack["StackStatus"]
-        if not state.endswith("_IN_PROGRESS"):
-            break
-        time.sleep(account.poll_seconds)
-    if state in wanted:
-        log(f"{name}: {state}")
+def warn_of_executions(account: Account, name: str, stack: dict | None, drifted: list, log: Log) -> None:
+    """Says which executions an update will reach. Refuses to take the memory from under a sweep that runs."""
+    running = account.running_executions(name) if stack else []
+    if not running:
         return
-    failures = []
-    for event in events(account, stack_id):
-        if event["EventId"] == since:
-            break
-        if event["ResourceStatus"].endswith("_FAILED") and event.get("ResourceStatusReason"):
-            failures.append(f"  {event['LogicalResourceId']}: {event['ResourceStatusReason']}")
-    # The first failure is the cause; those that follow are mostly cancellations.
-    said = "\n".join(reversed(failures)) or f"  {stack.get('StackStatusReason', 'no reason given')}"
-    raise Refused(f"the stack {name} ended in {state}:\n{said}")
+    for difference in drifted:
+        if difference.sweep:
+            raise Refused(
+                f"{difference}, and it runs ({', '.join(running)}): wait for its end, or stop it with "
+                "`cosmic run --stop NAME`, then run this again"
+            )
+    log.warn(f"executions run ({', '.join(running)}): ranks that have not begun will run what is deployed now")
+
+
+# --- Other commands --------------------------------------------------------------------------------------------------
+
+
+def follow(account: Account, name: str, log: Log) -> dict:
+    stack = find(account, name)
+    if stack is None:
+        raise Refused(f"there is no stack {name} in {account.region}")
+    stack = wait(account, name, stack["StackId"])
+    state = stack["StackStatus"]
+    if "FAILED" in state or "ROLLBACK" in state or state == "DELETE_COMPLETE":
+        raise Refused(f"the stack {name} ended in {state}:\n{reasons(account, stack)}")
+    log(f"{name}: {state}")
+    return {"stack": name, "changes": [], "drift": [], "outputs": outputs_of(stack)}
 
 
 def delete(account: Account, name: str, log: Log) -> dict:
-    try:
-        stack = account.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    except ClientError as error:
-        if "does not exist" not in str(error):
-            raise
-        raise Refused(f"there is no stack {name} in {account.region}") from None
-    buckets = [
-        parameter["ParameterValue"]
-        for parameter in stack.get("Parameters", [])
-        if parameter["ParameterKey"] == "DataBucketName"
-    ]
-    since = latest_event(account, stack["StackId"])
-    account.cloudformation.delete_stack(StackName=stack["StackId"])
-    wait(account, stack["StackId"], {"DELETE_COMPLETE"}, since, log)
-    for bucket in buckets:
+    stack = find(account, name)
+    if stack is None:
+        raise Refused(f"there is no stack {name} in {account.region}")
+    state = stack["StackStatus"]
+    if state.endswith("_IN_PROGRESS") and state != "REVIEW_IN_PROGRESS":
+        raise Refused(
+            f"the stack {name} is being changed ({state}): wait for its end, which `{command(account, name)} --follow` "
+            "shows, then run this again"
+        )
+    if stack.get("EnableTerminationProtection"):
+        raise Refused(
+            f"the stack {name} is protected against deletion: if it is to go all the same, lift that with `aws "
+            f"cloudformation update-termination-protection --no-enable-termination-protection --stack-name {name} "
+            f"--region {account.region}`, then run this again"
+        )
+    running = account.running_executions(name)
+    if running:
+        raise Refused(
+            f"executions of the stack {name} run ({', '.join(running)}), and would fail: wait for their end, or stop "
+            "each with `cosmic run --stop NAME`, then run this again"
+        )
+    remove(account, stack, log)
+    bucket = parameters_of(stack).get("DataBucketName")
+    if bucket and account.has_bucket(bucket, "--parameter DataBucketName=NAME"):
         log(f"the bucket {bucket} stays, with all data and results")
-    log(f"the bucket cosmic-artifacts-{account.id}-{account.region} stays, with the zips")
-    return {"stack": name, "changes": [], "outputs": {}}
+    log(f"the bucket {artifacts.artifacts_bucket_of(account)} stays, with the zips")
+    return {"stack": name, "changes": [], "drift": [], "outputs": {}}
 
 
 if __name__ == "__main__":

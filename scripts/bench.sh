@@ -14,10 +14,12 @@
 #                                stack beside cosmic infer; with --json and --only as well (some minutes, 4 GB of disk)
 #   scripts/bench.sh --help      threads, rounds, batch sizes, names of engines
 #
+# Streams are as many batches in flight as there are threads. cosmic and the functions run small batches so.
+#
 # In the JSON object:
 #   ratios                       of galaxies/s at the first batch size, median of the rounds: native_vs_NAME of the native
-#                                engine in f32 to each other; and those of the faster of several:
-#     native_vs_torch_compile            native in f32 : torch.compile in f32, in either mode
+#                                engine in f32 to each other; and those of the fastest of several, streams among them:
+#     native_vs_torch_compile            native in f32 : torch.compile in f32, in its faster mode
 #     native_int8_vs_f32                 native in int8 : in f32
 #     native_best_vs_openvino_default    native in its faster precision : OpenVINO as it comes
 #     native_vs_best_f32_peer            native in f32 : the fastest other that computes in f32

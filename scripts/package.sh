@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the functions' zips: target/lambda/{initializer,inference,summarizer}/bootstrap.zip, where `cargo lambda`
+# Makes the functions' zips: target/packages/{initializer,inference,summarizer}/bootstrap.zip, where `cargo lambda`
 # and infra/template.yaml look for them. Needs scripts/setup.sh to have run.
 #
 #   scripts/package.sh                     for AWS, built by cargo-lambda with zig, against an older C library than Lambda's

@@ -5,10 +5,11 @@
 #
 # What needs more is apart: the tests of the training, which need PyTorch (scripts/train.sh --self-test), those on
 # emulated 64-bit Arm, which need a cross compiler and qemu (scripts/test_arm64.sh), the check of all dependencies, which
-# needs cargo-deny (scripts/audit.sh), that of the template, which needs checkov (scripts/checkov.sh), the end-to-end
-# tests on the zips for AWS, which are built once more with zig (scripts/test_zips.sh), fuzzing, which needs a nightly
-# compiler and cargo-fuzz (scripts/fuzz.sh), the long soak (scripts/soak.sh), and the pages of reports in a browser, which
-# need Chromium and Node.js (scripts/browser.sh).
+# needs cargo-deny (scripts/audit.sh), that of the template, which needs checkov (scripts/checkov.sh), and of the state
+# machine, which needs Node.js (scripts/state_machine.sh), the end-to-end tests on the zips for AWS, which are built once
+# more with zig (scripts/test_zips.sh), fuzzing, which needs a nightly compiler and cargo-fuzz (scripts/fuzz.sh), the long
+# soak (scripts/soak.sh), a run of 10,000 ranks (scripts/load_test.sh), and the pages of reports in a browser, which need
+# Chromium and Node.js (scripts/browser.sh).
 #
 #   scripts/test.sh
 set -euo pipefail

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests on 64-bit Arm, emulated by qemu. First those of the native engine (its NEON kernels) and of the simulated sky (the
 # galaxies are the same to the last bit on every architecture), then an execution on the local stack of the functions as
-# they are built for AWS. Where the tools are missing it says so and succeeds. It leaves the zips in target/lambda
+# they are built for AWS. Where the tools are missing it says so and succeeds. It leaves the zips in target/packages
 # built for arm64.
 #
 #   scripts/test_arm64.sh

@@ -1,6 +1,7 @@
 """Distributed Maps as on AWS, where moto's interpreter differs: tolerated failures are counted, the ResultWriter writes
-its result files, the item counts are true from the start, and no more children run at once than this machine has room
-for, unless it is to throttle as Lambda does. https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
+its result files, what S3 refuses fails the map under the names of Step Functions, the item counts are true from the
+start, and no more children run at once than this machine has room for, unless it is to throttle as Lambda does.
+https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
 """
 
 import json
@@ -8,11 +9,15 @@ import threading
 import time
 from types import SimpleNamespace
 
+from botocore.exceptions import ClientError
 from moto.stepfunctions.parser.api import HistoryEventType, MapRunFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.item_reader.eval.resource_eval_s3 import (
+    ResourceEvalS3 as ItemReaderS3,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.distributed_iteration_component import (
     DistributedIterationComponent,
 )
@@ -46,6 +51,14 @@ def install(options: Options) -> None:
     def map_run(component, env, eval_input) -> None:
         run_map(component, env, eval_input, CHILDREN if options.throttle else options.concurrency)
 
+    read = ItemReaderS3.eval_resource
+
+    def read_items(reader: ItemReaderS3, env) -> None:
+        try:
+            read(reader, env)
+        except ClientError as error:
+            raise map_run_failed(env, StatesErrorNameType.StatesItemReaderFailed, str(error)) from None
+
     make_record = MapRunRecord.__init__
 
     def make_record_with_children(run: MapRunRecord, *args, **kwargs) -> None:
@@ -55,6 +68,7 @@ def install(options: Options) -> None:
         run.children_lock = threading.Lock()
 
     MapRunRecord.__init__ = make_record_with_children
+    ItemReaderS3.eval_resource = read_items
     DistributedIterationComponent._map_run = map_run
     DistributedItemProcessorWorker.eval = work
     ResultWriter._eval_body = evaluate_result_writer
@@ -79,7 +93,11 @@ def run_map(component, env, eval_input, concurrency: int) -> None:
     children = [child for _, child in sorted(run.children.items())]
     failed = sum(child.status != "SUCCEEDED" for child in children)
     if not tolerated(failed, len(items), run.tolerated_failure_count, run.tolerated_failure_percentage):
-        raise exceeded_threshold(env)
+        raise map_run_failed(
+            env,
+            StatesErrorNameType.StatesExceedToleratedFailureThreshold,
+            "The specified tolerated failure threshold was exceeded",
+        )
     env.stack.append([json.loads(child.details["Output"]) for child in children if child.status == "SUCCEEDED"])
 
 
@@ -92,11 +110,8 @@ def tolerated(failed: int, of: int, count: int | None, percentage: float | None)
     return not (count and failed > count) and not (percentage and 100 * failed > percentage * of)
 
 
-def exceeded_threshold(env) -> FailureEventException:
-    name = StatesErrorNameType.StatesExceedToleratedFailureThreshold
-    details = MapRunFailedEventDetails(
-        error=name.to_name(), cause="The specified tolerated failure threshold was exceeded"
-    )
+def map_run_failed(env, name: StatesErrorNameType, cause: str) -> FailureEventException:
+    details = MapRunFailedEventDetails(error=name.to_name(), cause=cause)
     return FailureEventException(
         FailureEvent(
             env=env,
@@ -162,7 +177,10 @@ def evaluate_result_writer(writer: ResultWriter, env) -> None:
     writer.parargs.eval(env=env)
     parameters = env.stack.pop()
     env.stack[-1] = parameters
-    writer.resource_eval.eval_resource(env=env)
+    try:
+        writer.resource_eval.eval_resource(env=env)
+    except ClientError as error:
+        raise map_run_failed(env, StatesErrorNameType.StatesResultWriterFailed, str(error)) from None
 
 
 def write_results(env, resource_runtime_part, state_credentials) -> None:

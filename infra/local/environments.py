@@ -33,9 +33,11 @@ from request_body import read_body
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 RESPONSE_LIMIT = 6 * 1024 * 1024 + 100
-# The tail that Invoke returns with LogType Tail.
+# The tail that Invoke returns with LogType Tail:
+# https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 LOG_TAIL = 4096
-# Lambda's own limit on initialization before the first invocation.
+# Lambda's own limit on initialization before the first invocation:
+# https://aws.amazon.com/blogs/compute/aws-lambda-standardizes-billing-for-init-phase
 INIT_SECONDS = 10.0
 # The ELF header's e_machine, and the name that Lambda and that Linux have for it.
 MACHINES = {62: ("x86_64", "x86_64"), 183: ("arm64", "aarch64")}
@@ -192,7 +194,8 @@ class Environment:
                 f"Response payload size exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes).",
             )
         self.log(f"END RequestId: {request_id}")
-        # Initialization is billed, for zips too: https://aws.amazon.com/blogs/compute/ of 29 April 2025.
+        # Initialization is billed, for zips too:
+        # https://aws.amazon.com/blogs/compute/aws-lambda-standardizes-billing-for-init-phase
         billed = math.ceil(duration + (self.init_ms if cold else 0.0))
         report = [
             f"REPORT RequestId: {request_id}",

@@ -1,4 +1,4 @@
-"""Lambda's Invoke: which environment runs an event, and how many run at once."""
+"""Lambda's Invoke: which environment runs an event."""
 
 import base64
 import json
@@ -8,19 +8,22 @@ from pathlib import Path
 from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda.models import LambdaFunction
 
+from concurrency import Concurrency
 from environments import Environment, Outcome
 from faults import FaultProxy
+from limits import EVENT_LIMIT, EventTooLarge
 from options import Options
 from permissions import Permissions, Refused
 
 
-class TooManyRequests(LambdaClientError):
-    """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors"""
+class MemoryAboveQuota(LambdaClientError):
+    """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
-    code = 429
-
-    def __init__(self):
-        super().__init__("TooManyRequestsException", "Rate Exceeded.")
+    def __init__(self, quota: int):
+        super().__init__(
+            "InvalidParameterValueException",
+            f"'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to {quota}",
+        )
 
 
 class AccessDenied(LambdaClientError):
@@ -31,9 +34,7 @@ class AccessDenied(LambdaClientError):
 
 
 class Pool:
-    """All environments. At most `Options.concurrency` invocations run at once; the others wait their turn, or are
-    refused.
-    """
+    """All environments."""
 
     def __init__(self, folder: Path, endpoint: str, options: Options, permissions: Permissions):
         self.folder = folder
@@ -44,22 +45,14 @@ class Pool:
         self.options = options
         self.permissions = permissions
         self.faults = FaultProxy(endpoint, options)
-        self.running = 0
-        self.turns = threading.Condition()
+        self.concurrency = Concurrency(options)
         self.lock = threading.Lock()
         self.idle: dict[str, list[tuple[str, Environment]]] = {}
         self.all: set[Environment] = set()
         self.closed = False
 
     def invoke(self, function: LambdaFunction, event: bytes) -> Outcome:
-        with self.turns:
-            while self.running >= self.options.concurrency:
-                if self.options.throttle:
-                    self.options.count("TooManyRequestsException")
-                    raise TooManyRequests
-                # Not for ever: the options may change meanwhile.
-                self.turns.wait(1)
-            self.running += 1
+        self.concurrency.begin(function)
         try:
             version = json.dumps(
                 [
@@ -79,9 +72,7 @@ class Pool:
                     self.idle.setdefault(function.function_arn, []).append((version, environment))
             return outcome
         finally:
-            with self.turns:
-                self.running -= 1
-                self.turns.notify()
+            self.concurrency.end(function)
 
     def kill_after(self, function: LambdaFunction, event: bytes) -> float | None:
         """The seconds after which this invocation is to be killed, if it is."""
@@ -148,11 +139,13 @@ class Pool:
 
 
 def install(pool: Pool) -> None:
-    """Makes moto's functions run in the pool."""
+    """Makes moto's functions run in the pool, and have no more memory than the account's quota."""
 
     def invoke(function: LambdaFunction, body, request_headers, response_headers) -> bytes:
         event = body.encode() if isinstance(body, str) else body
         event = event or b"{}"
+        if len(event) > EVENT_LIMIT:
+            raise EventTooLarge
         kind = request_headers.get("X-Amz-Invocation-Type", "RequestResponse")
         if kind == "DryRun":
             return b""
@@ -166,3 +159,12 @@ def install(pool: Pool) -> None:
         return outcome.payload
 
     LambdaFunction.invoke = invoke
+
+    update_configuration = LambdaFunction.update_configuration
+
+    def update_within_quota(function: LambdaFunction, config_updates: dict) -> dict:
+        if int(config_updates.get("MemorySize", 0)) > pool.options.memory_quota:
+            raise MemoryAboveQuota(pool.options.memory_quota)
+        return update_configuration(function, config_updates)
+
+    LambdaFunction.update_configuration = update_within_quota

@@ -22,11 +22,14 @@ class Options:
 
     # The number of functions that run at once.
     concurrency: int = 2
-    # Refuse what is above it with TooManyRequestsException, as Lambda does, rather than let it wait.
+    # Refuse what is above it with TooManyRequestsException, as Lambda does, rather than let it wait: it is then the
+    # account's quota.
     throttle: bool = False
     # Kill a function above its memory size.
     limit_memory: bool = False
-    # Let functions and state machines do only what their roles allow.
+    # The most MB that the account lets a function have: 3008 in many new ones.
+    memory_quota: int = 10240
+    # Let functions, state machines and IAM users do only what their policies allow.
     enforce_roles: bool = False
     # The share of invocations that are killed, each at a time of at most kill_seconds after its start.
     kill: float = 0.0
@@ -42,6 +45,12 @@ class Options:
     log_calls: int = 0
     # How long a log line takes to arrive.
     log_delay_seconds: float = 0.0
+    # Resources of stacks that fail, by logical name: in which of CREATE, UPDATE, DELETE and ROLLBACK (of an update).
+    fail_resources: dict[str, list[str]] = field(default_factory=dict)
+    # Let OnStackFailure=DELETE keep what has RetainExceptOnCreate. AWS's documentation does not say that it does not.
+    retain_on_stack_failure: bool = False
+    # How long CloudFormation takes until it makes, changes or deletes anything.
+    stack_seconds: float = 0.0
     # Of all that is drawn by chance.
     seed: int = 1
 
@@ -56,9 +65,19 @@ class Options:
             raise ValueError("concurrency must be at least 1")
         if unknown := self.faults.keys() - set(FAULTS):
             raise ValueError(f"there is no fault {', '.join(sorted(unknown))}: there are {', '.join(FAULTS)}")
+        operations = {operation for failing in self.fail_resources.values() for operation in failing}
+        if unknown := operations - {"CREATE", "UPDATE", "DELETE", "ROLLBACK"}:
+            raise ValueError(f"no resource fails in {', '.join(sorted(unknown))}")
         for name, share in {**self.faults, "kill": self.kill, "all faults": sum(self.faults.values())}.items():
             if not 0 <= share <= 1:
                 raise ValueError(f"the share of {name} must be between 0 and 1, not {share}")
+
+    @property
+    def quota(self) -> int:
+        """The functions that the account runs at once before any is refused, by default as many as AWS gives.
+        https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+        """
+        return self.concurrency if self.throttle else 1000
 
     def change(self, changes: dict) -> None:
         """Sets the named options, all or none, and starts the counts and the draws anew."""

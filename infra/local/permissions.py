@@ -1,10 +1,11 @@
-"""What roles allow, enforced: with `Options.enforce_roles`, functions and state machines have the temporary credentials
-of their roles, and a request that the role's policies do not allow is refused as AWS refuses it. moto can enforce IAM
-itself, but knows neither the resources of most requests nor the conditions of policies, and would refuse all that the
-user does. Here the user's own credentials may do everything.
+"""What policies allow, enforced: with `Options.enforce_roles`, functions and state machines have the temporary
+credentials of their roles, and a request that the role's policies do not allow is refused as AWS refuses it. So is a
+request with the access key of an IAM user, by the user's policies. moto can enforce IAM itself, but knows neither the
+resources of most requests nor the conditions of policies. Credentials that are no role's and no IAM user's may do
+everything.
 """
 
-import io
+import contextvars
 import json
 import re
 import threading
@@ -29,9 +30,14 @@ from moto.sts.models import sts_backends
 
 from options import Options
 from policies import decision, listed
+from request_body import body_of
+from service_actions import cloudformation_needs, lambda_needs, logs_needs, states_needs
 
 # The local stack's HTTP stands for the TLS that AWS's own addresses have.
 SECURE = {"aws:SecureTransport": "true"}
+# Keys of KMS are used by S3 on behalf of whoever reads or writes there.
+# https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
+BY_S3 = {**SECURE, "kms:ViaService": "s3.us-east-1.amazonaws.com"}
 
 
 def bucket_policies(account: str, resource: str) -> list[dict]:
@@ -49,8 +55,45 @@ def bucket_policies(account: str, resource: str) -> list[dict]:
 # --- Sessions --------------------------------------------------------------------------------------------------------
 
 
+class Principal:
+    """Whoever makes requests: `account` is where, and `arn` what refusals call it."""
+
+    account: str
+    arn: str
+
+    def policies(self) -> list[dict]:
+        """The policies as they are now."""
+        raise NotImplementedError
+
+    def boundary(self) -> dict | None:
+        """The policy that allows nothing, but without which nothing is allowed, if there is one."""
+        raise NotImplementedError
+
+    def allows(self, action: str, resource: str, context: dict[str, str] | None = None) -> bool:
+        context = {**(BY_S3 if action.startswith("kms:") else SECURE), **(context or {})}
+        boundary = self.boundary()
+        for policies in [self.policies(), *([[boundary]] if boundary else [])]:
+            if decision(policies, action, resource, context) != "Allow":
+                return False
+        if resource.startswith("arn:aws:s3:::"):
+            return decision(bucket_policies(self.account, resource), action, resource, context) != "Deny"
+        return True
+
+    def documents(self, inline: list, attached, boundary_arn: str | None) -> tuple[list[dict], dict | None]:
+        """Policies as objects."""
+        documents = [*inline, *(default_version(policy) for policy in attached)]
+        managed = iam_backends[self.account]["aws"].managed_policies
+        boundary = default_version(managed[boundary_arn]) if boundary_arn else None
+        return [json.loads(document) for document in documents], boundary and json.loads(boundary)
+
+
+def default_version(policy) -> str:
+    """The document of a managed policy."""
+    return next(version.document for version in policy.versions if version.is_default)
+
+
 @dataclass(frozen=True)
-class Session:
+class Session(Principal):
     """The temporary credentials of a role."""
 
     role: str
@@ -67,19 +110,54 @@ class Session:
     def arn(self) -> str:
         return f"{self.role.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/{self.name}"
 
-    def policies(self) -> list[dict]:
-        """The policies of the role as they are now."""
-        backend, name = iam_backends[self.account]["aws"], self.role.rsplit("/", 1)[1]
-        documents = [backend.get_role_policy(name, policy)[1] for policy in backend.list_role_policies(name)]
-        attached, _ = backend.list_attached_role_policies(name)
-        documents += [next(v.document for v in policy.versions if v.is_default) for policy in attached]
-        return [json.loads(document) for document in documents]
+    def all(self) -> tuple[list[dict], dict | None]:
+        backend = iam_backends[self.account]["aws"]
+        role = backend.get_role(self.role.rsplit("/", 1)[1])
+        return self.documents(
+            list(role.policies.values()), role.managed_policies.values(), role.permissions_boundary_arn
+        )
 
-    def allows(self, action: str, resource: str) -> bool:
-        allowed = decision(self.policies(), action, resource, SECURE) == "Allow"
-        if allowed and resource.startswith("arn:aws:s3:::"):
-            return decision(bucket_policies(self.account, resource), action, resource, SECURE) != "Deny"
-        return allowed
+    def policies(self) -> list[dict]:
+        return self.all()[0]
+
+    def boundary(self) -> dict | None:
+        return self.all()[1]
+
+
+@dataclass(frozen=True)
+class User(Principal):
+    """The access key of an IAM user."""
+
+    account: str
+    name: str
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:iam::{self.account}:user/{self.name}"
+
+    def all(self) -> tuple[list[dict], dict | None]:
+        user = iam_backends[self.account]["aws"].get_user(self.name)
+        boundary = getattr(user, "permissions_boundary_arn", None)
+        return self.documents(list(user.policies.values()), user.managed_policies.values(), boundary)
+
+    def policies(self) -> list[dict]:
+        return self.all()[0]
+
+    def boundary(self) -> dict | None:
+        return self.all()[1]
+
+
+def user_of(access_key_id: str) -> User | None:
+    """The IAM user whom an access key belongs to."""
+    for account, backends in iam_backends.items():
+        key = backends["aws"].access_keys.get(access_key_id)
+        if key is not None:
+            return User(account, key.user_name)
+    return None
+
+
+# Who made the request that is being answered, where what is allowed is looked at.
+CALLER: contextvars.ContextVar[Principal | None] = contextvars.ContextVar("CALLER", default=None)
 
 
 class Refused(Exception):
@@ -121,23 +199,29 @@ class Permissions:
 
     def __call__(self, environ: dict, start_response):
         found = re.search(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/aws4_request", environ.get("HTTP_AUTHORIZATION", ""))
-        session = self.sessions.get(found[1]) if found else None
-        if session is None:
+        principal = self.sessions.get(found[1]) if found else None
+        if principal is None and found and self.options.enforce_roles:
+            principal = user_of(found[1])
+        if principal is None:
             return self.application(environ, start_response)
         service = found[2]
-        if environ.get("HTTP_X_AMZ_SECURITY_TOKEN") != session.token:
+        if environ.get("HTTP_X_AMZ_SECURITY_TOKEN") != getattr(principal, "token", None):
             message = "The provided token is malformed or otherwise invalid."
             return refusal(environ, start_response, service, "InvalidToken", message)
-        refused = [need for need in needs(session, service, environ) if not session.allows(*need)]
+        refused = [need for need in needs(principal, service, environ) if not principal.allows(*need)]
         if not refused:
-            return self.application(environ, start_response)
+            caller = CALLER.set(principal)
+            try:
+                return self.application(environ, start_response)
+            finally:
+                CALLER.reset(caller)
         self.options.count(f"AccessDenied {refused[0][0]}")
         if (refused[0][0], environ["REQUEST_METHOD"]) == ("s3:DeleteObject", "POST"):
             return refused_deletions(start_response, [resource.split("/", 1)[1] for _, resource in refused])
         action, resource = refused[0]
         message = (
-            f"User: {session.arn} is not authorized to perform: {action} on resource: {resource} "
-            f"because no policy allows the {action} action"
+            f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource} "
+            f"because no identity-based policy allows the {action} action"
         )
         return refusal(environ, start_response, service, "AccessDenied", message)
 
@@ -187,30 +271,50 @@ def bucket_permission(bucket: FakeBucket, action: str, resource: str):
 # --- Requests --------------------------------------------------------------------------------------------------------
 
 
-def needs(session: Session, service: str, environ: dict) -> list[tuple[str, str]]:
-    """The actions and resources that a request needs. What is not known here needs what no role has."""
+# The actions on a bucket by the part of it that a request names.
+BUCKET_ACTIONS = {
+    ("GET", "location"): "GetBucketLocation",
+    ("GET", "policy"): "GetBucketPolicy",
+    ("PUT", "policy"): "PutBucketPolicy",
+    ("GET", "tagging"): "GetBucketTagging",
+    ("GET", "versions"): "ListBucketVersions",
+    ("PUT", "lifecycle"): "PutLifecycleConfiguration",
+    ("PUT", "publicAccessBlock"): "PutBucketPublicAccessBlock",
+    ("PUT", None): "CreateBucket",
+    ("DELETE", None): "DeleteBucket",
+    ("GET", None): "ListBucket",
+    ("HEAD", None): "ListBucket",
+}
+# The other subresources that S3 has of a bucket.
+SUBRESOURCES = {"acl", "uploads", "versioning"} | {part for _, part in BUCKET_ACTIONS if part}
+
+
+def needs(principal: Principal, service: str, environ: dict) -> list[tuple[str, str]]:
+    """The actions and resources that a request needs. What is not known here needs what nobody has."""
+    account, region = principal.account, environ.get("HTTP_AUTHORIZATION", "///").split("/")[2]
     if service == "s3":
-        return s3_needs(session, environ)
+        return s3_needs(principal, environ)
+    if service == "sts":
+        # Anyone may ask who he is.
+        return []
+    found = []
     if service == "states":
-        request = json.loads(body_of(environ))
-        arn = next((value for name, value in request.items() if name.lower().endswith("arn")), "*")
-        return [(f"states:{environ.get('HTTP_X_AMZ_TARGET', '').rsplit('.', 1)[-1]}", arn)]
-    if service == "lambda":
-        path = unquote(environ["PATH_INFO"])
-        if invoked := re.fullmatch(r"/2015-03-31/functions/(.+)/invocations", path):
-            arn = invoked[1]
-            if not arn.startswith("arn:"):
-                arn = f"arn:aws:lambda:us-east-1:{session.account}:function:{arn}"
-            return [("lambda:InvokeFunction", arn)]
-    return [(f"{service}:{environ['REQUEST_METHOD']} {environ['PATH_INFO']}", "*")]
+        found = states_needs(environ, body_of(environ))
+    elif service == "lambda":
+        found = lambda_needs(account, region, environ)
+    elif service == "logs":
+        found = logs_needs(account, region, environ, body_of(environ))
+    elif service == "cloudformation":
+        found = cloudformation_needs(account, region, body_of(environ))
+    return found or [(f"{service}:{environ['REQUEST_METHOD']} {environ['PATH_INFO']}", "*")]
 
 
-def s3_needs(session: Session, environ: dict) -> list[tuple[str, str]]:
+def s3_needs(session: Principal, environ: dict) -> list[tuple[str, str]]:
     """https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html"""
     method = environ["REQUEST_METHOD"]
     query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-    bucket, _, key = unquote(environ["PATH_INFO"]).lstrip("/").partition("/")
-    # WSGI has the path's bytes as Latin-1.
+    # WSGI has the path without its escapes, and its bytes as Latin-1.
+    bucket, _, key = environ["PATH_INFO"].lstrip("/").partition("/")
     bucket, key = bucket.encode("latin-1").decode(), key.encode("latin-1").decode()
     bucket_arn = f"arn:aws:s3:::{bucket}"
     conditional = "HTTP_IF_MATCH" in environ
@@ -219,22 +323,23 @@ def s3_needs(session: Session, environ: dict) -> list[tuple[str, str]]:
             text = ElementTree.fromstring(body_of(environ))
             keys = [node.text for node in text.iter() if node.tag.rsplit("}", 1)[-1] == "Key"]
             return [("s3:DeleteObject", f"{bucket_arn}/{key}") for key in keys]
-        if method in ("GET", "HEAD") and not query.keys() & {"acl", "policy", "uploads", "versions", "versioning"}:
-            return [("s3:GetBucketLocation" if "location" in query else "s3:ListBucket", bucket_arn)]
-        return [(f"s3:{method} on a bucket", bucket_arn)]
+        part = next(iter(query.keys() & SUBRESOURCES), None)
+        return [(f"s3:{BUCKET_ACTIONS.get((method, part), f'{method} {part}')}", bucket_arn)]
     arn = f"{bucket_arn}/{key}"
     if "uploadId" in query and method in ("GET", "DELETE"):
         return [("s3:ListMultipartUploadParts" if method == "GET" else "s3:AbortMultipartUpload", arn)]
-    if query.keys() & {"acl", "tagging", "versionId"}:
-        return [(f"s3:{method} of a version, of tags or of permissions", arn)]
+    if query.keys() & {"acl", "tagging"}:
+        return [(f"s3:{method} of tags or of permissions", arn)]
+    there = s3_backends[session.account]["aws"].buckets.get(bucket)
     if method in ("GET", "HEAD"):
-        there = s3_backends[session.account]["aws"].buckets.get(bucket)
+        version = query.get("versionId", [None])[0]
         # Without s3:ListBucket, S3 does not tell that an object does not exist.
-        absent = there is not None and key not in there.keys
-        return [("s3:GetObject", arn)] + [("s3:ListBucket", bucket_arn)] * absent
+        absent = there is not None and key not in there.keys and version is None
+        read = "s3:GetObject" if version is None else "s3:GetObjectVersion"
+        return [(read, arn)] + [("s3:ListBucket", bucket_arn)] * absent + key_needs(method, there, key, query)
     if method in ("PUT", "POST"):
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-        wanted = [("s3:PutObject", arn)] + [("s3:GetObject", arn)] * conditional
+        wanted = [("s3:PutObject", arn)] + [("s3:GetObject", arn)] * conditional + key_needs(method, there, key, query)
         if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
             wanted.append(("s3:GetObject", f"arn:aws:s3:::{unquote(source).lstrip('/')}"))
         return wanted
@@ -243,15 +348,37 @@ def s3_needs(session: Session, environ: dict) -> list[tuple[str, str]]:
     return [(f"s3:{method} of an object", arn)]
 
 
-def body_of(environ: dict) -> bytes:
-    """Reads the request's body, and leaves it to be read again."""
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
-    return body
+def key_needs(method: str, bucket: FakeBucket | None, key: str, query: dict) -> list[tuple[str, str]]:
+    """The actions of KMS that S3 asks for where objects are encrypted with one of its keys, by the bucket's default.
+    The head of an object is not encrypted. https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+    """
+    if bucket is None or method == "HEAD":
+        return []
+    if method == "GET":
+        found = bucket.keys.get(key)
+        # moto does not tell the encryption of what was written in parts: it has the bucket's.
+        in_parts = getattr(found, "multipart", None) is not None
+        key_arn = default_key(bucket) if in_parts else getattr(found, "kms_key_id", None)
+        return [("kms:Decrypt", key_arn)] if key_arn else []
+    key_arn = default_key(bucket)
+    actions = ["kms:GenerateDataKey", *(["kms:Decrypt"] if query.keys() & {"uploads", "uploadId"} else [])]
+    return [(action, key_arn) for action in actions] if key_arn else []
+
+
+def default_key(bucket: FakeBucket) -> str | None:
+    """The key that a bucket encrypts with by default, if it is one of KMS."""
+    rule = bucket.encryption["Rule"]["ApplyServerSideEncryptionByDefault"] if bucket.encryption else {}
+    return rule.get("KMSMasterKeyID") if rule.get("SSEAlgorithm") == "aws:kms" else None
 
 
 def refusal(environ: dict, start_response, service: str, code: str, message: str) -> list[bytes]:
-    if service == "s3":
+    if service == "cloudformation":
+        text = (
+            f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+            f"<RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"
+        )
+        start_response("403 Forbidden", [("Content-Type", "text/xml")])
+    elif service == "s3":
         text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
         headers = [("Content-Type", "application/xml"), ("x-amz-request-id", uuid.uuid4().hex)]
         start_response("403 Forbidden", headers)

@@ -1,5 +1,6 @@
-"""The body of a request, which the standard library's servers leave to their users."""
+"""The body of a request, which the standard library's servers and WSGI leave to their users."""
 
+import io
 from http.server import BaseHTTPRequestHandler
 
 
@@ -14,3 +15,10 @@ def read_body(request: BaseHTTPRequestHandler) -> bytes:
     while request.rfile.readline().strip():
         pass
     return b"".join(pieces)
+
+
+def body_of(environ: dict) -> bytes:
+    """Reads the body of a WSGI request, and leaves it to be read again."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body

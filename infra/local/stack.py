@@ -26,13 +26,18 @@ from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+import change_sets
+import concurrency
 import distributed_map
 import executions
 import functions
+import limits
 import log_groups
 import run_events
+import stack_operations
 import stacks
 import uploads
+from buckets import Buckets
 from options import PATH as OPTIONS_PATH
 from options import Options
 from permissions import Permissions
@@ -55,7 +60,9 @@ def main() -> None:
     )
     parser.add_argument("--limit-memory", action="store_true", help="kill functions above their memory size")
     parser.add_argument(
-        "--enforce-roles", action="store_true", help="let functions and state machines do only what their roles allow"
+        "--enforce-roles",
+        action="store_true",
+        help="let functions, state machines and IAM users do only what their policies allow",
     )
     parser.add_argument(
         "--options",
@@ -90,9 +97,10 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="cosmic-stack-"))
     signal.signal(signal.SIGTERM, stop)
     permissions = Permissions(DomainDispatcherApplication(create_backend_app), options)
+    services = Buckets(permissions)
 
     def application(environ: dict, start_response):
-        answers = options.answer if environ["PATH_INFO"] == OPTIONS_PATH else permissions
+        answers = options.answer if environ["PATH_INFO"] == OPTIONS_PATH else services
         return answers(environ, start_response)
 
     try:
@@ -112,12 +120,16 @@ def main() -> None:
     pool = functions.Pool(folder, address, options, permissions)
     try:
         functions.install(pool)
+        concurrency.install(options)
         permissions.install(address)
         distributed_map.install(options)
         executions.install()
+        limits.install()
         run_events.install(options)
         log_groups.install(options)
         stacks.install()
+        change_sets.install()
+        stack_operations.install(options)
         uploads.install()
         print(f"ready {address}", flush=True)
         server.serve_forever()

@@ -10,19 +10,18 @@ import re
 from urllib.parse import urlparse
 
 import moto.stepfunctions.models as stepfunctions
-from moto.awslambda.models import LambdaFunction
+from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.cloudformation.exceptions import ValidationError
-from moto.cloudformation.models import Change, ChangeSet, CloudFormationBackend, Stack
+from moto.cloudformation.models import Change, ChangeSet, Stack
 from moto.cloudformation.parsing import ResourceMap, resource_class_from_type
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.common_models import CloudFormationModel
 from moto.iam.models import Role
+from moto.logs.models import LogGroup
 from moto.s3.models import s3_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
-
-import monitoring
 
 SAM = "AWS::Serverless-2016-10-31"
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
@@ -61,15 +60,14 @@ def install() -> None:
     )
     ChangeSet._parse_template = parse_change_set
     ChangeSet.diff = diff
-    CloudFormationBackend.execute_change_set = execute_change_set
     # On AWS a change set without changes is created and then fails; moto refuses the request.
     CloudFormationResponse._validate_different_update = lambda *_: None
     install_templates()
     install_conditions()
     install_state_machines()
-    install_architectures()
-    install_policies()
-    monitoring.install()
+    install_functions()
+    install_roles()
+    install_log_groups()
 
 
 def install_templates() -> None:
@@ -125,7 +123,7 @@ def install_conditions() -> None:
         removed = build_resource_diff(resources, template, parameters)["Remove"]
         update_plain(resources, template, parameters)
         for name in removed:
-            resources._parsed_resources.pop(name)
+            resources._parsed_resources.pop(name, None)
 
     ResourceMap.build_resource_diff = build_resource_diff
     ResourceMap.update = update
@@ -183,68 +181,64 @@ def diff(change_set: ChangeSet) -> list[Change]:
     return [Change(action, name, {**old, **new}[name]["Type"]) for action, names in actions.items() for name in names]
 
 
-def execute_change_set(backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
-    change_set = backend.describe_change_set(change_set_name)
-    stack = backend.stacks[change_set.stack_id]
-    creates = change_set.change_set_type == "CREATE"
-    try:
-        # Parameters and references are looked at here, before anything changes.
-        made = Stack(
-            stack_id=stack.stack_id,
-            name=stack.name,
-            template=change_set.template,
-            parameters=change_set.parameters,
-            account_id=stack.account_id,
-            region_name=stack.region_name,
-            tags=change_set.tags,
-            role_arn=change_set.role_arn,
-            notification_arns=change_set.notification_arns,
-            cross_stack_resources=backend.exports,
-        )
-        if creates:
-            stack._add_stack_event("CREATE_IN_PROGRESS", resource_status_reason="User Initiated")
-            made.events = stack.events
-            backend.stacks[stack.stack_id] = stack = made
-            stack.create_resources()
-        else:
-            stack.update(change_set.template, change_set.role_arn, change_set.parameters, change_set.tags)
-    except Exception as error:  # Whatever a resource meets, the stack's events must tell it.
-        stack._add_stack_event("CREATE_FAILED" if creates else "UPDATE_FAILED", resource_status_reason=reason(error))
-        stack.status = "ROLLBACK_COMPLETE" if creates else "UPDATE_ROLLBACK_COMPLETE"
-        stack._add_stack_event(stack.status)
-    change_set.execution_status = "EXECUTE_COMPLETE"
+def install_functions() -> None:
+    """Lets CloudFormation tell functions what moto leaves out: their architecture, tracing, and reserved concurrency
+    also at an update, and their variables as text.
+    """
 
-
-def reason(error: Exception) -> str:
-    return getattr(error, "message", None) or str(error) or type(error).__name__
-
-
-def install_architectures() -> None:
-    """Lets CloudFormation tell functions their architecture and tracing, which moto leaves out."""
-
-    def with_architectures(method):
+    def completed(method):
         def wrapped(cls, *args, **kwargs):
             # moto passes them by position at creation and by name at an update.
             properties = next(value for value in (*args, *kwargs.values()) if isinstance(value, dict))["Properties"]
+            variables = properties.get("Environment", {}).get("Variables", {})
+            variables.update({name: str(value) for name, value in variables.items()})
+            reserved = properties.pop("ReservedConcurrentExecutions", None)
             function = method.__func__(cls, *args, **kwargs)
+            backend = lambda_backends[function.account_id][function.region]
+            if reserved is None:
+                backend.delete_function_concurrency(function.function_name)
+            else:
+                backend.put_function_concurrency(function.function_name, reserved)
             function.architectures = properties.get("Architectures", ["x86_64"])
             function.tracing_config = properties.get("TracingConfig", {"Mode": "PassThrough"})
             return function
 
         return classmethod(wrapped)
 
-    LambdaFunction.create_from_cloudformation_json = with_architectures(LambdaFunction.create_from_cloudformation_json)
-    LambdaFunction.update_from_cloudformation_json = with_architectures(LambdaFunction.update_from_cloudformation_json)
+    LambdaFunction.create_from_cloudformation_json = completed(LambdaFunction.create_from_cloudformation_json)
+    LambdaFunction.update_from_cloudformation_json = completed(LambdaFunction.update_from_cloudformation_json)
 
 
-def install_policies() -> None:
-    """Keeps roles' policies as text; moto keeps those of a template as objects, and then answers what is not JSON."""
+def install_roles() -> None:
+    """Keeps roles' policies as text; moto keeps those of a template as objects, and then answers what is not JSON. Lets
+    an update reach a role's policies and boundary, which moto leaves as they are.
+    """
     put_plain = Role.put_policy
 
     def put(role: Role, name: str, document: str | dict) -> None:
         put_plain(role, name, document if isinstance(document, str) else json.dumps(document))
 
+    def update(cls, original_resource: Role, new_resource_name, cloudformation_json, account_id, region_name) -> Role:
+        properties = cloudformation_json["Properties"]
+        original_resource.assume_role_policy_document = json.dumps(properties["AssumeRolePolicyDocument"])
+        original_resource.permissions_boundary_arn = properties.get("PermissionsBoundary") or None
+        original_resource.policies.clear()
+        for policy in properties.get("Policies", []):
+            original_resource.put_policy(policy["PolicyName"], policy["PolicyDocument"])
+        return original_resource
+
     Role.put_policy = put
+    Role.update_from_cloudformation_json = classmethod(update)
+
+
+def install_log_groups() -> None:
+    """Lets an update reach a log group's retention, which moto leaves as it is."""
+
+    def update(cls, original_resource: LogGroup, new_resource_name, cloudformation_json, account_id, region_name):
+        original_resource.set_retention_policy(cloudformation_json["Properties"].get("RetentionInDays"))
+        return original_resource
+
+    LogGroup.update_from_cloudformation_json = classmethod(update)
 
 
 class BucketPolicy(CloudFormationModel):

@@ -1,5 +1,6 @@
 """A local stack for all tests, and Cosmic deployed to it as a user deploys it."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -81,6 +82,27 @@ class Stack:
         assert self.process.wait(30) == 0
 
 
+@contextlib.contextmanager
+def without(stack: Stack, role: str, action: str):
+    """A role of the template without one of its actions, in whichever of its policies they are."""
+    iam = stack.client("iam")
+    [name] = [found["RoleName"] for found in iam.list_roles()["Roles"] if role in found["RoleName"]]
+    policies = iam.list_role_policies(RoleName=name)["PolicyNames"]
+    whole = {policy: iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"] for policy in policies}
+    removed = 0
+    for policy, document in whole.items():
+        less = json.loads(json.dumps(document))
+        for statement in less["Statement"]:
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            removed += action in actions
+            statement["Action"] = [other for other in actions if other != action] or ["none:Nothing"]
+        iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(less))
+    assert removed, f"{role} does not have {action}"
+    yield
+    for policy, document in whole.items():
+        iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
+
+
 @pytest.fixture(scope="session")
 def stack():
     with Stack("--enforce-roles", "--limit-memory") as stack:
@@ -106,10 +128,12 @@ def cosmic(stack, demo_sky):
     return cosmic
 
 
-def deploy(stack: Stack) -> "Cosmic":
-    assert (ROOT / "target/lambda/package.json").is_file(), "run scripts/test.sh, which packages first"
+def deploy(stack: Stack, **parameters: str) -> "Cosmic":
+    assert (ROOT / "target/packages/package.json").is_file(), "run scripts/test.sh, which packages first"
     command = [sys.executable, ROOT / "infra/deploy.py", "--json"]
-    deployed = json.loads(stack.run(*command, "--parameter", "DataBucketName=cosmic-demo").stdout)
+    parameters = {"DataBucketName": "cosmic-demo", **parameters}
+    set_ = [part for name, value in parameters.items() for part in ("--parameter", f"{name}={value}")]
+    deployed = json.loads(stack.run(*command, *set_).stdout)
     return Cosmic(stack, command, deployed)
 
 

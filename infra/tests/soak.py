@@ -134,7 +134,8 @@ def described(options: dict) -> str:
 
 def begin(sky: SimpleNamespace, payload: dict) -> str:
     fields = {name: value for name, value in payload.items() if value is not None}
-    return sky.cosmic.start({**small_sky.PAYLOAD, **fields})
+    # More than a throttled account has, so that ranks are turned away.
+    return sky.cosmic.start({**small_sky.PAYLOAD, "max_concurrency": 100, **fields})
 
 
 def judged(sky: SimpleNamespace, payload: dict, ended: dict) -> str:

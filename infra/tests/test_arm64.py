@@ -8,7 +8,7 @@ import pytest
 
 from conftest import MODEL, ROOT
 
-PACKAGED = ROOT / "target/lambda/package.json"
+PACKAGED = ROOT / "target/packages/package.json"
 
 
 @pytest.mark.skipif(

@@ -49,7 +49,7 @@ def test_functions_that_are_killed_are_tried_again(sky):
 
 def test_ranks_that_are_throttled_wait_and_none_fails(sky):
     sky.stack.options(throttle=True, concurrency=2)
-    assert small_sky.run(sky.cosmic, "throttled", world_size=12)["status"] == "SUCCEEDED"
+    assert small_sky.run(sky.cosmic, "throttled", world_size=12, max_concurrency=12)["status"] == "SUCCEEDED"
     assert sky.stack.options()["happened"]["TooManyRequestsException"] > 0
     small_sky.check_complete(sky, "throttled")
 

@@ -242,7 +242,7 @@ def test_warnings_and_errors_are_found_by_their_level(sky):
 
 def test_throttled_attempts_are_in_the_cost(sky):
     sky.stack.options(throttle=True, concurrency=2)
-    execution = named(sky, "throttled", world_size=12)
+    execution = named(sky, "throttled", world_size=12, max_concurrency=12)
     report = json.loads(sky.stack.cosmic("run", "--json", "--attach", execution.name).stdout)
     throttled = sky.stack.options()["happened"]["TooManyRequestsException"]
     assert throttled > 0 and report["cost_of"]["throttled_attempts"] == throttled

@@ -217,6 +217,12 @@ def test_answers_above_six_megabytes_are_refused(function):
     assert failed and error["errorType"] == "Function.ResponseSizeTooLarge"
 
 
+def test_events_above_six_megabytes_are_refused(function):
+    with pytest.raises(ClientError, match="RequestEntityTooLargeException"):
+        function.invoke(padding="x" * (6 << 20))
+    assert function.invoke(padding="x" * (5 << 20))[0] is None
+
+
 def test_an_initialization_that_fails_says_why(stack):
     reported = Function(
         stack,
@@ -334,6 +340,72 @@ def test_more_failures_than_tolerated_fail_the_execution(stack, function):
         ended, _ = run_map(stack, function, ITEMS, **tolerance)
         assert (ended["status"], ended["error"]) == ("FAILED", "States.ExceedToleratedFailureThreshold"), tolerance
     assert run_map(stack, function, ITEMS, ToleratedFailureCount=2)[0]["status"] == "SUCCEEDED"
+
+
+def test_a_map_whose_list_cannot_be_read_is_tried_again_by_that_name(stack, function):
+    retry = [{"ErrorEquals": ["States.ItemReaderFailed"], "IntervalSeconds": 1, "MaxAttempts": 1}]
+    for reader in ({"Bucket.$": "$.bucket", "Key": "missing.json"}, {"Bucket": "missing-bucket", "Key": "items.json"}):
+        ended, _ = run_map(
+            stack,
+            function,
+            [],
+            Retry=retry,
+            ItemReader={
+                "Resource": "arn:aws:states:::s3:getObject",
+                "ReaderConfig": {"InputType": "JSON"},
+                "Parameters": reader,
+            },
+        )
+        assert (ended["status"], ended["error"]) == ("FAILED", "States.ItemReaderFailed")
+        runs = stack.client("stepfunctions").list_map_runs(executionArn=ended["executionArn"])["mapRuns"]
+        assert len(runs) == 2
+
+
+def test_what_is_too_large_ends_an_execution_and_nothing_catches_it(stack, function):
+    """https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
+    states = stack.client("stepfunctions")
+    role = make_role(stack, f"large-{uuid.uuid4().hex[:8]}", "states", lambda_InvokeFunction=[function.arn])
+    tasks = {
+        "gives": {"Payload": {"megabytes": 1}},
+        "is-given": {"Payload": {"twice.$": "States.Array($.text, $.text)"}},
+    }
+    for name, parameters in tasks.items():
+        task = {
+            "Type": "Task",
+            "End": True,
+            "Resource": "arn:aws:states:::lambda:invoke",
+            "Parameters": {"FunctionName": function.arn, **parameters},
+            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Caught"}],
+        }
+        definition = {"StartAt": "Task", "States": {"Task": task, "Caught": {"Type": "Succeed"}}}
+        machine = states.create_state_machine(name=f"{name}-too-much", definition=json.dumps(definition), roleArn=role)[
+            "stateMachineArn"
+        ]
+        arn = states.start_execution(stateMachineArn=machine, input=json.dumps({"text": "x" * 200_000}))["executionArn"]
+        while (ended := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.05)
+        assert (ended["status"], ended.get("error")) == ("FAILED", "States.DataLimitExceeded"), name
+
+
+def test_executions_have_names_and_inputs_as_on_aws(stack):
+    """https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html"""
+    states = stack.client("stepfunctions")
+    role = make_role(stack, f"named-{uuid.uuid4().hex[:8]}", "states")
+    definition = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 2, "End": True}}}
+    machine = states.create_state_machine(name="named", definition=json.dumps(definition), roleArn=role)
+    machine = machine["stateMachineArn"]
+    for refused in ("a b", "a/b", "a:b", "a?", "x" * 81):
+        with pytest.raises(ClientError, match=r"InvalidName|ValidationException"):
+            states.start_execution(stateMachineArn=machine, name=refused)
+    with pytest.raises(ClientError, match="ValidationException"):
+        states.start_execution(stateMachineArn=machine, input=json.dumps({"text": "x" * (256 << 10)}))
+    unnamed = [states.start_execution(stateMachineArn=machine)["executionArn"] for _ in range(2)]
+    assert len(set(unnamed)) == 2
+    # The same request again gives the same execution, another input none.
+    first = states.start_execution(stateMachineArn=machine, name="once", input="{}")["executionArn"]
+    assert states.start_execution(stateMachineArn=machine, name="once", input="{}")["executionArn"] == first
+    with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+        states.start_execution(stateMachineArn=machine, name="once", input='{"other": 1}')
 
 
 def test_a_thousand_items_need_no_deeper_stack(stack):

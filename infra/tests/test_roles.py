@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import small_sky
-from conftest import Stack
+from conftest import Stack, without
 
 
 @pytest.fixture(scope="module")
@@ -23,24 +23,6 @@ def objects(sky) -> dict[str, str]:
     """The ETags of all objects in the bucket, by key."""
     pages = sky.cosmic.s3.get_paginator("list_objects_v2").paginate(Bucket=sky.cosmic.bucket)
     return {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", [])}
-
-
-@contextlib.contextmanager
-def without(stack: Stack, role: str, action: str):
-    """A role of the template without one of its actions."""
-    iam = stack.client("iam")
-    [name] = [found["RoleName"] for found in iam.list_roles()["Roles"] if role in found["RoleName"]]
-    [policy] = iam.list_role_policies(RoleName=name)["PolicyNames"]
-    whole = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
-    less, removed = json.loads(json.dumps(whole)), 0
-    for statement in less["Statement"]:
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        removed += action in actions
-        statement["Action"] = [other for other in actions if other != action] or ["none:Nothing"]
-    assert removed, f"{role} does not have {action}"
-    iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(less))
-    yield
-    iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(whole))
 
 
 def test_a_run_is_refused_nothing_and_writes_only_into_its_result_path(sky):

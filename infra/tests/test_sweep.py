@@ -23,14 +23,15 @@ SWEEP = {
     "prefix": "sweeps",
     "grids": [{"partition_sizes": ["164kB"], "batch_sizes": [4, 8], "repeats": 2}],
 }
-# Lambda's least, in which no rank can hold the model.
-TOO_LITTLE = {"partition_sizes": ["164kB"], "batch_sizes": [8], "memory_sizes": [128], "repeats": 1}
+# More than many new accounts let a function have.
+QUOTA_MB = 3008
+TOO_MUCH = {"partition_sizes": ["164kB"], "batch_sizes": [8], "memory_sizes": [4096], "repeats": 1}
 LARGER = {"partition_sizes": ["164kB"], "batch_sizes": [8], "memory_sizes": [1536], "repeats": 1}
 
 
 @pytest.fixture(scope="module")
 def cosmic():
-    options = json.dumps({"retry_pace": small_sky.RETRY_PACE})
+    options = json.dumps({"retry_pace": small_sky.RETRY_PACE, "memory_quota": QUOTA_MB})
     with Stack("--enforce-roles", "--limit-memory", "--options", options) as stack:
         yield deploy(stack)
 
@@ -100,15 +101,15 @@ def wait_for(condition, what: str):
 
 
 def test_a_cell_that_fails_leaves_its_reason_and_the_others_are_measured(cosmic, sweep):
-    sweep.write(grids=[*SWEEP["grids"], TOO_LITTLE, LARGER])
+    sweep.write(grids=[*SWEEP["grids"], TOO_MUCH, LARGER])
     ended = sweep.run(check=False)
     assert ended.code == 3, ended.said
     done = [(4, None, 1), (4, None, 2), (8, None, 1), (8, None, 2), (8, 1536, 1)]
     assert [repeat[:3] for repeat in sweep.repeats() if repeat[3] == "done"] == done
 
     record = sweep.record()
-    failing = next(cell for cell in record["cells"] if cell["memory_mb"] == 128)["repeats"]
-    assert "OutOfMemory" in failing[0]["reason"], failing
+    failing = next(cell for cell in record["cells"] if cell["memory_mb"] == 4096)["repeats"]
+    assert f"less than or equal to {QUOTA_MB}" in failing[0]["reason"], failing
     assert (record["place"], record["region"], record["asked"]["name"]) == ("local stack", "us-east-1", "small")
     assert "memory_to_restore" not in record and "running" not in record and record["ended_at"] > record["started_at"]
     assert record["model_sha256"] and record["machine"]["cores"] >= 1
@@ -162,7 +163,7 @@ def test_two_sweeps_do_not_change_the_memory_of_one_function(cosmic, sweep, tmp_
     process = sweep.start()
     wait_for(lambda: sweep.record().get("running"), "a run")
     (tmp_path / "second").mkdir()
-    second = Sweep(cosmic, tmp_path / "second", name="second", grids=[TOO_LITTLE]).run(check=False)
+    second = Sweep(cosmic, tmp_path / "second", name="second", grids=[TOO_MUCH]).run(check=False)
     assert second.code == 1 and "is being changed by another sweep" in second.said and "small-" in second.said
     assert process.wait(120) == 0
     functions = cosmic.stack.client("lambda")

@@ -11,13 +11,17 @@ class Engine:
     ours: str | None = None
     # What ours is asked for. The others say themselves what they compute in.
     precision: str = "f32"
+    # Whether ours has as many batches in flight as threads, as pipeline's loop over small batches has.
+    streams: bool = False
     # The file that it reads the network from: one of bench.networks.FILES.
     network: str = "safetensors"
 
 
 ENGINES = {
     "native": Engine("native, f32", ours="native"),
+    "native_streams": Engine("native, f32, streams", ours="native", streams=True),
     "native_int8": Engine("native, int8", ours="native", precision="int8"),
+    "native_int8_streams": Engine("native, int8, streams", ours="native", precision="int8", streams=True),
     "tch": Engine("libtorch", ours="tch"),
     "pytorch_eager": Engine("PyTorch eager"),
     "pytorch_eager_bfloat16": Engine("PyTorch eager, autocast"),
@@ -39,13 +43,14 @@ ENGINES = {
     ),
 }
 OURS = [name for name, engine in ENGINES.items() if engine.ours]
-NATIVE = ["native", "native_int8"]
+NATIVE = [name for name in OURS if name.startswith("native")]
+NATIVE_F32 = [name for name in NATIVE if ENGINES[name].precision == "f32"]
 
 # The ratios that are formed of the faster of several engines: name, the engines over which others.
 BEST_OF = {
     "native_int8_vs_f32": (["native_int8"], ["native"]),
     "native_vs_torch_compile": (["native"], ["torch_compile", "torch_compile_autotune"]),
-    "native_best_vs_openvino_default": (NATIVE, ["openvino_default"]),
+    "native_best_vs_openvino_default": (NATIVE, ["openvino_default", "openvino_default_streams"]),
 }
 
 
@@ -59,7 +64,7 @@ def ratios(turns: list[dict[str, float]], precisions: dict[str, str]) -> dict[st
     """The ratios at one batch size, formed within each of the turns, which are galaxies per second of each engine."""
     formed = {f"{one}_vs_{other}": ([one], [other]) for one, other in pairs(list(precisions))} | BEST_OF
     others = [name for name in precisions if name not in OURS]
-    formed["native_vs_best_f32_peer"] = (["native"], [name for name in others if precisions[name] == "f32"])
+    formed["native_vs_best_f32_peer"] = (NATIVE_F32, [name for name in others if precisions[name] == "f32"])
     formed["native_best_vs_best_peer"] = (NATIVE, others)
     found = {}
     for ratio, (ones, others) in formed.items():

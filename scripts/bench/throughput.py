@@ -98,7 +98,8 @@ def start(names: list[str], threads: int, folder: Path) -> tuple[dict[str, Proce
         engine = ENGINES[name]
         progress(f"loading {engine.label}")
         if engine.ours:
-            command = [PROGRAMS[engine.ours] / "throughput", engine.ours, engine.precision, MODEL, data]
+            calls = threads if engine.streams else 1
+            command = [PROGRAMS[engine.ours] / "throughput", engine.ours, engine.precision, calls, MODEL, data]
         else:
             network = prepare.network_file(engine.network, folder)
             command = [sys.executable, "-m", "bench.runtimes", name, network, data]

@@ -25,9 +25,12 @@ from pathlib import Path
 
 import zstandard
 
+from sources import sources_sha256
+
 ROOT = Path(__file__).resolve().parents[2]
-# infra/template.yaml has this path: it stays here where CARGO_TARGET_DIR moves the build.
-LAMBDA = ROOT / "target/lambda"
+# infra/template.yaml and, for `cargo lambda deploy`, Cargo.toml have this path: it stays here where CARGO_TARGET_DIR
+# moves the build. It is not target/lambda, where `cargo lambda build` puts binaries without what belongs beside them.
+PACKAGES = ROOT / "target/packages"
 FUNCTIONS = ("initializer", "inference", "summarizer")
 
 # Lambda's limits, in bytes: unpacked, and for an upload that does not go through S3.
@@ -36,6 +39,8 @@ UNPACKED_LIMIT = 250 << 20
 DIRECT_UPLOAD_LIMIT = 50 << 20
 
 # What Amazon Linux 2023 has: glibc 2.34, and libstdc++ of GCC 11.
+# https://docs.aws.amazon.com/linux/al2023/ug/core-glibc.html
+# https://docs.aws.amazon.com/linux/al2023/ug/c-cplusplus.html
 # https://gcc.gnu.org/onlinedocs/libstdc++/manual/abi.html
 NEWEST_SYMBOLS = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13), "GCC": (7, 0, 0)}
 PROVIDED_BY_LAMBDA = re.compile(r"(libc|libm|libdl|libpthread|librt|libutil|libgcc_s|libstdc\+\+|ld-linux.*)\.so\.\d+")
@@ -122,14 +127,15 @@ def package(model: Path, cargo_lambda: Path | None, local: bool) -> dict:
             "inference": binaries["inference"],
             archive.name: archive,
         }
-    functions = {name: write_zip(LAMBDA / name / "bootstrap.zip", files) for name, files in contents.items()}
+    functions = {name: write_zip(PACKAGES / name / "bootstrap.zip", files) for name, files in contents.items()}
     report = {
         "architecture": architecture(binaries["inference"]),
         "functions": functions,
         "model": description,
         "local_only": too_new,
+        "sources_sha256": sources_sha256(),
     }
-    (LAMBDA / "package.json").write_text(json.dumps(report, indent=2) + "\n")
+    (PACKAGES / "package.json").write_text(json.dumps(report, indent=2) + "\n")
     return report
 
 
@@ -231,8 +237,25 @@ def write_zip(path: Path, files: dict[str, Path | bytes]) -> dict:
     """A zip with executable binaries, whose bytes depend on its contents alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}")
+    try:
+        unpacked = write_entries(part, files)
+        if unpacked > UNPACKED_LIMIT:
+            raise Refused(
+                f"{path.parent.name} would be {megabytes(unpacked)} MB unpacked, and Lambda takes "
+                f"{megabytes(UNPACKED_LIMIT)}: upload the model to the bucket, name it in the payload's "
+                "`model`, and package a smaller one"
+            )
+        part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)
+    shown = path.relative_to(ROOT)
+    return {"path": str(shown), "bytes": path.stat().st_size, "unpacked_bytes": unpacked, "sha256": sha256(path)}
+
+
+def write_entries(path: Path, files: dict[str, Path | bytes]) -> int:
+    """Writes the zip, and gives the number of bytes that it has unpacked."""
     unpacked = 0
-    with zipfile.ZipFile(part, "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for name, contents in sorted(files.items()):
             entry = zipfile.ZipInfo(name, EPOCH)
             # Executable by every user: Lambda runs it as one of its own.
@@ -242,16 +265,7 @@ def write_zip(path: Path, files: dict[str, Path | bytes]) -> dict:
             data = contents if isinstance(contents, bytes) else contents.read_bytes()
             archive.writestr(entry, data)
             unpacked += len(data)
-    if unpacked > UNPACKED_LIMIT:
-        part.unlink()
-        raise Refused(
-            f"{path.parent.name} would be {megabytes(unpacked)} MB unpacked, and Lambda takes "
-            f"{megabytes(UNPACKED_LIMIT)}: upload the model to the bucket, name it in the payload's "
-            "`model`, and package a smaller one"
-        )
-    part.rename(path)
-    shown = path.relative_to(ROOT)
-    return {"path": str(shown), "bytes": path.stat().st_size, "unpacked_bytes": unpacked, "sha256": sha256(path)}
+    return unpacked
 
 
 def sha256(file: Path) -> str:

@@ -65,6 +65,12 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// [`EngineError`]; never because of particular values of the input.
     fn predict(&self, images: &[f32], magnitudes: &[f32]) -> Result<Vec<f32>, EngineError>;
+
+    /// How many calls of [`Self::predict`] at once, from as many threads, get the most galaxies through where each is of
+    /// so many galaxies.
+    fn calls_at_once(&self, _galaxies: usize) -> usize {
+        1
+    }
 }
 
 /// Why an engine could not be made, or predicted nothing.

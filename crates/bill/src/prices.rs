@@ -1,7 +1,7 @@
 //! AWS's list prices by region, from `data/prices.json`, which says where each is from and when it was gathered.
 //!
-//! They are without the free tier, volume discounts and taxes. Lambda's price falls above six billion GB-seconds a month,
-//! which would cost $100,000: that is left out.
+//! They are without the free tier, volume discounts and taxes. Lambda's price falls above six billion GB-seconds a month
+//! (<https://aws.amazon.com/lambda/pricing/>), which would cost $100,000: that is left out.
 
 use std::collections::BTreeMap;
 

@@ -8,7 +8,8 @@ pub struct InvocationReport {
     pub request_id: String,
     /// Time in the handler, in milliseconds.
     pub duration_ms: f64,
-    /// Time that is billed, in milliseconds: the handler's and, on a cold start, the initialisation's.
+    /// Time that is billed, in milliseconds: the handler's and, on a cold start, the initialisation's
+    /// (<https://aws.amazon.com/blogs/compute/aws-lambda-standardizes-billing-for-init-phase>).
     pub billed_ms: f64,
     /// Memory that the function is configured with and paid for, in MB.
     pub memory_mb: u64,

@@ -60,7 +60,7 @@ pub struct Setup {
     pub summarizer_memory_mb: u64,
     /// Functions that run at once.
     pub concurrency_limit: u64,
-    /// The payload's; 0 is as many as Lambda gives.
+    /// Ranks that are started at once; 0 is as many as a Distributed Map starts.
     pub max_concurrency: u64,
     /// Whether environments of an earlier run are still there.
     pub warm: bool,
@@ -73,7 +73,8 @@ impl Setup {
     }
 
     /// Threads of the engine: one for each processor that it sees. Lambda shows two up to 3008 MB, and then one more by
-    /// steps of about a vCPU, the last of which is at 8846 MB.
+    /// steps of about a vCPU, the last of which is at 8846 MB. AWS documents only the ends; the steps are what others
+    /// have seen (<https://stackoverflow.com/questions/66522916/aws-lambda-memory-vs-cpu-configuration>).
     pub(crate) fn threads(&self) -> f64 {
         match self.place {
             Place::Lambda => match self.memory_mb {

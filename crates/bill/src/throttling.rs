@@ -1,7 +1,8 @@
 //! Ranks under Lambda's limit of concurrency: when each runs, and how often it is turned away.
 //!
-//! Lambda answers what is above an account's limit with TooManyRequestsException, and the state machine tries again after
-//! a while by its `Retry`. Each attempt is a state transition, and a rank fails that is turned away too often. The
+//! Lambda answers what is above an account's limit with TooManyRequestsException
+//! (<https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>), and the state machine tries again after a while by
+//! its `Retry`. Each attempt is a state transition, and a rank fails that is turned away too often. The
 //! payload's `max_concurrency` starts no more ranks than that at once, so that none is turned away. Where it does not,
 //! this simulates what happens, event by event, with chance from a seed: the same asked is the same answered.
 
@@ -10,9 +11,7 @@ use std::{
     collections::{BTreeSet, BinaryHeap, VecDeque},
 };
 
-/// The most children that a Distributed Map runs at once, which is also what a `MaxConcurrency` of 0 means:
-/// <https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html>.
-pub const MOST_CHILDREN: u64 = 10_000;
+pub use pipeline::concurrency::MOST_CHILDREN;
 
 /// How the state machine tries again, as `statemachine/redshift.asl.json` says for ranks that are turned away. A test
 /// holds it against that file. The waiting time is drawn between zero and a limit that grows: full jitter.

@@ -18,7 +18,7 @@ use crate::{
     calibration_summary::CalibrationSummary,
     global::Global,
     inputs::{open_all, refuse_unreadable, row_count},
-    location::Location,
+    location::{Location, on_this_machine},
     outcome::Outcome,
     output::{Printer, bytes, progress_bar},
     whole_file::{WholeFile, show},
@@ -34,7 +34,7 @@ pub(crate) struct CalibrateArgs {
     #[arg(long, value_name = "FILE", env = "COSMIC_MODEL")]
     model: String,
     /// The safetensors file to write, which may be that of the model: f16 where that loses nothing, else f32.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = on_this_machine)]
     out: PathBuf,
     /// What else the model should say of these galaxies, such as their seed or date.
     #[arg(long, value_name = "TEXT")]

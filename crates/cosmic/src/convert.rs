@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     global::Global,
-    location::Location,
+    location::{Location, on_this_machine},
     outcome::Outcome,
     output::{Printer, bytes},
     whole_file::{WholeFile, show},
@@ -21,7 +21,7 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_name = "FILE")]
     model: String,
     /// The safetensors file to write.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = on_this_machine)]
     out: PathBuf,
     /// Two or four bytes a weight; f16 moves redshifts by some 1e-4.
     #[arg(long, value_enum, default_value = "f16")]

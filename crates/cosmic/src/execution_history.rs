@@ -31,7 +31,8 @@ const DIED: &str = "Lambda.Unknown";
 /// What a history counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// State transitions as AWS bills them: each state entered, each attempt after the first, and the end.
+    /// State transitions as AWS bills them (<https://aws.amazon.com/step-functions/pricing/>): each state entered, and
+    /// each attempt after the first. The end is counted too, on the safe side: that page does not say whether it is.
     pub(crate) transitions: u64,
     /// Attempts that have reached a function.
     pub(crate) invocations: u64,

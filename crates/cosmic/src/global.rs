@@ -11,6 +11,9 @@ pub(crate) struct Global {
     /// Talk to this endpoint instead of AWS, for example http://127.0.0.1:4566 of the local stack.
     #[arg(long, global = true, env = "AWS_ENDPOINT_URL", value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
+    /// Pay for reading buckets of S3 whose owners want that of all who read them (requester pays).
+    #[arg(long, global = true, env = "COSMIC_REQUESTER_PAYS")]
+    pub(crate) requester_pays: bool,
 }
 
 impl Global {

@@ -17,7 +17,7 @@ use pipeline::{
 
 use crate::{
     global::Global,
-    location::Location,
+    location::{Location, on_this_machine},
     outcome::Outcome,
     output::{Printer, progress_bar},
     summary::{paths_text, say_warnings, summary_text},
@@ -42,7 +42,7 @@ pub(crate) struct InferArgs {
     #[arg(long, env = "COSMIC_LEVELS")]
     levels: bool,
     /// Folder for predictions.parquet, inference.png, combined_data.json, report.html and Results.json.
-    #[arg(long, value_name = "DIR", default_value = "out", env = "COSMIC_OUT")]
+    #[arg(long, value_name = "DIR", default_value = "out", env = "COSMIC_OUT", value_parser = on_this_machine)]
     out: PathBuf,
     /// What computes: one of the engines that this binary was built with.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(engines::AVAILABLE), env = "COSMIC_ENGINE")]

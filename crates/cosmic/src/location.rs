@@ -10,10 +10,9 @@ use astromae::MAX_MODEL;
 use bytes::Bytes;
 use pipeline::{
     partitions::{Partitions, is_partition, list_partitions},
-    payload::is_bucket_name,
     plan::PlannedFile,
     run_files::CATALOGUE,
-    storage::{LocalStore, ObjectReader, ObjectStore, S3Store, aws_config, printable},
+    storage::{LocalStore, ObjectReader, ObjectStore, S3Store, aws_config, is_in_s3, printable, split_address},
 };
 use torch_file::RangeRead;
 
@@ -34,7 +33,7 @@ impl Location {
     pub(crate) async fn parse(text: &str, global: &Global) -> Result<Self> {
         if let Some((bucket, key)) = bucket_and_key(text)? {
             let client = S3Store::client(&aws_config(global.endpoint_url.as_deref()).await);
-            let store = Arc::new(S3Store::new(client, bucket));
+            let store = Arc::new(S3Store::new(client, bucket).at_own_cost(global.requester_pays));
             return Ok(Self { store, key: key.to_owned(), root: None });
         }
         if text.is_empty() {
@@ -120,21 +119,25 @@ impl Location {
     }
 }
 
+/// A path to write to that no command takes in S3, as clap parses it: a folder `s3:` would be made of an address.
+pub(crate) fn on_this_machine(text: &str) -> Result<PathBuf, String> {
+    if is_in_s3(text) {
+        return Err(
+            "this is written on this machine: name a local path, and copy it with `aws s3 cp` afterwards".into()
+        );
+    }
+    Ok(PathBuf::from(text))
+}
+
 /// The bucket and key of an address in S3; `None` for a path on this machine.
 fn bucket_and_key(text: &str) -> Result<Option<(&str, &str)>> {
-    let rest = match text.get(..5) {
-        Some(scheme) if scheme.eq_ignore_ascii_case("s3://") => &text[5..],
-        _ if text.starts_with("arn:") => match text.split_once(":s3:::") {
-            Some((partition, rest)) if partition.matches(':').count() == 1 => rest,
-            _ => bail!("{} is not the ARN of a bucket: write s3://bucket/prefix", printable(text)),
-        },
-        _ => return Ok(None),
-    };
-    let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-    if !is_bucket_name(bucket) {
-        bail!("{} names no bucket: write s3://bucket/prefix", printable(text));
+    if !is_in_s3(text) {
+        return Ok(None);
     }
-    Ok(Some((bucket, key.trim_matches('/'))))
+    match split_address(text) {
+        Ok((bucket, key)) => Ok(Some((bucket, key.trim_matches('/')))),
+        Err(said) => bail!("{} {said}", printable(text)),
+    }
 }
 
 #[cfg(test)]
@@ -149,8 +152,9 @@ mod tests {
         assert_eq!(bucket_and_key("s3://sky").unwrap(), Some(("sky", "")));
         assert_eq!(bucket_and_key("sky/25MB").unwrap(), None);
         let access_point = "arn:aws:s3:eu-west-1:123456789012:accesspoint/sky";
-        for text in ["s3://", "s3:///25MB", access_point, "s3://arn:aws:s3:::sky/1.pt"] {
-            assert!(bucket_and_key(text).is_err(), "{text}");
+        for text in ["s3://", "s3:///25MB", access_point, "s3://arn:aws:s3:::sky/1.pt", "https://sky.s3.amazonaws.com"]
+        {
+            assert!(bucket_and_key(text).unwrap_err().to_string().starts_with(text), "{text}");
         }
     }
 }

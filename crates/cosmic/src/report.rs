@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     global::Global,
-    location::Location,
+    location::{Location, on_this_machine},
     outcome::Outcome,
     output::Printer,
     report::gathered::{Gathered, LogsOf},
@@ -32,7 +32,7 @@ pub(crate) struct ReportArgs {
     #[arg(value_name = "OTHER")]
     other: Option<String>,
     /// The file to write; named after the folders, in the current one, if not given.
-    #[arg(long, value_name = "FILE.html", env = "COSMIC_OUT")]
+    #[arg(long, value_name = "FILE.html", env = "COSMIC_OUT", value_parser = on_this_machine)]
     out: Option<PathBuf>,
     /// The execution whose logs are read, by its ARN or name, where it is not the one that Results.json names.
     #[arg(long, value_name = "ARN|NAME", conflicts_with = "other")]

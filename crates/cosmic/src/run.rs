@@ -28,6 +28,7 @@ use crate::{
     execution::{Execution, Ranks},
     global::Global,
     interrupt::interrupted,
+    location::on_this_machine,
     outcome::Outcome,
     output::{Printer, progress_bar, seconds},
     payload_input::PayloadSource,
@@ -54,7 +55,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Folder to download catalogue, picture and results into.
-    #[arg(long, value_name = "DIR", env = "COSMIC_OUT")]
+    #[arg(long, value_name = "DIR", env = "COSMIC_OUT", value_parser = on_this_machine)]
     out: Option<PathBuf>,
     /// Start it and return at once.
     #[arg(long, conflicts_with = "out")]

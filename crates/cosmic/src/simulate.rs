@@ -13,6 +13,7 @@ use sky::{Galaxy, OwnColumns, Sky, contact_sheet};
 
 use crate::{
     csv_catalogue::{self, CsvCatalogue},
+    location::on_this_machine,
     outcome::Outcome,
     output::{Printer, bytes, progress_bar},
     whole_file::{WholeFile, show},
@@ -43,7 +44,7 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// The data set to write.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = on_this_machine)]
     out: Option<PathBuf>,
     /// A picture of the first 60 galaxies, by redshift.
     #[arg(long, value_name = "PNG")]

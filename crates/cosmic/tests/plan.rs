@@ -93,7 +93,9 @@ fn warnings_say_what_would_go_wrong() {
     assert!(warnings(&["--set", "world_size=1"]).contains("world_size"));
     assert!(warnings(&["--timeout", "10", "--memory", "1024"]).contains("481 of 481 ranks would not be done"));
     assert!(warnings(&["--memory", "128"]).contains("InferenceMemory"));
-    assert!(warnings(&["--account-concurrency", "10"]).contains("would be turned away"));
+    assert_eq!(warnings(&["--account-concurrency", "10"]), "", "the initializer starts 9 at once");
+    let all_at_once = warnings(&["--account-concurrency", "10", "--set", "max_concurrency=481"]);
+    assert!(all_at_once.contains("would be turned away") && all_at_once.contains("max_concurrency=9 avoids it"));
     let held = ["--account-concurrency", "10", "--set", "max_concurrency=10"];
     assert_eq!(warnings(&held), "");
     assert!(warnings(&["--account-concurrency", "10", "--set", "max_concurrency=50"]).contains("only 10 functions"));

@@ -1,6 +1,9 @@
 //! The [`Engine`]: a pool of threads that share the packed network, each with a [`Worker`] of its own.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use astromae::{
     Engine, EngineError, Model, Precision,
@@ -17,8 +20,8 @@ use crate::{
 /// The name that `--engine` and the payload choose the engine by.
 pub const NAME: &str = "native";
 
-/// Galaxies for each core up to which all cores together work on one share: reading the weights of the last layers takes
-/// longer than computing with them.
+/// Galaxies for each core up to which all cores together work on one share, if there is no other call: reading the
+/// weights of the last layers takes longer than computing with them.
 const SMALL_SHARE: usize = 32;
 
 /// The network in Rust, with a thread for each core.
@@ -28,7 +31,27 @@ pub struct NativeEngine {
     make_worker: Box<MakeWorker>,
     /// Those that nobody works with now. There are never more of them than shares were computed at once.
     idle: Mutex<Vec<Box<dyn Predict>>>,
+    calls: AtomicUsize,
     threads: rayon::ThreadPool,
+}
+
+/// A call of [`NativeEngine::predict`], for as long as it is counted.
+struct Call<'a> {
+    calls: &'a AtomicUsize,
+    /// The number of calls when this one came, itself among them.
+    with: usize,
+}
+
+impl<'a> Call<'a> {
+    fn begin(calls: &'a AtomicUsize) -> Self {
+        Self { calls, with: calls.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.calls.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 type MakeWorker = dyn Fn() -> Box<dyn Predict> + Send + Sync;
@@ -73,7 +96,12 @@ impl NativeEngine {
         let make_worker = threads
             .install(|| instructions.dispatch(PackNetwork { network: folded, precision }))
             .ok_or_else(|| backend(format!("this processor has no {instructions}")))?;
-        Ok(Self { instructions, precision, make_worker, idle: Mutex::default(), threads })
+        Ok(Self { instructions, precision, make_worker, idle: Mutex::default(), calls: AtomicUsize::new(0), threads })
+    }
+
+    /// Whether all cores together work on so many galaxies.
+    fn is_small(&self, galaxies: usize) -> bool {
+        galaxies <= BATCH.min(SMALL_SHARE * self.threads.current_num_threads())
     }
 
     /// Predicts at most [`BATCH`] galaxies, on so many threads of the pool.
@@ -117,10 +145,13 @@ impl Engine for NativeEngine {
         if count == 0 {
             return Ok(Vec::new());
         }
+        let call = Call::begin(&self.calls);
         let cores = self.threads.current_num_threads();
         let mut redshifts = vec![0.0; count];
-        if count <= BATCH.min(SMALL_SHARE * cores) {
-            self.threads.install(|| self.predict_share(cores, images, magnitudes, &mut redshifts));
+        if self.is_small(count) {
+            // Cores that other calls keep busy are not waited for.
+            let parts = (cores / call.with).max(1);
+            self.threads.install(|| self.predict_share(parts, images, magnitudes, &mut redshifts));
             return Ok(redshifts);
         }
         // Each core gets the same number of shares, as few as there can be of at most `BATCH` galaxies, all of one
@@ -134,5 +165,10 @@ impl Engine for NativeEngine {
                 .for_each(|((images, magnitudes), redshifts)| self.predict_share(1, images, magnitudes, redshifts));
         });
         Ok(redshifts)
+    }
+
+    /// Cores that wait for each other's parts of a small batch do less than cores with a batch each.
+    fn calls_at_once(&self, galaxies: usize) -> usize {
+        if self.is_small(galaxies) { self.threads.current_num_threads() } else { 1 }
     }
 }

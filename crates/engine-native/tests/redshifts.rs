@@ -156,11 +156,17 @@ fn many_callers_share_an_engine() {
     let (images, magnitudes, _) = galaxies();
     let engine = engine(2, InstructionSet::available()[0]);
     let expected = engine.predict(&images, &magnitudes).unwrap();
+    assert_eq!((engine.calls_at_once(1), engine.calls_at_once(512)), (2, 1));
     std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
+        for caller in 1..5 {
+            let (images, magnitudes, expected, engine) = (&images, &magnitudes, &expected, &engine);
+            scope.spawn(move || {
                 for _ in 0..5 {
-                    assert_eq!(engine.predict(&images, &magnitudes).unwrap(), expected);
+                    // Batches of several sizes, some of which all cores share where there is no other call.
+                    let batches = images.chunks(caller * PIXELS).zip(magnitudes.chunks(caller * BANDS));
+                    let redshifts =
+                        batches.flat_map(|(images, magnitudes)| engine.predict(images, magnitudes).unwrap());
+                    assert_eq!(redshifts.collect::<Vec<f32>>(), *expected);
                 }
             });
         }

@@ -1,4 +1,5 @@
-//! Measures an engine for `scripts/bench.sh`, on the galaxies of a data set: `throughput ENGINE PRECISION MODEL DATA THREADS`.
+//! Measures an engine for `scripts/bench.sh`, on the galaxies of a data set:
+//! `throughput ENGINE PRECISION CALLS MODEL DATA THREADS`, where CALLS is how many batches are predicted at once.
 //!
 //! It prints the seconds from the model's file to the first redshift. Then it reads commands, a line each, from standard
 //! input, and answers each with a line, so that the bench can take turns with other engines on the same cores:
@@ -10,9 +11,13 @@
 //!
 //! `scripts/bench/runtimes.py` answers the same for other runtimes.
 
-use std::{io::BufRead, time::Instant};
+use std::{
+    io::BufRead,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
+};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use astromae::{
     Engine, Model,
     engine::{BANDS, PIXELS},
@@ -23,9 +28,10 @@ use torch_file::LocalFile;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [engine, precision, model, data, threads] = arguments.as_slice() else {
-        bail!("usage: throughput ENGINE PRECISION MODEL DATA THREADS");
+    let [engine, precision, calls, model, data, threads] = arguments.as_slice() else {
+        bail!("usage: throughput ENGINE PRECISION CALLS MODEL DATA THREADS");
     };
+    let calls: usize = calls.parse()?;
     let dataset = Dataset::open(LocalFile::open(data)?).await?;
     let galaxies = dataset.read(0..dataset.rows()).await?;
     ensure!(!galaxies.is_empty(), "{data} has no galaxies");
@@ -42,7 +48,7 @@ async fn main() -> Result<()> {
         let numbers: Vec<usize> = words.map(str::parse).collect::<Result<_, _>>().context(line.clone())?;
         match (command, numbers.as_slice()) {
             ("time", &[batch, warm_up, repeats]) => {
-                println!("{:.6}", seconds_per_batch(&*engine, &galaxies, batch, warm_up, repeats)?);
+                println!("{:.6}", seconds_per_batch(&*engine, calls, &galaxies, batch, warm_up, repeats)?);
             }
             ("redshifts", &[batch]) => {
                 let mut redshifts = Vec::new();
@@ -59,19 +65,34 @@ async fn main() -> Result<()> {
 
 fn seconds_per_batch(
     engine: &dyn Engine,
+    calls: usize,
     galaxies: &Galaxies,
     batch: usize,
     warm_up: usize,
     repeats: usize,
 ) -> Result<f64> {
-    for index in 0..warm_up {
-        predict(engine, galaxies, index, batch)?;
-    }
+    predict_all(engine, calls, galaxies, batch, warm_up)?;
     let started = Instant::now();
-    for index in 0..repeats {
-        predict(engine, galaxies, index, batch)?;
-    }
+    predict_all(engine, calls, galaxies, batch, repeats)?;
     Ok(started.elapsed().as_secs_f64() / repeats as f64)
+}
+
+/// Predicts so many batches, `calls` of them at once.
+fn predict_all(engine: &dyn Engine, calls: usize, galaxies: &Galaxies, batch: usize, batches: usize) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let caller = || -> Result<()> {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= batches {
+                return Ok(());
+            }
+            predict(engine, galaxies, index, batch)?;
+        }
+    };
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..calls).map(|_| scope.spawn(caller)).collect();
+        callers.into_iter().try_for_each(|caller| caller.join().map_err(|_| anyhow!("a caller panicked"))?)
+    })
 }
 
 /// The redshifts of the batch of that index; behind the last whole batch they begin anew.

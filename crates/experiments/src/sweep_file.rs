@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, ops::RangeInclusive, path::Path};
 
-use pipeline::payload::{DEFAULT_ENGINE, DEFAULT_MACHINE, MAX_BATCH_SIZE, MAX_WORLD_SIZE, Precision};
+use pipeline::{
+    payload::{DEFAULT_ENGINE, DEFAULT_MACHINE, MAX_BATCH_SIZE, MAX_WORLD_SIZE, Precision},
+    storage::is_in_s3,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -37,7 +40,8 @@ const THREADS: RangeInclusive<u64> = 1..=1024;
 const CONCURRENCIES: RangeInclusive<u64> = 0..=10_000;
 const BATCH_SIZES: RangeInclusive<u64> = 1..=MAX_BATCH_SIZE;
 const WORLD_SIZES: RangeInclusive<u64> = 1..=MAX_WORLD_SIZE;
-/// What Lambda can be configured with, in MB.
+/// What Lambda can be configured with, in MB:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>.
 const MEMORY_SIZES: RangeInclusive<u64> = 128..=10_240;
 const REPEATS: RangeInclusive<u64> = 1..=1000;
 /// Cells × repeats of one sweep. Far above what anyone can wait for.
@@ -200,7 +204,7 @@ impl SweepFile {
         if !self.prefix.split('/').all(parts_allowed) {
             return Err(format!("`prefix` must be a folder such as \"sweeps/first\", found {:?}", self.prefix));
         }
-        let in_s3 = matches!(&self.data, DataSet::Path(path) if path.starts_with("s3://"));
+        let in_s3 = matches!(&self.data, DataSet::Path(path) if is_in_s3(path));
         let mut by_name = BTreeMap::new();
         for (at, grid) in self.grids.iter().enumerate() {
             let uncut = grid.partition_sizes.contains(&None);

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use async_trait::async_trait;
 use pipeline::{
     Error,
+    concurrency::Quotas,
     engine_cache::EngineCache,
     events::{InitializeEvent, RankEvent, Task},
     initialize::{ExecutionState, Executions, initialize},
@@ -56,7 +57,8 @@ async fn main() -> Result<()> {
         "batch_size": batch_size, "precision": precision.first()
     });
     let owner = Owner { execution: "bench".into(), execution_arn: "bench".into() };
-    let planned = initialize(&stores, &NoOther, &InitializeEvent { payload, owner, attempt: 0 }, None).await?;
+    let event = InitializeEvent { payload, owner, attempt: 0 };
+    let planned = initialize(&stores, &NoOther, &Quotas::default(), &event, None).await?;
     let files = RunFiles::new(stores.bucket(&planned.bucket), &planned.result_path);
     let [task] = <[Task; 1]>::try_from(files.read_tasks().await?)
         .map_err(|tasks| anyhow!("{folder} has {} partitions, and this measures one", tasks.len()))?;

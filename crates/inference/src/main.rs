@@ -10,7 +10,7 @@ use pipeline::{
     engine_cache::EngineCache,
     events::{RankAnswer, RankEvent},
     rank,
-    storage::{S3Store, aws_config},
+    storage::{S3Store, aws_config, explain},
 };
 
 use crate::rank_metrics::RankMetrics;
@@ -25,6 +25,10 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             engines::load(Some(name), model, None, precision).map_err(|error| Error::BadEngine(error.into()))
         }),
     );
+    // Said at once: ranks whose payload names a model need no packaged one, and the others end with this error.
+    if let Err(error) = engines.check_packaged_model() {
+        tracing::error!(error_type = error.name(), "{}", explain(&error));
+    }
     let metrics = &RankMetrics::new(EmbeddedMetrics::of_environment());
     lambda::serve_observed(
         |event: &RankEvent, id| {

@@ -35,8 +35,9 @@ impl Executions for StepFunctions {
                 ExecutionStatus::Running | ExecutionStatus::PendingRedrive => ExecutionState::Running,
                 _ => ExecutionState::Ended,
             }),
-            // Step Functions forgets executions 90 days after their end, and with their state machine. One that has
-            // just started may not be visible yet.
+            // Step Functions forgets executions 90 days after their end, and with their state machine:
+            // https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html. One that has just started may
+            // not be visible yet.
             Err(error) if error.code() == Some("ExecutionDoesNotExist") => Ok(ExecutionState::Unknown),
             // The owner belongs to another deployment, whose executions this one may not look at.
             Err(error) if error.code() == Some("AccessDeniedException") => Err(Error::BadPayload(format!(

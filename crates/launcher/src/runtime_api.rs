@@ -1,4 +1,5 @@
-//! The one request that the launcher makes to the Lambda Runtime API: the report that initialization failed.
+//! The one request that the launcher makes to the Lambda Runtime API: the report that initialization failed
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>).
 //!
 //! It is a POST without TLS to an address on the same machine, for which a socket is enough. The real client is in the
 //! handler.

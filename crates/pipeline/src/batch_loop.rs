@@ -3,17 +3,19 @@
 //! Reading runs ahead of computing by one chunk, in a task of its own, so that there are at most three chunks in memory
 //! (one computed on, one waiting, one arriving, the last as it is in the file too) whatever the size of the files. A
 //! large batch is predicted in parts, a chunk each, since engines take any number of galaxies: 4,096 galaxies are 84 MB
-//! in f32, of which four copies would be in memory otherwise.
+//! in f32, of which four copies would be in memory otherwise. Of small batches several are predicted at once, as many
+//! as the engine wants.
 //!
 //! The loop is where completeness is proved, for ranks and local runs alike: each input is either handed on, with
 //! exactly the rows it owes, or named as unreadable. The rows of a file are handed on once all of it was read, because
 //! only then its checksum is known; until then they wait, as some twenty bytes a galaxy and what the data set's own
 //! columns have of it.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, pin::pin, sync::Arc};
 
 use astromae::Engine;
 use catalogue::{CatalogueRows, intervals::IntervalSums};
+use futures::{StreamExt, stream};
 use galaxies::{BANDS, Galaxies, PIXELS};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
@@ -201,16 +203,24 @@ impl BatchLoop<'_> {
                 .filter(|begun| begun.file.key == chunk.file && begun.next == chunk.first_row)
                 .ok_or_else(|| Error::fault(format!("row {} of {} is out of order", chunk.first_row, chunk.file)))?;
             let step = usize::try_from(self.batch_size).unwrap_or(count).max(1);
+            let ranges = (0..count).step_by(step).map(|from| from..count.min(from + step));
+            let predict = |batch| predict_batch(self.engine, &chunk, batch);
+            // The first batch of all is alone, because what it takes longer than the others is told.
+            let alone = usize::from(batches.count == 0);
+            let first = stream::iter(ranges.clone().take(alone)).then(predict);
+            let others = stream::iter(ranges.skip(alone)).map(predict).buffered(self.engine.calls_at_once(step).max(1));
+            let mut predictions = pin!(first.chain(others));
             let mut z_phot = Vec::with_capacity(count);
-            for from in (0..count).step_by(step) {
+            while z_phot.len() < count {
                 pace.check_deadline(predicted)?;
-                let batch = from..count.min(from + step);
+                // Of several batches at once, each takes the time since the one before it came.
                 let asked = Stopwatch::start();
-                z_phot.extend(predict_batch(self.engine, &chunk, batch.clone()).await?);
+                let redshifts = predictions.next().await.unwrap_or_else(|| Err(Error::fault("a batch is missing")))?;
                 pace.batch_took(asked.elapsed());
-                batches.add_part(self.batch_size, batch.len() as u64, asked.spent());
-                begun.next += batch.len() as u64;
-                predicted += batch.len() as u64;
+                batches.add_part(self.batch_size, redshifts.len() as u64, asked.spent());
+                begun.next += redshifts.len() as u64;
+                predicted += redshifts.len() as u64;
+                z_phot.extend(redshifts);
                 each(Output::Predicted(predicted))?;
             }
             begun.implausible_redshifts += chunk.implausible_redshifts();

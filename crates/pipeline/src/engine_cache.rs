@@ -47,6 +47,19 @@ impl EngineCache {
         Self { packaged_model, load, last: Mutex::new(None) }
     }
 
+    /// Whether the model is there that ranks use whose plan names no object.
+    ///
+    /// # Errors
+    /// [`Error::BadModel`] where it is not: the function's zip is not one of scripts/package.sh.
+    pub fn check_packaged_model(&self) -> Result<()> {
+        if self.packaged_model.is_file() {
+            return Ok(());
+        }
+        let reason = "the function was deployed without its model: run scripts/package.sh, then scripts/deploy.sh, or name a \
+                      model of the bucket in the payload's `model`";
+        Err(Error::BadModel { location: self.packaged_model.display().to_string(), source: reason.into() })
+    }
+
     /// A planned model, as it was kept or newly loaded.
     pub(crate) async fn get(
         &self,
@@ -79,7 +92,10 @@ impl EngineCache {
                 let model = Model::from_bytes(&location, bytes);
                 (location, model)
             }
-            None => (self.packaged_model.display().to_string(), Model::open(&self.packaged_model)),
+            None => {
+                self.check_packaged_model()?;
+                (self.packaged_model.display().to_string(), Model::open(&self.packaged_model))
+            }
         };
         let model = model.map_err(|error| Error::BadModel { location: location.clone(), source: error.into() })?;
         if model.sha256 != planned.sha256 {
@@ -105,5 +121,24 @@ pub(crate) fn check_model_size(location: &str, size: u64) -> Result<()> {
             let reason = format!("it has {size} bytes, at most {MAX_MODEL} are read");
             Err(Error::BadModel { location: location.to_owned(), source: reason.into() })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::explain;
+
+    #[test]
+    fn a_function_that_was_deployed_without_its_model_says_how_to_package_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let engines = EngineCache::new(path.clone(), Box::new(|_, _, _| unreachable!("there is no model to load")));
+        let error = engines.check_packaged_model().unwrap_err();
+        assert_eq!(error.name(), "BadModel");
+        let said = explain(&error);
+        assert!(said.contains("model.safetensors") && said.contains("run scripts/package.sh"), "{said}");
+        std::fs::write(path, "a model").unwrap();
+        assert!(engines.check_packaged_model().is_ok());
     }
 }

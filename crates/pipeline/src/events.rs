@@ -36,7 +36,7 @@ pub struct Run {
     pub tasks: String,
     /// The list of files, as this run's initializer wrote it.
     pub files: ObjectInfo,
-    /// Ranks that the Distributed Map runs at once; 0 is as many as Lambda gives.
+    /// Ranks that the Distributed Map runs at once, as they were resolved; 0 is as many as it starts.
     pub max_concurrency: u64,
 }
 

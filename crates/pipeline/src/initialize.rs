@@ -11,6 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    concurrency::{Quotas, RanksAtOnce},
     engine_cache::check_model_size,
     error::{Error, Result},
     events::{InitializeEvent, Run, Task},
@@ -58,6 +59,7 @@ pub enum ExecutionState {
 pub async fn initialize(
     stores: &dyn Stores,
     executions: &dyn Executions,
+    quotas: &Quotas,
     event: &InitializeEvent,
     packaged_model: Option<&PlannedModel>,
 ) -> Result<Run> {
@@ -65,8 +67,13 @@ pub async fn initialize(
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    let at_once = RanksAtOnce::resolve(payload.max_concurrency, quotas);
+    tracing::info!(max_concurrency = at_once.max_concurrency, reason = at_once.reason, "ranks at once");
+    if let Some(warning) = &at_once.warning {
+        tracing::warn!("{warning}");
+    }
     let results = stores.bucket(&payload.bucket);
-    let data = stores.bucket(&payload.data_bucket);
+    let data = payload.data_store(stores);
 
     let Partitions { files, unreadable } = list_partitions(&data, &payload.data_prefix, payload.file_limit).await?;
     if let Some(first) = unreadable.first() {
@@ -81,7 +88,8 @@ pub async fn initialize(
     let model = match &payload.model {
         Some(key) => hash_model(&results, key).await?,
         None => packaged_model.cloned().ok_or_else(|| {
-            let reason = "no model was packaged with the functions: name one in the payload's `model`, or deploy again with a model";
+            let reason = "no model was packaged with the functions: run scripts/package.sh, then scripts/deploy.sh, or name a model \
+                          of the bucket in the payload's `model`";
             Error::BadModel { location: "model.json".into(), source: reason.into() }
         })?,
     };
@@ -90,7 +98,10 @@ pub async fn initialize(
     for _ in 0..ATTEMPTS {
         let found = run_files.find_plan().await?;
         let generation = admit(&run_files, executions, &event.owner, &payload, found.as_ref()).await?;
-        let plan = Plan::new(payload.clone(), event.owner.clone(), generation, &files, model.clone())?;
+        let plan = Plan {
+            at_once: Some(at_once.clone()),
+            ..Plan::new(payload.clone(), event.owner.clone(), generation, &files, model.clone())?
+        };
         // Both are looked up before the claim: what a successor leaves is not among them.
         let ranks = run_files.find_ranks().await?;
         let starts_anew = plan.generation == event.owner.execution_arn;
@@ -183,7 +194,7 @@ async fn write_plan(
         pending: pending.len() as u64,
         tasks,
         files,
-        max_concurrency: plan.payload.max_concurrency,
+        max_concurrency: plan.at_once.map_or(plan.payload.max_concurrency, |at_once| at_once.max_concurrency),
     })
 }
 

@@ -13,6 +13,7 @@
 
 pub mod batch_loop;
 pub mod calibration;
+pub mod concurrency;
 pub mod deadline;
 pub mod engine_cache;
 mod error;

@@ -5,7 +5,7 @@
 //! nearest name we do know, because a typing error in an optional field would otherwise silently give another run than
 //! the one that was meant.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::Arc};
 
 pub use astromae::Precision;
 use catalogue::intervals::LevelSet;
@@ -13,16 +13,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
 use crate::{
+    concurrency::MOST_CHILDREN,
     error::{Error, Result},
-    storage::as_folder,
+    storage::{ObjectStore, Stores, as_folder, is_bucket_name, is_in_s3, split_address},
 };
 
 /// Fields with a meaning.
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 16] = [
     "bucket",
     "prefix",
     "data_bucket",
     "data_prefix",
+    "requester_pays",
     "batch_size",
     "world_size",
     "file_limit",
@@ -39,7 +41,8 @@ const FIELDS: [&str; 15] = [
 /// Fields of the published payload that mean nothing here: accepted, and named once in a warning.
 const WITHOUT_MEANING: [&str; 3] = ["script", "S3_object_name", "object_type"];
 
-/// Fields that Step Functions adds to the input of an execution that another one started.
+/// Fields that Step Functions has in the input of an execution that another one started:
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-nested-workflows.html>.
 const STEP_FUNCTIONS_PREFIX: &str = "AWS_STEP_FUNCTIONS_";
 
 /// How alike two names must be for one to be taken for a misspelling of the other (Jaro-Winkler, 1 is equality).
@@ -48,13 +51,13 @@ const ALIKE: f64 = 0.85;
 /// The most rows of a batch. The reader holds three batches in memory, of 84 MB each at this size.
 pub const MAX_BATCH_SIZE: u64 = 4096;
 
-/// Ranks of one run. Step Functions' limit for the items of a Distributed Map's JSON file is far above it.
+/// Ranks of one run. `scripts/load_test.sh` runs 10,000; at this number the list of ranks that the map reads has some 12 MB.
 pub const MAX_WORLD_SIZE: u64 = 100_000;
 
 const BATCH_SIZES: RangeInclusive<u64> = 1..=MAX_BATCH_SIZE;
 const WORLD_SIZES: RangeInclusive<u64> = 1..=MAX_WORLD_SIZE;
 const FILE_LIMITS: RangeInclusive<u64> = 1..=u64::MAX;
-const CONCURRENCIES: RangeInclusive<u64> = 0..=10_000;
+const CONCURRENCIES: RangeInclusive<u64> = 0..=MOST_CHILDREN;
 
 /// The engine of payloads that name none, which every inference function is built with.
 pub const DEFAULT_ENGINE: &str = "native";
@@ -70,6 +73,9 @@ pub struct Payload {
     pub data_bucket: String,
     /// The folder of the partitions, without slashes at its ends.
     pub data_prefix: String,
+    /// Whether reading `data_bucket` is to be paid by this account, where its owner wants that of all who read it.
+    #[serde(default)]
+    pub requester_pays: bool,
     /// Galaxies per prediction, 1 to [`MAX_BATCH_SIZE`].
     pub batch_size: u64,
     /// Number of ranks; one per file where absent.
@@ -87,7 +93,7 @@ pub struct Payload {
     pub precision: Precision,
     /// Percentage of the files that may be missing from the catalogue while the execution still succeeds, 0 to 100.
     pub tolerated_failure_percentage: f64,
-    /// Ranks that run at once; 0 is as many as Lambda gives.
+    /// Ranks that run at once; 0 leaves it to the deployment: see [`concurrency`](crate::concurrency).
     pub max_concurrency: u64,
     /// Whether the catalogue has the quantiles at all levels, of a model that is calibrated, and not at five.
     #[serde(default)]
@@ -137,6 +143,7 @@ impl Payload {
         let payload = Self {
             data_bucket,
             data_prefix: data_prefix.trim_matches('/').to_owned(),
+            requester_pays: fields.boolean("requester_pays")?.unwrap_or(false),
             batch_size,
             world_size: fields.integer("world_size", WORLD_SIZES)?,
             file_limit: fields.integer("file_limit", FILE_LIMITS)?,
@@ -200,6 +207,14 @@ impl Payload {
         Ok(())
     }
 
+    /// The store of the partitions.
+    pub fn data_store(&self, stores: &dyn Stores) -> Arc<dyn ObjectStore> {
+        match self.requester_pays {
+            true => stores.bucket_at_own_cost(&self.data_bucket),
+            false => stores.bucket(&self.data_bucket),
+        }
+    }
+
     /// The levels whose quantiles the catalogue has, if the model is calibrated.
     pub(crate) fn level_set(&self) -> LevelSet {
         if self.levels { LevelSet::All } else { LevelSet::Five }
@@ -252,34 +267,33 @@ pub fn is_text(name: &str) -> bool {
     ["bucket", "prefix", "data_bucket", "data_prefix", "model", "result_path", "engine", "precision"].contains(&name)
 }
 
-/// Whether S3 could have a bucket of this name. Old buckets have longer names and more characters than new ones may
-/// have.
-pub fn is_bucket_name(name: &str) -> bool {
-    let characters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    (1..=255).contains(&name.len())
-        && name.chars().all(characters)
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-}
-
 /// The name of a bucket that is given as one, or as `s3://name` or `arn:aws:s3:::name`.
 fn bucket_name(field: &str, given: &str) -> Result<String> {
-    let arn = given.strip_prefix("arn:").and_then(|arn| arn.split_once(":s3:::")).map(|(_, name)| name);
-    let name = arn.or_else(|| given.strip_prefix("s3://")).unwrap_or(given).trim_end_matches('/');
-    if is_bucket_name(name) {
-        return Ok(name.to_owned());
-    }
-    let folder = if name.contains('/') { "; folders have fields of their own, such as `prefix`" } else { "" };
-    Err(Error::BadPayload(format!("`{field}` must be the name of a bucket, found {given:?}{folder}")))
+    let said = match split_address(given) {
+        Ok((name, folder)) if folder.trim_matches('/').is_empty() => return Ok(name.to_owned()),
+        Ok((name, _)) => {
+            format!(
+                "has a folder in it: write {name:?}, and the folder into `prefix` or `result_path`, which are for it"
+            )
+        }
+        Err(said) => said,
+    };
+    Err(Error::BadPayload(format!("`{field}` must be the name of a bucket, found {given:?}, which {said}")))
 }
 
-/// The key in a bucket that is given as one, or as `s3://bucket/key`.
+/// The key in a bucket that is given as one, or with the bucket as `s3://bucket/key` or `arn:aws:s3:::bucket/key`.
 fn key_in(field: &str, given: &str, bucket_field: &str, bucket: &str) -> Result<String> {
-    let Some(rest) = given.strip_prefix("s3://") else { return Ok(given.to_owned()) };
-    let (named, key) = rest.split_once('/').unwrap_or((rest, ""));
-    if named == bucket {
-        return Ok(key.to_owned());
+    if !is_in_s3(given) {
+        return Ok(given.to_owned());
     }
-    Err(Error::BadPayload(format!("`{field}` must lie in the bucket of `{bucket_field}`, {bucket}: found {given:?}")))
+    let said = match split_address(given) {
+        Ok((named, key)) if named == bucket => return Ok(key.to_owned()),
+        Ok(_) => "lies in another: name that bucket there, or the key alone here".to_owned(),
+        Err(said) => said,
+    };
+    Err(Error::BadPayload(format!(
+        "`{field}` must lie in the bucket of `{bucket_field}`, {bucket}: found {given:?}, which {said}"
+    )))
 }
 
 /// Refuses unknown names, and collects one warning for those that mean nothing.
@@ -528,14 +542,50 @@ mod tests {
             ("bucket", "arn:aws:s3:eu-west-1:123456789012:accesspoint/sky"),
             ("bucket", "../sky"),
             ("data_bucket", "my bucket"),
+            ("data_bucket", "https://sky.s3.eu-west-1.amazonaws.com/25MB/"),
+            ("data_bucket", "sky-hrzrlukc5m36ft7okagglf3gmwluquse1b-s3alias"),
+            ("data_bucket", "sky--use1-az4--x-s3"),
             ("prefix", "s3://elsewhere/25MB"),
+            ("prefix", "https://b.s3.amazonaws.com/25MB"),
             ("result_path", "s3://elsewhere/1"),
+            ("model", "arn:aws:s3:::elsewhere/model.pt"),
         ] {
             let mut input = json!({"bucket": "b", "prefix": "p", "batch_size": 8});
             input[field] = value.into();
             let said = message(input);
             assert!(said.contains(&format!("`{field}` must")) && said.contains(value), "{said}");
         }
+    }
+
+    #[test]
+    fn a_bucket_with_a_folder_says_where_each_belongs() {
+        let said = message(json!({"bucket": "S3://sky/25MB/", "prefix": "p", "batch_size": 8}));
+        assert!(said.contains("write \"sky\", and the folder into `prefix`"), "{said}");
+        for same in ["S3://sky/", "arn:aws-cn:s3:::sky", "sky/", " sky "] {
+            assert_eq!(parse(json!({"bucket": same, "prefix": "p", "batch_size": 8})).unwrap().bucket, "sky");
+        }
+        let by_arn = json!({"bucket": "sky", "prefix": "arn:aws:s3:::sky/25MB/", "batch_size": 8});
+        assert_eq!(parse(by_arn).unwrap().data_prefix, "25MB");
+    }
+
+    #[test]
+    fn characters_that_mean_something_elsewhere_are_those_of_the_key_here() {
+        for prefix in ["a b+c", "50%", "%2F", "α/é", "what? #1 & {2}"] {
+            let payload = parse(json!({"bucket": "b", "prefix": prefix, "batch_size": 8})).unwrap();
+            assert_eq!(payload.data_prefix, prefix);
+            let payload =
+                parse(json!({"bucket": "b", "prefix": format!("s3://b/{prefix}/"), "batch_size": 8})).unwrap();
+            assert_eq!(payload.data_prefix, prefix);
+        }
+    }
+
+    #[test]
+    fn who_pays_for_reading_changes_no_catalogue() {
+        let owner = parse(json!({"bucket": "b", "prefix": "p", "batch_size": 8})).unwrap();
+        let requester =
+            parse(json!({"bucket": "b", "prefix": "p", "batch_size": 8, "requester_pays": "true"})).unwrap();
+        assert!(!owner.requester_pays && requester.requester_pays);
+        assert!(owner.differences(&requester).is_empty());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    concurrency::RanksAtOnce,
     error::{Error, Result},
     payload::{MAX_WORLD_SIZE, Payload},
     storage::ObjectInfo,
@@ -84,6 +85,9 @@ pub struct Plan {
     /// Rows of the files that can be read, where ranks share files; else only the ranks count them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rows: Option<u64>,
+    /// How many of its ranks run at once, once that is resolved.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub at_once: Option<RanksAtOnce>,
 }
 
 /// What one rank reads: some of the files, or of the rows in them.
@@ -166,6 +170,7 @@ impl Plan {
             model,
             files: files.len() as u64,
             rows: rows.filter(|_| shares_files(world_size, files.len())),
+            at_once: None,
         })
     }
 

@@ -90,7 +90,7 @@ pub async fn run(
     let mut part = GrowingCatalogue::new().map_err(unencoded)?;
     let intervals = calibration.map(|calibration| Intervals { calibration, levels: payload.level_set() });
     let batches = BatchLoop {
-        store: &stores.bucket(&payload.data_bucket),
+        store: &payload.data_store(stores),
         engine: &engine,
         intervals: intervals.as_ref(),
         batch_size: payload.batch_size,

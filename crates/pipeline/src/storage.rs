@@ -5,6 +5,7 @@
 //! need `aws-sdk-s3` anyway (credentials, signing and endpoint settings are then those of all AWS tools), and a handful
 //! of operations do not pay for a second client.
 
+mod address;
 mod error;
 mod limits;
 mod local;
@@ -14,6 +15,7 @@ mod reader;
 mod requests;
 mod s3;
 
+pub use address::{is_bucket_name, is_in_s3, split_address};
 pub use error::{BoxError, StorageError, explain};
 pub use limits::Limits;
 pub use local::LocalStore;

@@ -3,7 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{
+    ops::Range,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use astromae::{
     Engine, EngineError,
@@ -21,8 +29,20 @@ use pipeline::{
     storage::{Listing, LocalStore, Object, ObjectInfo, ObjectStore, StorageError, Upload, Write, explain},
 };
 
-/// z = first magnitude / 100.
-struct Formula;
+/// z = first magnitude / 100, from as many calls at once.
+struct Formula {
+    at_once: usize,
+    /// Calls so far, and the most that there were at the same time.
+    calls: AtomicUsize,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Formula {
+    fn new(at_once: usize) -> Self {
+        Self { at_once, calls: AtomicUsize::default(), now: AtomicUsize::default(), most: AtomicUsize::default() }
+    }
+}
 
 impl Engine for Formula {
     fn name(&self) -> &'static str {
@@ -34,7 +54,16 @@ impl Engine for Formula {
     }
 
     fn predict(&self, _: &[f32], magnitudes: &[f32]) -> Result<Vec<f32>, EngineError> {
+        self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        // Of calls at once, those that came first end last.
+        let call = self.calls.fetch_add(1, Ordering::SeqCst) % self.at_once;
+        std::thread::sleep(Duration::from_millis(3 * (self.at_once - 1 - call) as u64));
+        self.now.fetch_sub(1, Ordering::SeqCst);
         Ok(magnitudes.chunks(BANDS).map(|magnitudes| magnitudes[0] / 100.0).collect())
+    }
+
+    fn calls_at_once(&self, _: usize) -> usize {
+        self.at_once
     }
 }
 
@@ -90,19 +119,24 @@ impl ObjectStore for Panicking {
 const FILES: u64 = 2;
 const ROWS: u64 = 1000;
 
-/// Runs the loop over two files, and gives the rows that it handed on.
-async fn predict(from: Option<u64>) -> (Result<Work, Error>, usize) {
+/// The magnitude in u of a row.
+fn magnitude(row: u64) -> f32 {
+    10.0 + row as f32 / 100.0
+}
+
+/// Runs the loop over two files, and gives the redshifts that it handed on.
+async fn predict(engine: &Arc<Formula>, from: Option<u64>) -> (Result<Work, Error>, Vec<Option<f32>>) {
     let folder = tempfile::tempdir().unwrap();
     for file in 0..FILES {
         let path = folder.path().join(format!("{file}.pt"));
         let mut writer = DatasetWriter::create(path, ROWS, &Layout::published(Redshifts::F32), Vec::new()).unwrap();
-        for _ in 0..ROWS {
-            writer.write(&[0.0; PIXELS], &[19.0, 18.0, 17.0, 16.0, 15.0], Some(&[0.1]), &[]).unwrap();
+        for row in 0..ROWS {
+            writer.write(&[0.0; PIXELS], &[magnitude(row).into(), 18.0, 17.0, 16.0, 15.0], Some(&[0.1]), &[]).unwrap();
         }
         writer.finish().unwrap();
     }
     let store: Arc<dyn ObjectStore> = Arc::new(Panicking { folder: LocalStore::new(folder.path()), from });
-    let engine: Arc<dyn Engine> = Arc::new(Formula);
+    let engine: Arc<dyn Engine> = Arc::clone(engine) as _;
     let files = list_partitions(&store, "", None).await.unwrap().files;
     let inputs = files.iter().map(|file| Input::planned(&Slice { file, rows: None })).collect();
     let on_storage_failure = OnStorageFailure::LeaveOut;
@@ -114,11 +148,11 @@ async fn predict(from: Option<u64>) -> (Result<Work, Error>, usize) {
         deadline: None,
         on_storage_failure,
     };
-    let mut handed_on = 0;
+    let mut handed_on = Vec::new();
     let outcome = batches
         .run(inputs, |output| {
             if let Output::Rows(rows) = output {
-                handed_on += rows.catalogue.len();
+                handed_on.extend(rows.catalogue.z_phot.iter().copied());
             }
             Ok(())
         })
@@ -128,14 +162,29 @@ async fn predict(from: Option<u64>) -> (Result<Work, Error>, usize) {
 
 #[tokio::test]
 async fn a_reader_that_panics_is_not_the_end_of_the_data() {
-    let (whole, rows) = predict(None).await;
-    assert_eq!((whole.unwrap().rows, rows as u64), (FILES * ROWS, FILES * ROWS));
+    let engine = Arc::new(Formula::new(1));
+    let (whole, rows) = predict(&engine, None).await;
+    assert_eq!((whole.unwrap().rows, rows.len() as u64), (FILES * ROWS, FILES * ROWS));
 
     // In the second of the three chunks that a file comes in, and before its first row.
     for from in [9 << 20, 1] {
-        let (outcome, rows) = predict(Some(from)).await;
-        let Err(error) = outcome else { panic!("{rows} rows came, and all seems well") };
-        assert_eq!((error.name(), rows), ("Internal", 0), "{}", explain(&error));
+        let (outcome, rows) = predict(&engine, Some(from)).await;
+        let Err(error) = outcome else { panic!("{} rows came, and all seems well", rows.len()) };
+        assert_eq!((error.name(), rows.len()), ("Internal", 0), "{}", explain(&error));
         assert!(explain(&error).contains("the reader stopped"), "{}", explain(&error));
+    }
+}
+
+#[tokio::test]
+async fn batches_that_are_predicted_at_once_stay_in_order() {
+    for at_once in [1, 3] {
+        let engine = Arc::new(Formula::new(at_once));
+        let (work, rows) = predict(&engine, None).await;
+        let expected: Vec<_> = (0..FILES).flat_map(|_| (0..ROWS).map(|row| Some(magnitude(row) / 100.0))).collect();
+        assert_eq!(rows, expected);
+        let most = engine.most.load(Ordering::SeqCst);
+        assert!(most <= at_once && (most > 1) == (at_once > 1), "{most}");
+        // Chunks of 384 rows, and a last one of 232 in each file.
+        assert_eq!(work.unwrap().batches, FILES * (6 + 6 + 4));
     }
 }

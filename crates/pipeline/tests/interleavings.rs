@@ -29,6 +29,7 @@ use bytes::Bytes;
 use galaxies::{DatasetWriter, Layout, Redshifts};
 use pipeline::{
     Error,
+    concurrency::Quotas,
     engine_cache::EngineCache,
     events::{InitializeEvent, RankEvent, Run, SummarizeEvent, Summary, Task},
     initialize::{ExecutionState, Executions, initialize},
@@ -431,7 +432,9 @@ async fn execute(world: World, engines: Arc<EngineCache>, start: Start, lost: Ar
         let (world, event) = (world.clone(), InitializeEvent { attempt, ..event.clone() });
         // An attempt that was given up may stall, whether its execution was stopped or not.
         let stalls = stalls || attempt == 0 && start.twice > 0;
-        tokio::spawn(STALLS.scope(stalls, async move { initialize(&world, &world, &event, None).await }))
+        tokio::spawn(
+            STALLS.scope(stalls, async move { initialize(&world, &world, &Quotas::default(), &event, None).await }),
+        )
     };
     // The state machine gives the first attempt up, and starts a second one, while the first lives on.
     let given_up = random.percent(start.twice);

@@ -10,6 +10,7 @@ use catalogue::{Flag, FlagCounts, Metrics};
 use galaxies::{DatasetWriter, Layout, Redshifts};
 use harness::{INT8_ERROR, Sky, first_magnitude, owner};
 use pipeline::{
+    concurrency::{LambdaQuota, Quotas},
     events::InitializeEvent,
     initialize::initialize,
     report::ReportInput,
@@ -222,12 +223,37 @@ async fn nobody_gets_the_result_path_of_an_execution_that_still_runs() {
 }
 
 #[tokio::test]
+async fn a_run_says_how_many_ranks_run_at_once_and_is_resumed_under_another_quota() {
+    let sky = Sky::of(&[3, 4]);
+    let planned = async |execution: &str, unreserved, max_concurrency: Value| {
+        let payload = sky.payload(json!({"max_concurrency": max_concurrency}));
+        let event = InitializeEvent { payload, owner: owner(execution), attempt: 0 };
+        let quotas = Quotas { of_stack: None, of_lambda: Ok(LambdaQuota::Unreserved(unreserved)) };
+        sky.running.start(execution);
+        let planned = initialize(&sky.stores, &sky.running, &quotas, &event, None).await.unwrap();
+        sky.running.stop(execution);
+        planned
+    };
+    let first = planned("first", 10, Value::Null).await;
+    sky.rank(&first, 0).await.unwrap();
+    let second = planned("second", 1000, 0.into()).await;
+    let third = planned("third", 10, 50.into()).await;
+    assert_eq!([&first, &second, &third].map(|run| run.max_concurrency), [9, 900, 50]);
+    assert_eq!([&first, &second, &third].map(|run| run.pending), [2, 1, 1]);
+    assert!(second.fingerprint == first.fingerprint && third.fingerprint == first.fingerprint);
+    let plan: Value = serde_json::from_slice(&std::fs::read(sky.path("results/plan.json")).unwrap()).unwrap();
+    assert_eq!(plan["at_once"]["max_concurrency"], 50);
+    assert_eq!(plan["at_once"]["reason"], "the payload's max_concurrency");
+    assert!(plan["at_once"]["warning"].as_str().unwrap().contains("only 10 functions"));
+}
+
+#[tokio::test]
 async fn an_attempt_that_was_given_up_claims_nothing_of_a_later_one() {
     let sky = Sky::of(&[3, 4]);
     sky.running.start("first");
     let attempt = async |attempt| {
         let event = InitializeEvent { payload: sky.payload(json!({})), owner: owner("first"), attempt };
-        initialize(&sky.stores, &sky.running, &event, None).await
+        initialize(&sky.stores, &sky.running, &Quotas::default(), &event, None).await
     };
     let planned = attempt(1).await.unwrap();
     assert_eq!(attempt(0).await.unwrap_err().name(), "PlanMismatch");

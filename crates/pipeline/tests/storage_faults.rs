@@ -491,3 +491,18 @@ async fn a_head_without_size_or_etag_is_no_answer() {
     let said = explain(&without.store.head("1.pt").await.unwrap_err());
     assert!(said.contains("no ETag"), "{said}");
 }
+
+#[tokio::test]
+async fn a_reader_that_pays_says_so_with_each_request() {
+    let faulty = Faulty::answering([Answer::Good]).await;
+    let store = faulty.store.clone().at_own_cost(true);
+    store.get("1.pt").await.unwrap();
+    store.head("1.pt").await.unwrap();
+    store.get_range(&faulty.object(), 3..9).await.unwrap();
+    // The bytes of an object are no listing.
+    store.list("").await.unwrap_err();
+    store.find_version(&faulty.object()).await.unwrap_err();
+    let requests = faulty.requests();
+    assert!(requests.len() >= 5);
+    assert!(requests.iter().all(|request| request.header("x-amz-request-payer") == Some("requester")));
+}

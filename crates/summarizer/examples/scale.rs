@@ -19,6 +19,7 @@ use catalogue::{
 use futures::{StreamExt, TryStreamExt, stream};
 use pipeline::{
     batch_loop::Work,
+    concurrency::Quotas,
     events::{InitializeEvent, Run, SummarizeEvent, Task},
     initialize::{ExecutionState, Executions, initialize},
     phases::{Phases, Stopwatch, seconds_since_1970},
@@ -87,7 +88,8 @@ async fn plan(folder: &Path) -> Result<serde_json::Value> {
     let payload = json!({ "bucket": BUCKET, "prefix": "partitions", "result_path": "run", "batch_size": 512 });
     let model = PlannedModel { name: "model.safetensors".into(), sha256: "00".repeat(32), object: None };
     let event = InitializeEvent { payload, owner: owner.clone(), attempt: 0 };
-    let run = initialize(&LocalStore::new(folder), &NoOther(owner), &event, Some(&model)).await?;
+    let stores = LocalStore::new(folder);
+    let run = initialize(&stores, &NoOther(owner), &Quotas::default(), &event, Some(&model)).await?;
     std::fs::write(folder.join(RUN), serde_json::to_vec(&run)?)?;
     Ok(json!({ "ranks": run.world_size, "pending": run.pending }))
 }

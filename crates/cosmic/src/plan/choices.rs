@@ -4,7 +4,6 @@
 use bill::{
     choices::{Notable, Outcome, notable},
     estimate::{Place, RunWork, Setup, in_lambda_mb},
-    throttling::MOST_CHILDREN,
 };
 use pipeline::payload::MAX_WORLD_SIZE;
 use serde::Serialize;
@@ -85,7 +84,7 @@ pub(crate) fn compare(planned: &Planned) -> Compared {
     for world_size in world_sizes(planned) {
         let Ok(run) = planned.work.divided(world_size) else { continue };
         for memory_mb in memory_sizes(&setup) {
-            for max_concurrency in at_once(&setup, run.ranks.len() as u64) {
+            for max_concurrency in at_once(planned.setup.sure_at_once, run.ranks.len() as u64) {
                 choices.push(choose(&run, &Setup { memory_mb, max_concurrency, ..setup }, false));
             }
         }
@@ -123,9 +122,9 @@ fn memory_sizes(setup: &Setup) -> Vec<u64> {
     sizes
 }
 
-/// Numbers of ranks at once: no more than the account runs, so that none is turned away.
-fn at_once(setup: &Setup, ranks: u64) -> Vec<u64> {
-    let most = setup.concurrency_limit.min(MOST_CHILDREN).min(ranks).max(1);
+/// Numbers of ranks at once, up to as many as are sure not to be turned away.
+fn at_once(sure: u64, ranks: u64) -> Vec<u64> {
+    let most = sure.min(ranks).max(1);
     let mut numbers: Vec<u64> = AT_ONCE.into_iter().filter(|number| *number < most).collect();
     numbers.push(most);
     numbers

@@ -122,7 +122,7 @@ impl PlanOutput {
                 galaxies_from: if work.counted { "headers" } else { "sizes" },
                 batch_size: payload.batch_size,
                 precision: payload.precision,
-                max_concurrency: payload.max_concurrency,
+                max_concurrency: planned.setup.at_once.max_concurrency,
                 result_path: payload.result_path.clone(),
             },
             slowdown: planned.slowdown(),
@@ -178,20 +178,14 @@ pub(crate) fn warnings(planned: &Planned, estimate: &Estimate) -> Vec<String> {
             setup.summarizer_memory_mb
         ));
     }
-    if setup.max_concurrency > setup.concurrency_limit {
-        warnings.push(format!(
-            "max_concurrency is {}, and only {} functions run at once",
-            setup.max_concurrency, setup.concurrency_limit
-        ));
-    }
+    warnings.extend(planned.setup.at_once.warning.clone());
     if estimate.throttled_attempts > 0 {
         warnings.push(format!(
             "more ranks start at once than the {} functions that may run: about {} attempts would be turned away, at \
-             ${:.4}; --set max_concurrency={} avoids it",
+             ${:.4}",
             setup.concurrency_limit,
             estimate.throttled_attempts,
-            estimate.throttled_attempts as f64 * planned.prices.state_transition,
-            setup.concurrency_limit
+            estimate.throttled_attempts as f64 * planned.prices.state_transition
         ));
     }
     if estimate.failed_ranks > 0 {
@@ -284,7 +278,7 @@ pub(crate) fn text(output: &PlanOutput) -> String {
 }
 
 fn setup_text(output: &PlanOutput) -> String {
-    let FoundSetup { setup, configuration_found, concurrency_found, notes, .. } = &output.setup;
+    let FoundSetup { setup, configuration_found, concurrency_found, at_once, notes, .. } = &output.setup;
     let mut text = match setup.place {
         Place::Lambda => {
             let architecture = match setup.architecture {
@@ -307,10 +301,15 @@ fn setup_text(output: &PlanOutput) -> String {
             setup.concurrency_limit
         ),
     };
+    text += &format!("at once    {} ranks: {}\n", shown_at_once(at_once.max_concurrency), at_once.reason);
     for note in notes {
         text += &format!("           {note}\n");
     }
     text
+}
+
+fn shown_at_once(max_concurrency: u64) -> String {
+    if max_concurrency == 0 { "all".to_owned() } else { max_concurrency.to_string() }
 }
 
 fn run_parts(parts: &RunParts) -> String {

@@ -8,7 +8,14 @@ use bill::{
     estimate::{Place, Setup},
 };
 use clap::Args;
-use pipeline::{payload::Payload, storage::explain};
+use pipeline::{
+    concurrency::{
+        LambdaQuota, MAX_CONCURRENCY_VARIABLE, MOST_CHILDREN, Quotas, RanksAtOnce, lambda_quota,
+        max_concurrency_of_stack,
+    },
+    payload::Payload,
+    storage::explain,
+};
 use serde::Serialize;
 
 use crate::{execution_arn::region_of, global::Global, resume::DEFAULT_MACHINE};
@@ -19,8 +26,6 @@ const TIMEOUT_SECONDS: u64 = 900;
 const TEMPORARY_MB: u64 = 512;
 /// What it gives the summarizer, in MB.
 const SUMMARIZER_MB: u64 = 2048;
-/// What most accounts have; many new ones have 10.
-const ACCOUNT_CONCURRENCY: u64 = 1000;
 /// The local stack's least.
 const LEAST_LOCAL_CONCURRENCY: u64 = 2;
 
@@ -41,7 +46,7 @@ pub(crate) struct SetupArgs {
     /// The region whose prices count, instead of that of the AWS environment.
     #[arg(long, value_name = "NAME")]
     region: Option<String>,
-    /// Functions that the account runs at once, instead of what AWS says.
+    /// Functions that the account runs at once and has unreserved, instead of what AWS says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     account_concurrency: Option<u64>,
     /// The functions' environments are there from a run some minutes ago.
@@ -72,6 +77,11 @@ pub(crate) struct FoundSetup {
     pub(crate) configuration_found: bool,
     /// Whether the concurrency was read from AWS or given.
     pub(crate) concurrency_found: bool,
+    /// How many ranks run at once, as the initializer would resolve the payload.
+    pub(crate) at_once: RanksAtOnce,
+    /// As many ranks at once as are sure not to be turned away.
+    #[serde(skip)]
+    pub(crate) sure_at_once: u64,
     /// Why something was not found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<String>,
@@ -89,7 +99,7 @@ pub(crate) fn place(global: &Global) -> Place {
 pub(crate) async fn find(args: &SetupArgs, payload: &Payload, place: Place, aws: Option<&SdkConfig>) -> FoundSetup {
     let mut notes = Vec::new();
     let mut found = Configuration::default();
-    let mut concurrency = args.account_concurrency;
+    let mut quota = args.account_concurrency.map(LambdaQuota::Unreserved);
     if let Some(aws) = aws {
         let client = Client::new(aws);
         let stack = args.state_machine.rsplit(':').next().unwrap_or_default();
@@ -98,16 +108,24 @@ pub(crate) async fn find(args: &SetupArgs, payload: &Payload, place: Place, aws:
             Ok(configuration) => found = configuration,
             Err(reason) => notes.push(format!("the functions' configuration is not known: {reason}")),
         }
-        if concurrency.is_none() && place == Place::Lambda {
-            match account_concurrency(&client, stack).await {
-                Ok(limit) => concurrency = Some(limit),
+        if quota.is_none() {
+            match lambda_quota(&client, &format!("{stack}-inference")).await {
+                Ok(found) => quota = Some(found),
                 Err(reason) => notes.push(format!("the account's concurrency is not known: {reason}")),
             }
         }
     }
-    let assumed = match place {
-        Place::Lambda => ACCOUNT_CONCURRENCY,
-        Place::Machine { cores } => cores.max(LEAST_LOCAL_CONCURRENCY),
+    let quotas = match quota {
+        Some(quota) => Quotas { of_stack: found.max_concurrency, of_lambda: Ok(quota) },
+        None => Quotas { of_stack: found.max_concurrency, ..Quotas::default() },
+    };
+    let at_once = RanksAtOnce::resolve(payload.max_concurrency, &quotas);
+    let (functions, sure) =
+        quotas.of_lambda.map_or((MOST_CHILDREN, MOST_CHILDREN), |quota| (quota.functions(), quota.ranks()));
+    let concurrency_limit = match (place, args.account_concurrency) {
+        // Those of AWS wait where they are turned away, and those of the local stack where its processors are busy.
+        (Place::Machine { cores }, None) => cores.max(LEAST_LOCAL_CONCURRENCY),
+        _ => functions,
     };
     let architecture = match args.architecture.as_deref() {
         Some("arm64") => Architecture::Arm64,
@@ -131,13 +149,15 @@ pub(crate) async fn find(args: &SetupArgs, payload: &Payload, place: Place, aws:
             timeout_seconds: args.timeout.or(found.timeout_seconds).unwrap_or(TIMEOUT_SECONDS),
             temporary_mb: found.temporary_mb.unwrap_or(TEMPORARY_MB),
             summarizer_memory_mb: found.summarizer_memory_mb.unwrap_or(SUMMARIZER_MB),
-            concurrency_limit: concurrency.unwrap_or(assumed),
-            max_concurrency: payload.max_concurrency,
+            concurrency_limit,
+            max_concurrency: at_once.max_concurrency,
             warm: args.warm,
         },
         region: region.unwrap_or_else(|| "us-east-1".to_owned()),
         configuration_found: found.memory_mb.is_some(),
-        concurrency_found: concurrency.is_some(),
+        concurrency_found: quota.is_some(),
+        at_once,
+        sure_at_once: sure.min(concurrency_limit),
         notes,
     }
 }
@@ -150,6 +170,8 @@ struct Configuration {
     temporary_mb: Option<u64>,
     architecture: Option<Architecture>,
     summarizer_memory_mb: Option<u64>,
+    /// The stack's parameter MaxConcurrency.
+    max_concurrency: Option<u64>,
 }
 
 impl Configuration {
@@ -164,26 +186,17 @@ impl Configuration {
             LambdaArchitecture::Arm64 => Architecture::Arm64,
             _ => Architecture::X86_64,
         });
-        let summarizer = described("summarizer").await.ok();
+        let (summarizer, initializer) = (described("summarizer").await.ok(), described("initializer").await.ok());
+        let variables = initializer.and_then(|initializer| initializer.environment?.variables).unwrap_or_default();
         Ok(Self {
             memory_mb: positive(inference.memory_size),
             timeout_seconds: positive(inference.timeout),
             temporary_mb: positive(inference.ephemeral_storage.map(|storage| storage.size)),
             architecture,
             summarizer_memory_mb: summarizer.and_then(|summarizer| positive(summarizer.memory_size)),
+            max_concurrency: max_concurrency_of_stack(variables.get(MAX_CONCURRENCY_VARIABLE).map(String::as_str)),
         })
     }
-}
-
-/// Functions that may run at once: what is reserved for the inference function, else what the account has unreserved.
-async fn account_concurrency(client: &Client, stack: &str) -> Result<u64, String> {
-    let reserved = client.get_function_concurrency().function_name(format!("{stack}-inference")).send().await;
-    if let Ok(Some(reserved)) = reserved.map(|reserved| reserved.reserved_concurrent_executions) {
-        return u64::try_from(reserved).map_err(|error| error.to_string());
-    }
-    let settings = client.get_account_settings().send().await.map_err(|error| explain(&error))?;
-    let limit = settings.account_limit.and_then(|limit| limit.unreserved_concurrent_executions);
-    limit.and_then(|limit| u64::try_from(limit).ok()).ok_or_else(|| "AWS did not say".to_owned())
 }
 
 #[cfg(test)]

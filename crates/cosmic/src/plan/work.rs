@@ -14,7 +14,7 @@ use pipeline::{
     payload::{MAX_WORLD_SIZE, Payload},
     plan::{Owner, Plan, PlannedFile, PlannedModel, shares_files},
     run_files::RunFiles,
-    storage::{ObjectInfo, ObjectStore, S3Store, Unreadable, explain},
+    storage::{ObjectInfo, ObjectStore, S3Store, Unreadable, explain, is_in_s3},
 };
 
 use crate::{global::Global, location::Location, output::bytes};
@@ -34,7 +34,7 @@ impl DataArgs<'_> {
 
     /// Whether planning needs no AWS.
     pub(crate) fn is_offline(&self) -> bool {
-        self.size.is_some() || self.path.is_some_and(|path| !path.starts_with("s3://"))
+        self.size.is_some() || self.path.is_some_and(|path| !is_in_s3(path))
     }
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn find(
         }
         (None, None) => {
             let aws = aws.context("the payload's data are in S3")?;
-            let store: Arc<dyn ObjectStore> = Arc::new(S3Store::new(S3Store::client(aws), &payload.data_bucket));
+            let store = payload.data_store(&S3Store::client(aws));
             let found = list_partitions(&store, &payload.data_prefix, payload.file_limit).await.context(
                 "failed to list the payload's data; --data PATH, or --size SIZE with --partition-size, plan without it",
             )?;

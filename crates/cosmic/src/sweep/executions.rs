@@ -76,7 +76,8 @@ impl Executions {
         data: &str,
     ) -> Result<Started> {
         let started_at = seconds_since_1970();
-        // Step Functions allows 80 characters, and no points.
+        // Names have at most 80 characters, and CloudWatch knows none with others than letters, digits, `-` and `_`:
+        // https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
         let name = asked.name.replace('.', "-");
         let name = format!("{name}-{}-{repeat}-{:.0}", at + 1, started_at * 1e3);
         let (data_bucket, prefix) =

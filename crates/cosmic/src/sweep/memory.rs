@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use crate::called_functions::called_functions;
 
-/// How long Lambda may take to apply a configuration. It takes seconds, and minutes for functions in a VPC.
+/// How long Lambda may take to apply a configuration, which a function's `LastUpdateStatus` tells
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html>). AWS names no time: this is a guess at the most.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The tag of a function whose memory a sweep has changed. Its value is the sweep, and what is to be put back.

@@ -26,7 +26,7 @@ use pipeline::{result_folder::sha256_of_file, run_files::sha256, storage::aws_co
 use crate::{
     assignments::assignments,
     global::Global,
-    location::Location,
+    location::{Location, on_this_machine},
     outcome::Outcome,
     output::Printer,
     sweep::{
@@ -48,7 +48,7 @@ pub(crate) struct SweepArgs {
     file: PathBuf,
     /// Folder for sweep.json, sweep.csv, the pictures and the published folders; a sweep that was stopped there goes on.
     /// If not given, out/NAME with the sweep's name.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = on_this_machine)]
     out: Option<PathBuf>,
     /// Set a field of the file, such as bucket=my-bucket or model=model.safetensors (may be given several times).
     #[arg(long, value_name = "KEY=VALUE")]

@@ -10,7 +10,8 @@ use super::{
 /// Proof that the processor has NEON.
 #[derive(Clone, Copy)]
 pub(crate) struct Neon {
-    /// Whether it has NEON's dot products too, as Graviton2 and later do, and is to use them.
+    /// Whether it has NEON's dot products too, as Graviton2 and later do
+    /// (<https://github.com/aws/aws-graviton-getting-started>), and is to use them.
     dotprod: bool,
 }
 

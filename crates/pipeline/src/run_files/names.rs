@@ -18,7 +18,8 @@ pub(super) fn rank_object(name: &str) -> Option<(&str, bool)> {
     is_hash.then_some((hash, complete))
 }
 
-/// Whether a name under `map/` is one that Step Functions gives: `<uuid>/manifest.json`, `<uuid>/FAILED_0.json`.
+/// Whether a name under `map/` is one that Step Functions gives: `<uuid>/manifest.json`, `<uuid>/FAILED_0.json`
+/// (<https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.html>).
 pub(super) fn is_map_record(name: &str) -> bool {
     let Some((uuid, file)) = name.split_once('/') else { return false };
     let is_uuid = uuid.len() == 36 && uuid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');

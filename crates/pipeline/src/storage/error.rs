@@ -9,9 +9,7 @@ pub enum StorageError {
     #[error("not found: {location}: {hint}")]
     NotFound { location: String, hint: &'static str },
     /// The role or user may not do this.
-    #[error(
-        "access denied to {location} ({action}): check the credentials, and that their role or user may do this there"
-    )]
+    #[error("access denied to {location} ({action}): {}", what_to_allow(action, source.as_ref()))]
     AccessDenied { location: String, action: &'static str, source: BoxError },
     /// The object is not the one that was asked for by its ETag.
     #[error("the file {location} changed after the run was planned: start a new execution to plan it again")]
@@ -39,6 +37,23 @@ pub enum StorageError {
     /// Storage did not answer, or not properly. `status` is the HTTP status, where one came.
     #[error("failed to {action} {location}{}", status.map(|status| format!(" (status {status})")).unwrap_or_default())]
     Unavailable { action: &'static str, location: String, status: Option<u16>, source: BoxError },
+}
+
+/// What to do where access is denied. S3 names the action of KMS that it was refused, of which
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshoot-403-errors.html> tells.
+fn what_to_allow(action: &str, source: &(dyn Error + Send + Sync)) -> &'static str {
+    match action {
+        _ if source.to_string().contains("kms:") => {
+            "what is there is encrypted with a KMS key that the role or user may not use. For the functions, deploy with the \
+             key's ARN as KmsKeyArn (of a source bucket: SourceKmsKeyArn); a user needs kms:Decrypt to read and \
+             kms:GenerateDataKey to write. A key of another account must allow it in its own policy, too"
+        }
+        "read" | "list" => {
+            "check the credentials, and that their role or user may do this there; where the bucket's readers have to pay, \
+             say so with requester_pays (--requester-pays)"
+        }
+        _ => "check the credentials, and that their role or user may do this there",
+    }
 }
 
 /// The cause of a failure, as it came.
@@ -75,6 +90,20 @@ pub fn explain(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_denied_access_says_what_to_allow() {
+        let said = |action, source: &str| {
+            explain(&StorageError::AccessDenied { location: "s3://sky/1.pt".into(), action, source: source.into() })
+        };
+        let kms = said("read", "AccessDenied: User: r is not authorized to perform: kms:Decrypt on resource: k");
+        assert!(
+            kms.contains("deploy with the key's ARN as KmsKeyArn") && kms.contains("perform: kms:Decrypt"),
+            "{kms}"
+        );
+        assert!(said("list", "AccessDenied: Access Denied").contains("requester_pays"));
+        assert!(!said("write", "AccessDenied: Access Denied").contains("requester_pays"));
+    }
 
     #[test]
     fn a_failure_says_what_was_tried_where_and_why() {

@@ -32,8 +32,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// S3 answers in 0.2 s, and in some seconds where it deletes a thousand keys. Ten attempts take 20 s of pauses,
-    /// after which S3 has made room for a prefix that it throttled.
+    /// S3 is taken to answer in 0.2 s, and in some seconds where it deletes a thousand keys. Ten attempts take 20 s of
+    /// pauses. A prefix that is throttled gets more room after a while, AWS does not say which:
+    /// <https://repost.aws/knowledge-center/s3-object-key-naming-pattern>.
     fn default() -> Self {
         Self {
             answer: Duration::from_secs(10),

@@ -94,6 +94,22 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// Exactly the bytes of `range`, if the object still has this ETag; else [`StorageError::Changed`].
     async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes, StorageError>;
 
+    /// What a store keeps an object of this ETag under, where it keeps versions, and where the current object of that key
+    /// is another or none: a VersionId of S3.
+    async fn find_version(&self, _: &ObjectInfo) -> Result<Option<String>, StorageError> {
+        Ok(None)
+    }
+
+    /// As [`get_range`](Self::get_range), of a version that was found.
+    async fn get_version_range(
+        &self,
+        object: &ObjectInfo,
+        _version: &str,
+        range: Range<u64>,
+    ) -> Result<Bytes, StorageError> {
+        self.get_range(object, range).await
+    }
+
     /// Writes a whole object, and says what is there now. `None` says that nothing was written, because what was there
     /// is not what `write` may replace. A write whose answer was lost counts as done where
     /// the object is found to be its own.
@@ -102,7 +118,8 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// Starts an object that is written in parts: nothing shows under the key before it is whole.
     async fn start_upload(&self, key: &str) -> Result<Box<dyn Upload>, StorageError>;
 
-    /// The size of the parts of an upload, but for the last. S3 takes none below 5 MiB, and 10,000 of them.
+    /// The size of the parts of an upload, but for the last. S3 takes none below 5 MiB, and 10,000 of them:
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
     fn part_bytes(&self) -> usize {
         8 << 20
     }
@@ -145,6 +162,11 @@ pub fn if_present<T>(read: Result<T, StorageError>) -> Result<Option<T>, Storage
 pub trait Stores: Send + Sync {
     /// The store of a bucket. This is cheap, and no proof that the bucket is there.
     fn bucket(&self, bucket: &str) -> Arc<dyn ObjectStore>;
+
+    /// The same of a bucket that whoever reads it pays for: S3's requester pays.
+    fn bucket_at_own_cost(&self, bucket: &str) -> Arc<dyn ObjectStore> {
+        self.bucket(bucket)
+    }
 }
 
 /// `prefix` as a folder: no leading slash, one trailing slash, and empty for the root.

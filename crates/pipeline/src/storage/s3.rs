@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,
     primitives::ByteStream,
-    types::{Delete, EncodingType, ObjectIdentifier},
+    types::{Delete, EncodingType, ObjectIdentifier, ObjectVersion},
 };
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -31,12 +31,18 @@ const KEYS_PER_DELETE: usize = 1000;
 
 impl S3Store {
     /// Gets the bytes that a body lacks, in as many attempts as it takes.
-    async fn fetch(&self, key: &str, mut body: PartialBody, size: u64) -> Result<(Bytes, String), StorageError> {
+    async fn fetch(
+        &self,
+        key: &str,
+        version: Option<&str>,
+        mut body: PartialBody,
+        size: u64,
+    ) -> Result<(Bytes, String), StorageError> {
         let location = self.location(key);
         let mut attempts = Attempts::new(&self.limits, "read", &location, size);
         let mut known = size;
         loop {
-            let outcome = self.fetch_more(key, &mut body, &mut attempts, &mut known, &location).await;
+            let outcome = self.fetch_more((key, version), &mut body, &mut attempts, &mut known, &location).await;
             let failure = match outcome {
                 Ok(()) => return Ok(body.finish()),
                 // A whole object is read in whichever state it is: in the new one, where it was written meanwhile.
@@ -49,10 +55,26 @@ impl S3Store {
         }
     }
 
+    /// Gets a part of an object in the state of its ETag, from one of its versions where that is given.
+    async fn fetch_range(
+        &self,
+        object: &ObjectInfo,
+        version: Option<&str>,
+        range: Range<u64>,
+    ) -> Result<Bytes, StorageError> {
+        object.check_range(&range, || self.location(&object.key))?;
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let size = range.end - range.start;
+        let body = PartialBody::part(&object.etag, object.size, range);
+        Ok(self.fetch(&object.key, version, body, size).await?.0)
+    }
+
     /// One request for what a body lacks. What came before a failure stays in the body.
     async fn fetch_more(
         &self,
-        key: &str,
+        (key, version): (&str, Option<&str>),
         body: &mut PartialBody,
         attempts: &mut Attempts<'_>,
         known: &mut u64,
@@ -63,6 +85,8 @@ impl S3Store {
             .get_object()
             .bucket(&self.bucket)
             .key(key)
+            .set_version_id(version.map(str::to_owned))
+            .set_request_payer(self.payer.clone())
             .set_if_match(body.etag().map(str::to_owned))
             .set_range(body.range_header())
             .customize();
@@ -113,7 +137,8 @@ impl S3Store {
         Ok(there.filter(|there| there.bytes == *bytes).map(|there| there.info))
     }
 
-    /// Why S3 does not answer a HEAD: its answers have no body that could say, so that one byte is asked for as well.
+    /// Why S3 does not answer a HEAD: its answers have no body that could say
+    /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>), so that one byte is asked for as well.
     async fn reason(&self, key: &str, failure: Failure, attempts: &Attempts<'_>, location: &str) -> Failure {
         let nameless = matches!(
             failure.error,
@@ -122,7 +147,8 @@ impl S3Store {
         if !nameless {
             return failure;
         }
-        let request = self.client.get_object().bucket(&self.bucket).key(key).range("bytes=0-0").send();
+        let request = self.client.get_object().bucket(&self.bucket).key(key).range("bytes=0-0");
+        let request = request.set_request_payer(self.payer.clone()).send();
         match self.send(attempts, self.place("read", location), self.limits.answer, request).await {
             Err(named) if !named.passing => named,
             _ => failure,
@@ -144,6 +170,7 @@ impl S3Store {
             .prefix(prefix)
             // Without it, a key with a control character makes an answer that is no XML.
             .encoding_type(EncodingType::Url)
+            .set_request_payer(self.payer.clone())
             .set_continuation_token(token.map(str::to_owned));
         let answer = self.send(attempts, self.place("list", location), self.limits.answer, request.send()).await?;
         Page::of(answer).map_err(|error| attempts.passing(error))
@@ -217,7 +244,8 @@ impl ObjectStore for S3Store {
         let location = self.location(key);
         let mut attempts = Attempts::new(&self.limits, "read", &location, 0);
         loop {
-            let request = self.client.head_object().bucket(&self.bucket).key(key).send();
+            let request = self.client.head_object().bucket(&self.bucket).key(key);
+            let request = request.set_request_payer(self.payer.clone()).send();
             let place = self.place("read", &location);
             let failure = match self.send(&attempts, place, self.limits.answer, request).await {
                 Ok(head) => {
@@ -235,17 +263,41 @@ impl ObjectStore for S3Store {
     }
 
     async fn get(&self, key: &str) -> Result<Object, StorageError> {
-        let (bytes, etag) = self.fetch(key, PartialBody::whole(), 0).await?;
+        let (bytes, etag) = self.fetch(key, None, PartialBody::whole(), 0).await?;
         Ok(Object { info: ObjectInfo { key: key.to_owned(), size: bytes.len() as u64, etag }, bytes })
     }
 
     async fn get_range(&self, object: &ObjectInfo, range: Range<u64>) -> Result<Bytes, StorageError> {
-        object.check_range(&range, || self.location(&object.key))?;
-        if range.is_empty() {
-            return Ok(Bytes::new());
-        }
-        let size = range.end - range.start;
-        Ok(self.fetch(&object.key, PartialBody::part(&object.etag, object.size, range), size).await?.0)
+        self.fetch_range(object, None, range).await
+    }
+
+    async fn find_version(&self, object: &ObjectInfo) -> Result<Option<String>, StorageError> {
+        let location = self.location(&object.key);
+        // Versions come from the newest to the oldest, so that the first page has what was there a while ago.
+        let mut attempts = Attempts::new(&self.limits, "list", &location, 0);
+        let page = loop {
+            let request = self.client.list_object_versions().bucket(&self.bucket).prefix(&object.key);
+            let request = request.set_request_payer(self.payer.clone()).send();
+            match self.send(&attempts, self.place("list", &location), self.limits.answer, request).await {
+                Ok(page) => break page,
+                Err(failure) => attempts.again(failure).await?,
+            }
+        };
+        let is_planned = |version: &&ObjectVersion| {
+            version.key() == Some(object.key.as_str())
+                && version.e_tag() == Some(object.etag.as_str())
+                && version.size().and_then(|size| u64::try_from(size).ok()) == Some(object.size)
+        };
+        Ok(page.versions().iter().find(is_planned).and_then(|version| version.version_id()).map(str::to_owned))
+    }
+
+    async fn get_version_range(
+        &self,
+        object: &ObjectInfo,
+        version: &str,
+        range: Range<u64>,
+    ) -> Result<Bytes, StorageError> {
+        self.fetch_range(object, Some(version), range).await
     }
 
     async fn put(&self, key: &str, bytes: Bytes, write: Write<'_>) -> Result<Option<ObjectInfo>, StorageError> {
@@ -325,5 +377,9 @@ impl ObjectStore for S3Store {
 impl Stores for Client {
     fn bucket(&self, bucket: &str) -> Arc<dyn ObjectStore> {
         Arc::new(S3Store::new(self.clone(), bucket))
+    }
+
+    fn bucket_at_own_cost(&self, bucket: &str) -> Arc<dyn ObjectStore> {
+        Arc::new(S3Store::new(self.clone(), bucket).at_own_cost(true))
     }
 }

@@ -22,6 +22,7 @@ use catalogue::{CatalogueRows, read};
 use galaxies::{DatasetWriter, Layout, Redshifts};
 use pipeline::{
     Error,
+    concurrency::Quotas,
     engine_cache::EngineCache,
     events::{InitializeEvent, RankAnswer, RankEvent, Run, SummarizeEvent, Summary, Task},
     initialize::{ExecutionState, Executions, initialize},
@@ -162,7 +163,7 @@ impl Sky {
         let event = InitializeEvent { payload: self.payload(change), owner: owner(execution), attempt: 0 };
         // It runs while its initializer does.
         let ran = self.running.start(execution);
-        let planned = initialize(&self.stores, &self.running, &event, None).await;
+        let planned = initialize(&self.stores, &self.running, &Quotas::default(), &event, None).await;
         if !ran {
             self.running.stop(execution);
         }

@@ -27,7 +27,8 @@ const PASSING_CODES: [&str; 6] = [
 ];
 
 /// The hint of an answer that the bucket lies in another region, and not in which.
-pub(super) const ELSEWHERE: &str = "the bucket lies in another region than the one that was asked: check AWS_REGION";
+pub(super) const ELSEWHERE: &str =
+    "the bucket lies in another region than the one that was asked: set AWS_REGION to it, or deploy a stack there";
 
 /// What a request was about.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +106,10 @@ pub(super) fn of_reason(place: Place<'_>, reason: Reason, source: BoxError) -> F
     let location = location.to_owned();
     let (error, passing) = match (reason.code.as_deref(), status) {
         (Some("NoSuchBucket"), _) => {
-            let hint = "there is no such bucket: check the payload's `bucket` (and `data_bucket`) and the region";
+            let hint = match bucket.chars().any(char::is_uppercase) {
+                true => "there is no such bucket: names of buckets are in lower case, but for some of before 2018",
+                false => "there is no such bucket: check the payload's `bucket` (and `data_bucket`)",
+            };
             (StorageError::NotFound { location: format!("s3://{bucket}"), hint }, false)
         }
         (Some("NoSuchKey" | "NotFound"), _) | (None, Some(404)) => {
@@ -143,8 +147,9 @@ fn hint(code: Option<&str>, status: u16, bucket: &str, region: Option<&str>) -> 
     let hint = match (code, region) {
         (_, Some(region)) if elsewhere => {
             return Some(format!(
-                "the bucket {bucket} lies in the region {region}, and the request went to another: set AWS_REGION to \
-                 {region}, or deploy and keep the data in one region"
+                "the bucket {bucket} lies in the region {region}, and the request went to another. On this machine, set \
+                 AWS_REGION to {region}. Functions read buckets of their own region alone: deploy a stack in {region}, or \
+                 copy the data into a bucket of this region"
             ));
         }
         _ if elsewhere => ELSEWHERE,
@@ -154,7 +159,8 @@ fn hint(code: Option<&str>, status: u16, bucket: &str, region: Option<&str>) -> 
         }
         (Some("RequestTimeTooSkewed"), _) => "the clock of this machine is wrong",
         (Some("InvalidObjectState"), _) => {
-            "the object is archived (S3 Glacier or a tier of Intelligent-Tiering): restore it first"
+            "the object is archived (S3 Glacier or a tier of Intelligent-Tiering): restore it with `aws s3api \
+             restore-object`, wait until that is done, and start again"
         }
         (Some(code), _) if code.starts_with("KMS.") => {
             "the KMS key of the object cannot be used: check that it is enabled, and that the role may use it (kms:Decrypt)"
@@ -206,9 +212,10 @@ mod tests {
         let said = explain(&of(301, Some("PermanentRedirect"), Some("eu-west-1")).error);
         assert!(said.starts_with("S3 refused to read s3://sky/1.pt (status 301, PermanentRedirect): "), "{said}");
         assert!(said.contains("lies in the region eu-west-1"), "{said}");
+        assert!(said.contains("deploy a stack in eu-west-1, or copy the data"), "{said}");
         for (status, code, named) in [
             (400, "ExpiredToken", "expired"),
-            (403, "InvalidObjectState", "restore"),
+            (403, "InvalidObjectState", "restore-object"),
             (400, "KMS.DisabledException", "kms:Decrypt"),
             (403, "RequestTimeTooSkewed", "clock"),
         ] {

@@ -7,6 +7,7 @@ use aws_sdk_s3::{
     Client,
     config::{ResponseChecksumValidation, StalledStreamProtectionConfig, http::HttpResponse},
     error::{ProvideErrorMetadata, SdkError},
+    types::RequestPayer,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
@@ -39,7 +40,7 @@ pub async fn aws_config(endpoint_url: Option<&str>) -> SdkConfig {
     if config.region().is_some() {
         return config;
     }
-    // S3 refuses to sign without a region; every AWS tool has this default for it.
+    // No request can be signed without a region. infra/deploy.py takes the same one where none is set.
     config.into_builder().region(Region::new("us-east-1")).build()
 }
 
@@ -49,6 +50,8 @@ pub struct S3Store {
     pub(super) client: Client,
     pub(super) bucket: String,
     pub(super) limits: Limits,
+    /// Says that the reader pays, to buckets whose owners want that.
+    pub(super) payer: Option<RequestPayer>,
 }
 
 impl S3Store {
@@ -76,7 +79,13 @@ impl S3Store {
 
     /// The store of a bucket, which is no proof that it exists.
     pub fn new(client: Client, bucket: impl Into<String>) -> Self {
-        Self { client, bucket: bucket.into(), limits: Limits::default() }
+        Self { client, bucket: bucket.into(), limits: Limits::default(), payer: None }
+    }
+
+    /// The same store, where reading is to be paid by whoever reads. Of a bucket that its owner pays for it changes
+    /// nothing. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/RequesterPaysBuckets.html>
+    pub fn at_own_cost(self, own: bool) -> Self {
+        Self { payer: own.then_some(RequestPayer::Requester), ..self }
     }
 
     /// The same store with other limits.
@@ -132,5 +141,24 @@ pub(super) fn content_type(key: &str) -> Option<&'static str> {
         "json" => Some("application/json"),
         "png" => Some("image/png"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+
+    /// A certificate of `*.s3.amazonaws.com` is none of `my.sky.s3.amazonaws.com`.
+    #[tokio::test]
+    async fn buckets_that_cannot_be_a_part_of_a_host_are_addressed_by_path() {
+        for (bucket, url) in [
+            ("sky", "https://sky.s3.eu-west-1.amazonaws.com"),
+            ("my.sky", "https://s3.eu-west-1.amazonaws.com/my.sky"),
+            ("Old_Sky", "https://s3.eu-west-1.amazonaws.com/Old_Sky"),
+        ] {
+            let params = Params::builder().bucket(bucket).region("eu-west-1").build().unwrap();
+            let endpoint = DefaultResolver::new().resolve_endpoint(&params).await.unwrap();
+            assert_eq!(endpoint.url(), url);
+        }
     }
 }

@@ -51,7 +51,8 @@ impl S3Upload {
                 .create_multipart_upload()
                 .bucket(&store.bucket)
                 .key(key)
-                // Named, because S3 refuses parts whose checksums are of another kind than the upload's.
+                // Named, because parts must have checksums of the upload's kind:
+                // https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html
                 .checksum_algorithm(ChecksumAlgorithm::Crc32)
                 .metadata(NUMBER, &number)
                 .set_content_type(content_type(key).map(str::to_owned));
@@ -169,7 +170,8 @@ impl Upload for S3Upload {
                     may_be_ours = true;
                     attempts.again(attempts.passing(BodyError::Headless("ETag"))).await?;
                 }
-                // After a conflict, S3 wants the upload started anew.
+                // After a conflict, S3 wants the upload started anew:
+                // https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
                 Err(failure) if is_gone(&failure) || failure.status == Some(409) => {
                     let own = if may_be_ours { self.find_own(&location).await? } else { None };
                     // Another attempt of the whole may end otherwise.

@@ -1,0 +1,1 @@
+"""The parts of infra/deploy.py, which is the command."""
