@@ -23,6 +23,8 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
 
+import monitoring
+
 SAM = "AWS::Serverless-2016-10-31"
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 TEMPLATE_BODY_LIMIT = 51_200
@@ -68,6 +70,7 @@ def install() -> None:
     install_functions()
     install_roles()
     install_log_groups()
+    monitoring.install()
 
 
 def install_templates() -> None:
