@@ -80,7 +80,7 @@ def event(execution: Execution) -> dict:
             "executionArn": execution.exec_arn,
             "stateMachineArn": execution.state_machine.arn,
             "name": execution.name,
-            "status": str(execution.exec_status),
+            "status": execution.exec_status.value,
             "startDate": milliseconds(execution.start_date),
             "stopDate": milliseconds(execution.stop_date),
             "input": json.dumps(execution.input_data),

@@ -295,7 +295,11 @@ def install_state_machines() -> None:
             place_definition(cloudformation_json["Properties"], account_id)
             if len(args) < 2:
                 kwargs.update(cloudformation_json=cloudformation_json, account_id=account_id)
-            return method.__func__(cls, *args, **kwargs)
+            machine = method.__func__(cls, *args, **kwargs)
+            # moto leaves it out.
+            tracing = cloudformation_json["Properties"].get("TracingConfiguration", {})
+            machine.tracingConfiguration = {"enabled": tracing.get("Enabled", False)}
+            return machine
 
         return classmethod(wrapped)
 
