@@ -11,7 +11,7 @@ class Engine:
     ours: str | None = None
     # What ours is asked for. The others say themselves what they compute in.
     precision: str = "f32"
-    # Whether ours has as many batches in flight as threads, as pipeline's loop over small batches has.
+    # Whether ours has as many small batches in flight as threads, as pipeline's loop over batches has.
     streams: bool = False
     # The file that it reads the network from: one of bench.networks.FILES.
     network: str = "safetensors"

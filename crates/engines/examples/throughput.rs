@@ -1,5 +1,6 @@
 //! Measures an engine for `scripts/bench.sh`, on the galaxies of a data set:
-//! `throughput ENGINE PRECISION CALLS MODEL DATA THREADS`, where CALLS is how many batches are predicted at once.
+//! `throughput ENGINE PRECISION CALLS MODEL DATA THREADS`, where CALLS is how many batches are predicted at once,
+//! if they are so small that the engine wants as many.
 //!
 //! It prints the seconds from the model's file to the first redshift. Then it reads commands, a line each, from standard
 //! input, and answers each with a line, so that the bench can take turns with other engines on the same cores:
@@ -71,6 +72,7 @@ fn seconds_per_batch(
     warm_up: usize,
     repeats: usize,
 ) -> Result<f64> {
+    let calls = calls.min(engine.calls_at_once(batch).max(1));
     predict_all(engine, calls, galaxies, batch, warm_up)?;
     let started = Instant::now();
     predict_all(engine, calls, galaxies, batch, repeats)?;
