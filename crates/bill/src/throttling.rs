@@ -11,7 +11,7 @@ use std::{
     collections::{BTreeSet, BinaryHeap, VecDeque},
 };
 
-pub use pipeline::concurrency::MOST_CHILDREN;
+use pipeline::concurrency::MOST_CHILDREN;
 
 /// How the state machine tries again, as `statemachine/redshift.asl.json` says for ranks that are turned away. A test
 /// holds it against that file. The waiting time is drawn between zero and a limit that grows: full jitter.

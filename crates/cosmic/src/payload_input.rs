@@ -36,8 +36,8 @@ impl<'a> PayloadSource<'a> {
         }
     }
 
-    /// Reads the payload, and sets fields over it.
-    pub(crate) async fn read(&self, aws: &SdkConfig, set: &[String]) -> Result<Value> {
+    /// Reads the payload, and sets fields over it, also that of --requester-pays.
+    pub(crate) async fn read(&self, aws: &SdkConfig, set: &[String], requester_pays: bool) -> Result<Value> {
         let mut input = match self {
             Self::File(path) => read_file(path)?,
             Self::Execution(arn) => {
@@ -46,6 +46,9 @@ impl<'a> PayloadSource<'a> {
                     .with_context(|| format!("the input of {arn} is not a payload: expected one JSON object"))?
             }
         };
+        if requester_pays {
+            input.insert("requester_pays".to_owned(), true.into());
+        }
         input.extend(assignments(set, is_text)?);
         Ok(Value::Object(input))
     }
@@ -79,12 +82,14 @@ mod tests {
         let aws = SdkConfig::builder().build();
         let source = PayloadSource::of(&path);
         let set = ["bucket=new", "batch_size=64", "overwrite=true", "result_path=a=b", "prefix=2024.10", "model=null"];
-        let input = source.read(&aws, &set.map(str::to_owned)).await.unwrap();
+        let input = source.read(&aws, &set.map(str::to_owned), false).await.unwrap();
         let expected = serde_json::json!({
             "bucket": "new", "batch_size": 64, "overwrite": true, "result_path": "a=b", "prefix": "2024.10", "model": null
         });
         assert_eq!(input, expected);
-        assert!(source.read(&aws, &["nothing".into()]).await.is_err());
+        assert!(source.read(&aws, &["nothing".into()], false).await.is_err());
+        let paid = source.read(&aws, &[], true).await.unwrap();
+        assert_eq!(paid["requester_pays"], true);
     }
 
     #[test]

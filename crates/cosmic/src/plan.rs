@@ -80,7 +80,7 @@ pub(crate) async fn plan(args: PlanArgs, global: &Global, printer: Printer) -> R
         true => SdkConfig::builder().build(),
         false => aws_config(global.endpoint_url.as_deref()).await,
     };
-    let input = source.read(&aws, &args.set).await?;
+    let input = source.read(&aws, &args.set, global.requester_pays).await?;
     let (payload, warnings) = Payload::parse(&input, "plan").with_context(|| source.to_string())?;
     for warning in warnings {
         eprintln!("warning: {warning}");

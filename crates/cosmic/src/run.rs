@@ -239,7 +239,7 @@ async fn without_results(output: &RunOutput, followed: &Followed, global: &Globa
 /// Starts an execution.
 async fn start(aws: &SdkConfig, args: &RunArgs, payload: &PayloadSource<'_>, global: &Global) -> Result<Followed> {
     let name = args.name.clone().unwrap_or_else(|| execution_name(payload));
-    let input = payload.read(aws, &args.set).await?;
+    let input = payload.read(aws, &args.set, global.requester_pays).await?;
     let (checked, warnings) = Payload::parse(&input, &name).with_context(|| payload.to_string())?;
     for warning in warnings {
         eprintln!("warning: {warning}");

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, ops::RangeInclusive, path::Path};
 
 use pipeline::{
+    concurrency::MOST_CHILDREN,
     payload::{DEFAULT_ENGINE, DEFAULT_MACHINE, MAX_BATCH_SIZE, MAX_WORLD_SIZE, Precision},
     storage::is_in_s3,
 };
@@ -37,7 +38,7 @@ const SIMULATE_FIELDS: [&str; 2] = ["count", "seed"];
 const COUNTS: RangeInclusive<u64> = 1..=1_000_000_000;
 const SEEDS: RangeInclusive<u64> = 0..=u64::MAX;
 const THREADS: RangeInclusive<u64> = 1..=1024;
-const CONCURRENCIES: RangeInclusive<u64> = 0..=10_000;
+const CONCURRENCIES: RangeInclusive<u64> = 0..=MOST_CHILDREN;
 const BATCH_SIZES: RangeInclusive<u64> = 1..=MAX_BATCH_SIZE;
 const WORLD_SIZES: RangeInclusive<u64> = 1..=MAX_WORLD_SIZE;
 /// What Lambda can be configured with, in MB:
@@ -67,7 +68,7 @@ pub struct SweepFile {
     pub prefix: String,
     /// The state machine by its name or ARN.
     pub state_machine: String,
-    /// Ranks of an execution that run at once; 0 is as many as Lambda gives.
+    /// Ranks of an execution that run at once; 0 leaves it to the deployment.
     pub max_concurrency: u64,
     /// Each gives the cells of its own product. A cell that several grids have is run as often as the one with the
     /// most repeats says.

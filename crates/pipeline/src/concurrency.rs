@@ -14,10 +14,10 @@
 //! executions, which are few beside ranks. Nothing holds more back: who shares the account with busy functions, or
 //! starts several executions together, sets `MaxConcurrency` or reserves concurrency.
 //!
-//! The initializer asks with the permissions of its role, and `cosmic plan` with those of its user. Where the answer
-//! decides nothing of the catalogue, it is in no fingerprint: a run may be resumed under another quota.
+//! The initializer asks with the permissions of its role, and `cosmic plan` with those of its user. The answer changes
+//! nothing of the catalogue, so that it is in no fingerprint, and a run may be resumed under another quota.
 
-use aws_sdk_lambda::Client;
+use aws_sdk_lambda::{Client, error::ProvideErrorMetadata};
 use serde::{Deserialize, Serialize};
 
 use crate::storage::explain;
@@ -148,9 +148,13 @@ pub fn max_concurrency_of_stack(variable: Option<&str>) -> Option<u64> {
 /// # Errors
 /// Why it did not say, for a person.
 pub async fn lambda_quota(client: &Client, inference_function: &str) -> Result<LambdaQuota, String> {
-    // Whoever may not ask this is taken to have reserved none: the account's answer holds then.
-    let reserved = client.get_function_concurrency().function_name(inference_function).send().await;
-    if let Ok(Some(reserved)) = reserved.map(|reserved| reserved.reserved_concurrent_executions) {
+    let reserved = match client.get_function_concurrency().function_name(inference_function).send().await {
+        Ok(answer) => answer.reserved_concurrent_executions,
+        // Whoever may not ask this is taken to have reserved none: the account's answer holds then.
+        Err(error) if error.code() == Some("AccessDeniedException") => None,
+        Err(error) => return Err(explain(&error)),
+    };
+    if let Some(reserved) = reserved {
         return u64::try_from(reserved).map(LambdaQuota::Reserved).map_err(|error| error.to_string());
     }
     let settings = client.get_account_settings().send().await.map_err(|error| explain(&error))?;

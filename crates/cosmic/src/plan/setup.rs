@@ -10,7 +10,7 @@ use bill::{
 use clap::Args;
 use pipeline::{
     concurrency::{
-        LambdaQuota, MAX_CONCURRENCY_VARIABLE, MOST_CHILDREN, Quotas, RanksAtOnce, lambda_quota,
+        DEFAULT_QUOTA, LambdaQuota, MAX_CONCURRENCY_VARIABLE, Quotas, RanksAtOnce, lambda_quota,
         max_concurrency_of_stack,
     },
     payload::Payload,
@@ -115,13 +115,14 @@ pub(crate) async fn find(args: &SetupArgs, payload: &Payload, place: Place, aws:
             }
         }
     }
-    let quotas = match quota {
-        Some(quota) => Quotas { of_stack: found.max_concurrency, of_lambda: Ok(quota) },
-        None => Quotas { of_stack: found.max_concurrency, ..Quotas::default() },
-    };
-    let at_once = RanksAtOnce::resolve(payload.max_concurrency, &quotas);
-    let (functions, sure) =
-        quotas.of_lambda.map_or((MOST_CHILDREN, MOST_CHILDREN), |quota| (quota.functions(), quota.ranks()));
+    let concurrency_found = quota.is_some();
+    let quota = quota.unwrap_or(LambdaQuota::Unreserved(DEFAULT_QUOTA));
+    let quotas = Quotas { of_stack: found.max_concurrency, of_lambda: Ok(quota) };
+    let mut at_once = RanksAtOnce::resolve(payload.max_concurrency, &quotas);
+    if !concurrency_found && payload.max_concurrency == 0 && quotas.of_stack.is_none() {
+        at_once.reason += ", which is assumed";
+    }
+    let (functions, sure) = (quota.functions(), quota.ranks());
     let concurrency_limit = match (place, args.account_concurrency) {
         // Those of AWS wait where they are turned away, and those of the local stack where its processors are busy.
         (Place::Machine { cores }, None) => cores.max(LEAST_LOCAL_CONCURRENCY),
@@ -155,7 +156,7 @@ pub(crate) async fn find(args: &SetupArgs, payload: &Payload, place: Place, aws:
         },
         region: region.unwrap_or_else(|| "us-east-1".to_owned()),
         configuration_found: found.memory_mb.is_some(),
-        concurrency_found: quota.is_some(),
+        concurrency_found,
         at_once,
         sure_at_once: sure.min(concurrency_limit),
         notes,

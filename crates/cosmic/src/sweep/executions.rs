@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use aws_config::SdkConfig;
 use aws_sdk_sfn::{Client, types::HistoryEventType};
 use experiments::{Cell, Repeat, SweepFile};
@@ -12,7 +12,7 @@ use pipeline::{
     payload::Payload,
     phases::seconds_since_1970,
     run_files::{CATALOGUE, COMBINED_DATA, RunFiles},
-    storage::{S3Store, explain},
+    storage::{S3Store, explain, split_address},
 };
 use serde_json::{Value, json};
 
@@ -34,6 +34,7 @@ pub(super) struct Executions {
     pub(super) function: Function,
     /// The version of this program, and the SHA-256 of the function's code.
     made_by: String,
+    requester_pays: bool,
 }
 
 /// An execution that has been started.
@@ -51,7 +52,7 @@ impl Started {
 
 impl Executions {
     /// Looks at the state machine and its inference function.
-    pub(super) async fn connect(aws: SdkConfig, asked: &SweepFile) -> Result<Self> {
+    pub(super) async fn connect(aws: SdkConfig, asked: &SweepFile, requester_pays: bool) -> Result<Self> {
         let aws = in_region_of(&aws, &asked.state_machine);
         let sfn = Client::new(&aws);
         let machine = machine_arn(&sfn, &asked.state_machine).await?;
@@ -63,7 +64,7 @@ impl Executions {
         // Not everyone who may start executions may look at functions.
         let code = function.look().await.ok().and_then(|(_, code)| code);
         let made_by = format!("{}, {}", env!("CARGO_PKG_VERSION"), code.as_deref().unwrap_or("code unknown"));
-        Ok(Self { aws, function, made_by })
+        Ok(Self { aws, function, made_by, requester_pays })
     }
 
     /// Starts an execution for a cell, on partitions at `s3://bucket/prefix`.
@@ -80,12 +81,12 @@ impl Executions {
         // https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
         let name = asked.name.replace('.', "-");
         let name = format!("{name}-{}-{repeat}-{:.0}", at + 1, started_at * 1e3);
-        let (data_bucket, prefix) =
-            data.strip_prefix("s3://").and_then(|rest| rest.split_once('/')).context("the partitions are not in S3")?;
+        let (data_bucket, prefix) = split_address(data).map_err(|said| anyhow!("{data} {said}"))?;
         let input = json!({
             "bucket": asked.bucket,
             "data_bucket": data_bucket,
             "prefix": prefix,
+            "requester_pays": self.requester_pays.then_some(true),
             "batch_size": cell.batch_size,
             "world_size": cell.world_size,
             "file_limit": cell.file_limit,

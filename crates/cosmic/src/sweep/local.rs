@@ -26,6 +26,7 @@ pub(super) struct Local {
     pub(super) program: PathBuf,
     /// Its version and SHA-256.
     pub(super) made_by: String,
+    pub(super) requester_pays: bool,
 }
 
 impl Local {
@@ -52,6 +53,7 @@ impl Local {
         }
         command.args(["infer", "--json", "--data", data]).arg("--out").arg(out);
         command.args(["--batch-size", &cell.batch_size.to_string(), "--precision", cell.precision.name()]);
+        command.args(self.requester_pays.then_some("--requester-pays"));
         command.args(asked.model.iter().flat_map(|model| ["--model", model]));
         command.args(asked.engine.iter().flat_map(|engine| ["--engine", engine]));
         for (flag, number) in [("--threads", asked.threads), ("--file-limit", cell.file_limit)] {

@@ -81,13 +81,13 @@ pub(crate) async fn sweep(args: SweepArgs, global: &Global, printer: Printer) ->
             let program = std::env::current_exe().context("failed to find this program's own file")?;
             let made_by = format!("{}, {}", env!("CARGO_PKG_VERSION"), file_sha256(&program)?);
             let model_sha256 = Some(sha256(&model));
-            let local = Backend::Local(Local { program, made_by });
+            let local = Backend::Local(Local { program, made_by, requester_pays: global.requester_pays });
             (local, Where { place: "this machine", region: None, machine, model_sha256 })
         }
         Place::Executions => {
             let aws = aws_config(global.endpoint_url.as_deref()).await;
             let region = aws.region().map(ToString::to_string);
-            let executions = Executions::connect(aws, &asked).await?;
+            let executions = Executions::connect(aws, &asked, global.requester_pays).await?;
             let place = if global.is_on_aws() { "AWS" } else { "local stack" };
             (Backend::Executions(Box::new(executions)), Where { place, region, machine, model_sha256: None })
         }

@@ -22,7 +22,12 @@ use crate::storage::{
     limits::{Attempts, Failure},
     object::{Listing, Object, ObjectInfo, ObjectStore, Stores, Upload, Write, if_present},
     printable::printable,
-    s3::{body::PartialBody, client::content_type, listing::Page, upload::S3Upload},
+    s3::{
+        body::PartialBody,
+        client::content_type,
+        listing::{Page, decode},
+        upload::S3Upload,
+    },
 };
 pub use client::{S3Store, aws_config};
 
@@ -277,14 +282,20 @@ impl ObjectStore for S3Store {
         let mut attempts = Attempts::new(&self.limits, "list", &location, 0);
         let page = loop {
             let request = self.client.list_object_versions().bucket(&self.bucket).prefix(&object.key);
+            let request = request.encoding_type(EncodingType::Url);
             let request = request.set_request_payer(self.payer.clone()).send();
             match self.send(&attempts, self.place("list", &location), self.limits.answer, request).await {
                 Ok(page) => break page,
                 Err(failure) => attempts.again(failure).await?,
             }
         };
+        let encoded = page.encoding_type() == Some(&EncodingType::Url);
+        let is_key = |key: &str| match encoded {
+            true => decode(key).is_ok_and(|key| key == object.key),
+            false => key == object.key,
+        };
         let is_planned = |version: &&ObjectVersion| {
-            version.key() == Some(object.key.as_str())
+            version.key().is_some_and(is_key)
                 && version.e_tag() == Some(object.etag.as_str())
                 && version.size().and_then(|size| u64::try_from(size).ok()) == Some(object.size)
         };

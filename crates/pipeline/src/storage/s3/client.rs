@@ -40,7 +40,8 @@ pub async fn aws_config(endpoint_url: Option<&str>) -> SdkConfig {
     if config.region().is_some() {
         return config;
     }
-    // No request can be signed without a region. infra/deploy.py takes the same one where none is set.
+    // No request can be signed without a region. For the local stack, infra/deploy.py takes the
+    // same one where none is set.
     config.into_builder().region(Region::new("us-east-1")).build()
 }
 

@@ -61,7 +61,7 @@ fn info(object: Object, encoded: bool) -> Result<ObjectInfo, PageError> {
 }
 
 /// Undoes `encoding-type=url`, which is a form's encoding: a blank is a plus, and a plus is `%2B`.
-fn decode(key: &str) -> Result<String, PageError> {
+pub(super) fn decode(key: &str) -> Result<String, PageError> {
     let key = key.replace('+', "%20");
     percent_decode_str(&key).decode_utf8().map(Cow::into_owned).map_err(|_| PageError::Key(key.clone()))
 }
