@@ -99,6 +99,7 @@ class Environment:
         self.answers: queue.Queue[Answer | None] = queue.Queue()
         self.current: Invocation | None = None
         self.initialized = threading.Event()
+        self.invoked = False
         self.init_ms = 0.0
         self.init_error: Answer | None = None
         self.used_mb = 0
@@ -171,7 +172,8 @@ class Environment:
         """Runs one event, and kills the process after `kill_after` seconds. An environment that is `broken` afterwards
         must not be given another.
         """
-        cold = not self.initialized.is_set()
+        # The first one is cold, also where the process was ready before the event came.
+        cold, self.invoked = not self.invoked, True
         self.initialized.wait(INIT_SECONDS)
         function, timeout = self.function, float(self.function.timeout)
         request_id = str(uuid.uuid4())

@@ -133,7 +133,7 @@ HANDLERS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
                 "Unsubscribe",
                 "ListSubscriptionsByTopic",
             ],
-            DELETE: ["DeleteTopic", "GetTopicAttributes"],
+            DELETE: ["DeleteTopic", "GetTopicAttributes", "ListSubscriptionsByTopic", "Unsubscribe"],
         },
     ),
     "AWS::SNS::TopicPolicy": (
@@ -144,7 +144,11 @@ HANDLERS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
     "AWS::SNS::Subscription": (
         "sns",
         "arn:aws:sns:{region}:{account}:{topic}",
-        {CREATE: ["Subscribe"], UPDATE: ["Subscribe", "Unsubscribe"], DELETE: ["Unsubscribe"]},
+        {
+            CREATE: ["Subscribe", "GetSubscriptionAttributes"],
+            UPDATE: ["Subscribe", "Unsubscribe", "GetSubscriptionAttributes", "SetSubscriptionAttributes"],
+            DELETE: ["Unsubscribe", "GetSubscriptionAttributes"],
+        },
     ),
     "AWS::Events::Rule": (
         "events",
@@ -156,6 +160,10 @@ HANDLERS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
         },
     ),
 }
+
+# Actions on a subscription, for which IAM knows no resource:
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
+WITHOUT_RESOURCE = {"sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"}
 
 # The properties that hold a resource's name, or that of the bucket that it is about.
 NAMES = (
@@ -184,7 +192,7 @@ def needed(stack: Stack, operation: str, physical_id: str, resource: dict) -> li
     operation = UPDATE if operation == ROLLBACK else operation
     if kind not in HANDLERS:
         return [(f"{kind}:{operation}", "*", {})]
-    service, form, actions = HANDLERS[kind]
+    service, form, operations = HANDLERS[kind]
     # moto gives a new resource a name of its own where it does not know which property is the name.
     given = next((properties[field] for field in NAMES if isinstance(properties.get(field), str)), physical_id or "")
     names = {"name": given.rpartition(":")[2]}
@@ -197,14 +205,15 @@ def needed(stack: Stack, operation: str, physical_id: str, resource: dict) -> li
         topics = properties.get("Topics") or [properties.get("TopicArn")]
         targets = [{"topic": physical(stack, topic).rpartition(":")[2]} for topic in topics]
     places = [form.format(account=stack.account_id, region=stack.region_name, **target) for target in targets]
-    wanted = actions[operation]
+    wanted = operations[operation]
     context = {}
     if kind == "AWS::IAM::Role" and (boundary := properties.get("PermissionsBoundary")):
         context["iam:PermissionsBoundary"] = boundary
         wanted = wanted + ["PutRolePermissionsBoundary"] * (operation == UPDATE)
     elif kind == "AWS::IAM::Role" and operation == UPDATE:
         wanted = [*wanted, "DeleteRolePermissionsBoundary"]
-    found = [(f"{service}:{action}", place, context) for place in places for action in wanted]
+    actions = [f"{service}:{action}" for action in wanted]
+    found = [(action, "*" if action in WITHOUT_RESOURCE else place, context) for place in places for action in actions]
     if kind == "AWS::Lambda::Function" and "ReservedConcurrentExecutions" in properties:
         found.append(("lambda:PutFunctionConcurrency", places[0], {}))
     if kind in PASSED_TO and operation != DELETE:

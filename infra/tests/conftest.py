@@ -90,17 +90,19 @@ def without(stack: Stack, role: str, action: str):
     policies = iam.list_role_policies(RoleName=name)["PolicyNames"]
     whole = {policy: iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"] for policy in policies}
     removed = 0
-    for policy, document in whole.items():
-        less = json.loads(json.dumps(document))
-        for statement in less["Statement"]:
-            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-            removed += action in actions
-            statement["Action"] = [other for other in actions if other != action] or ["none:Nothing"]
-        iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(less))
-    assert removed, f"{role} does not have {action}"
-    yield
-    for policy, document in whole.items():
-        iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
+    try:
+        for policy, document in whole.items():
+            less = json.loads(json.dumps(document))
+            for statement in less["Statement"]:
+                actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+                removed += action in actions
+                statement["Action"] = [other for other in actions if other != action] or ["none:Nothing"]
+            iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(less))
+        assert removed, f"{role} does not have {action}"
+        yield
+    finally:
+        for policy, document in whole.items():
+            iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def handle(event, headers):
         class BadPartition(Exception): pass
         raise BadPartition("bad partition: s3://cosmic-demo/load/1.npz: " + "what is wrong with it, in words. " * 4)
     return {"rank": rank, "rows": 123456, "flagged": 12345, "bytes": 123456789, "unreadable_files": 0,
-            "milliseconds": 123456, "skipped": False}
+            "milliseconds": 123456, "waiting_seconds": 123.456789, "inference_seconds": 123.456789, "skipped": False}
 """
 
 

@@ -12,11 +12,14 @@ import urllib.error
 import uuid
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError
 
 from conftest import Stack
+from environments import Environment
+from options import Options
 
 # The loop of a custom runtime; `handle(event, headers)` comes before it.
 RUNTIME = """#!{python}
@@ -140,6 +143,37 @@ def test_a_function_is_a_process_that_stays_warm(function):
     assert "Init Duration" not in warm
     lines = function.log_lines()
     assert lines.count("initializing") == 1 and 'event {"name": "warm"}' in lines
+
+
+def test_the_first_invocation_is_cold_also_where_the_process_was_ready_before_it(tmp_path):
+    logged = []
+    logs = SimpleNamespace(
+        ensure_log_group=lambda group: None,
+        create_log_stream=lambda group, stream: None,
+        put_log_events=lambda group, stream, events: logged.extend(event["message"] for event in events),
+    )
+    function = SimpleNamespace(
+        function_name="ready",
+        function_arn="arn:aws:lambda:us-east-1:123456789012:function:ready",
+        version="$LATEST",
+        region="us-east-1",
+        memory_size=512,
+        timeout=20,
+        handler="bootstrap",
+        architectures=["x86_64"],
+        environment_vars={},
+        code_bytes=zipped(HANDLER),
+        logs_group_name="/aws/lambda/ready",
+        logs_backend=logs,
+    )
+    environment = Environment(function, tmp_path, {}, Options())
+    try:
+        assert environment.initialized.wait(10)
+        for _ in range(2):
+            assert not environment.invoke(b"{}").failed
+    finally:
+        environment.close()
+    assert ["Init Duration" in line for line in logged if line.startswith("REPORT")] == [True, False]
 
 
 def test_what_a_handler_reports_reaches_the_caller_and_the_process_lives(function):

@@ -225,8 +225,32 @@ def test_a_runner_plans_splits_runs_stops_and_reports(cosmic, stack, runner, fin
     assert denials(stack) == before, "a permission is missing"
 
 
+def test_a_runner_sweeps_and_limits_a_map_and_sees_the_stacks_outputs(cosmic, stack, runner, finished, tmp_path):
+    before = denials(stack)
+    grid = {"partition_sizes": ["164kB"], "batch_sizes": [8], "memory_sizes": [1536], "repeats": 1}
+    file = tmp_path / "sweep.json"
+    data = {"simulate": {"count": 8, "seed": 5}}
+    fields = {
+        "name": "small",
+        "place": "executions",
+        "data": data,
+        "bucket": BUCKET,
+        "prefix": "sweeps",
+        "grids": [grid],
+    }
+    file.write_text(json.dumps(fields))
+    succeeds(runner.cosmic("sweep", file, "--out", tmp_path / "out", "--json"))
+    execution = cosmic.deployed["outputs"]["StateMachineArn"].replace(":stateMachine:", ":execution:") + f":{finished}"
+    states = runner.client("stepfunctions")
+    [map_run] = states.list_map_runs(executionArn=execution)["mapRuns"]
+    states.update_map_run(mapRunArn=map_run["mapRunArn"], maxConcurrency=8)
+    assert runner.client("cloudformation").describe_stacks(StackName="cosmic")["Stacks"][0]["Outputs"]
+    assert denials(stack) == before, "a permission is missing"
+
+
 def test_a_runner_changes_no_deployment(cosmic, runner):
-    assert "not authorized to perform: cloudformation:DescribeStacks" in runner.run(*DEPLOY).stderr
+    done = runner.run(*DEPLOY)
+    assert done.returncode == 1 and "not authorized to perform: s3:" in done.stderr, done.stderr
     for request in (
         lambda: runner.client("lambda").update_function_code(FunctionName="cosmic-inference", ZipFile=b"x"),
         lambda: runner.client("lambda").update_function_configuration(FunctionName="cosmic-summarizer", Timeout=3),
@@ -273,6 +297,9 @@ WITHOUT_RESOURCE = {
     "logs:DescribeQueryDefinitions",
     "logs:GetQueryResults",
     "logs:StopQuery",
+    "sns:GetSubscriptionAttributes",
+    "sns:SetSubscriptionAttributes",
+    "sns:Unsubscribe",
     "states:ListStateMachines",
 }
 # These have one, which is no name of ours: an account's queries have no ARNs, and alarms are listed together.

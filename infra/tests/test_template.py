@@ -159,8 +159,6 @@ def test_permissions_name_their_actions_and_resources(expanded):
         resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
         assert statement["Effect"] == "Allow" and "NotAction" not in statement and "NotResource" not in statement
         assert not [action for action in actions if "*" in action], (name, statement)
-        if set(actions) & TRACING:
-            assert expanded["Resources"][name]["Condition"] == "HasTracing"
         if resources == ["*"]:
             assert set(actions) <= WITHOUT_RESOURCES, (name, statement)
             continue
@@ -173,6 +171,16 @@ def test_permissions_name_their_actions_and_resources(expanded):
                     name,
                     resource,
                 )
+
+
+def test_each_role_may_send_traces_before_a_function_is_to(expanded):
+    """Lambda refuses tracing to a function whose role may not send them. A function waits for its role, and not for a
+    policy beside it.
+    """
+    for role in ROLES:
+        documents = [policy["PolicyDocument"] for policy in expanded["Resources"][role]["Properties"]["Policies"]]
+        for action in ("xray:PutTraceSegments", "xray:PutTelemetryRecords"):
+            assert policies.decision(substituted(documents), action, "*", {}) == "Allow", (role, action)
 
 
 # The values that the template's substitutions take in the questions below.
@@ -358,6 +366,20 @@ def test_alarms_look_at_as_many_metrics_as_the_parameter_says(expanded):
         1 if "MetricName" in alarm else sum("MetricStat" in metric for metric in alarm["Metrics"]) for alarm in alarms
     )
     assert looked_at == 9 and "They look at nine metrics" in expanded["Parameters"]["Alarms"]["Description"]
+
+
+def test_alarms_look_back_for_as_long_as_a_data_point_can_be_late(expanded):
+    """A metric of Lambda's on how an invocation ended bears the time at which it began, at most 900 s earlier."""
+    for name, resource in expanded["Resources"].items():
+        if resource["Type"] != "AWS::CloudWatch::Alarm":
+            continue
+        alarm = resource["Properties"]
+        watched = [metric["MetricStat"] for metric in alarm.get("Metrics", []) if "MetricStat" in metric]
+        period = watched[0]["Period"] if watched else alarm["Period"]
+        late = any(metric["Metric"]["MetricName"] in ("Duration", "Errors") for metric in watched)
+        longest = 900 if late else 0
+        assert period * alarm["EvaluationPeriods"] >= longest + 300, name
+        assert alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]) == 1, name
 
 
 @pytest.mark.parametrize(
