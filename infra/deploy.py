@@ -1,9 +1,9 @@
 """Deploys Cosmic: `scripts/deploy.sh`, after scripts/package.sh. On AWS, or on the local stack with --endpoint-url.
 
 Uploads what changed, makes or updates the stack by a change set, and puts back what was changed in the functions behind
-the stack's back: afterwards they run what was packaged, as the template configures it. The service expands the SAM
-template, as the local stack does, so that no SAM command line is needed here. Whatever goes wrong ends it with a
-sentence and exit code 1.
+the stack's back, as far as deployment/drift.py looks: afterwards they run what was packaged, as the template configures
+it. The service expands the SAM template, as the local stack does, so that no SAM command line is needed here. Whatever
+goes wrong ends it with a sentence and exit code 1.
 """
 
 import argparse
@@ -25,10 +25,9 @@ from deployment.stack import (
     find,
     make_change_set,
     parameters_of,
-    reasons,
     remove,
     stack_to_update,
-    wait,
+    wait_for_end,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,7 +93,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--dry-run", action="store_true", help="upload, and only show what would change")
-    instead.add_argument("--follow", action="store_true", help="only wait for the end of a deployment under way")
+    instead.add_argument(
+        "--follow", action="store_true", help="only wait for the end of a deployment or deletion under way"
+    )
     instead.add_argument("--delete", action="store_true", help="delete the stack; its bucket stays")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     return parser.parse_args()
@@ -128,8 +129,7 @@ def deploy(account: Account, arguments: argparse.Namespace, log: Log) -> dict:
     check_zips(account, parameters, log)
     stack = stack_to_update(account, name, dry_run, log)
     check_bucket(account, name, stack, parameters)
-    if stack is None:
-        clear_log_groups(account, name, template, dry_run, log)
+    in_the_way = clear_log_groups(account, name, template, dry_run, log) if stack is None else []
     drifted = drift.differences(account, stack) if stack else []
     for difference in drifted:
         log.warn(str(difference))
@@ -138,7 +138,10 @@ def deploy(account: Account, arguments: argparse.Namespace, log: Log) -> dict:
     artifacts.upload(account, name, template, TEMPLATE.parent, bucket, log)
 
     template_url = artifacts.upload_template(account, name, template, bucket)
-    change_set = make_change_set(account, name, stack, template, template_url, parameters)
+    # What only a dry run leaves in the way must not fail its change set.
+    change_set = make_change_set(
+        account, name, stack, template, template_url, parameters, validates=not (dry_run and in_the_way)
+    )
     changes = [] if change_set is None else changes_of(account, name, change_set)
     for change in changes:
         log(f"{change['action'].lower()} {change['resource']} ({change['type']})")
@@ -221,8 +224,11 @@ def check_bucket(account: Account, name: str, stack: dict | None, parameters: di
         raise Refused(f"there is no bucket {bucket}: leave out CreateDataBucket=false, or name another DataBucketName")
 
 
-def clear_log_groups(account: Account, name: str, template: dict, dry_run: bool, log: Log) -> None:
-    """Deletes log groups that lie where a new stack makes its own, if nothing was logged to them; refuses others."""
+def clear_log_groups(account: Account, name: str, template: dict, dry_run: bool, log: Log) -> list[str]:
+    """Deletes log groups that lie where a new stack makes its own, if nothing was logged to them, and gives their
+    names; refuses others. A dry run deletes none.
+    """
+    empty = []
     for resource in template["Resources"].values():
         if resource["Type"] != "AWS::Logs::LogGroup":
             continue
@@ -234,12 +240,16 @@ def clear_log_groups(account: Account, name: str, template: dict, dry_run: bool,
                     f"--stack-name, or delete it with `aws logs delete-log-group --log-group-name {group} "
                     f"--region {account.region}`"
                 )
-            if not dry_run:
+            if dry_run:
+                log(f"delete the log group {group}, which is empty")
+            else:
                 account.logs.delete_log_group(logGroupName=group)
                 log(f"deleted the log group {group}, which was empty")
+            empty.append(group)
         except ClientError as error:
             if code(error) != "ResourceNotFoundException":
                 raise
+    return empty
 
 
 def warn_of_executions(account: Account, name: str, stack: dict | None, drifted: list, log: Log) -> None:
@@ -263,12 +273,9 @@ def follow(account: Account, name: str, log: Log) -> dict:
     stack = find(account, name)
     if stack is None:
         raise Refused(f"there is no stack {name} in {account.region}")
-    stack = wait(account, name, stack["StackId"])
-    state = stack["StackStatus"]
-    if "FAILED" in state or "ROLLBACK" in state or state == "DELETE_COMPLETE":
-        raise Refused(f"the stack {name} ended in {state}:\n{reasons(account, stack)}")
-    log(f"{name}: {state}")
-    return {"stack": name, "changes": [], "drift": [], "outputs": outputs_of(stack)}
+    stack = wait_for_end(account, stack, log)
+    outputs = {} if stack["StackStatus"] == "DELETE_COMPLETE" else outputs_of(stack)
+    return {"stack": name, "changes": [], "drift": [], "outputs": outputs}
 
 
 def delete(account: Account, name: str, log: Log) -> dict:

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import yaml
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 
 from deployment.account import Account, Refused, code, status
@@ -62,8 +63,18 @@ def upload(account: Account, stack: str, template: dict, folder: Path, bucket: s
         key = f"{stack}/{name.lower()}-{sha256(path)[:HASH_DIGITS]}{path.suffix}"
         if not has_object(account, bucket, key):
             log(f"uploading {path} ({path.stat().st_size / 1e6:.1f} MB)")
-            account.s3.upload_file(str(path), bucket, key, ExtraArgs={"ExpectedBucketOwner": account.id})
+            upload_file(account, path, bucket, key)
         resource["Properties"][field] = {"Bucket": bucket, "Key": key}
+
+
+def upload_file(account: Account, path: Path, bucket: str, key: str) -> None:
+    try:
+        account.s3.upload_file(str(path), bucket, key, ExtraArgs={"ExpectedBucketOwner": account.id})
+    except S3UploadFailedError as error:
+        # boto3 puts an error of its own in the place of S3's, which says more.
+        if isinstance(error.__context__, ClientError):
+            raise error.__context__ from None
+        raise Refused(str(error)) from None
 
 
 def upload_template(account: Account, stack: str, template: dict, bucket: str) -> str:

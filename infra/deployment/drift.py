@@ -1,6 +1,11 @@
-"""What was changed behind the stack's back: the functions' code, by `cargo lambda deploy`, and their memory, by a
-`cosmic sweep` that was killed, or anything in the console. CloudFormation does not notice: a change set compares a
-template with the last one, not with what runs. (Its own drift detection does not look at a function's code.)
+"""What was changed in the functions behind the stack's back: their code, by `cargo lambda deploy`, their memory, by a
+`cosmic sweep` that was killed, or, in the console for example, their architecture, timeout, temporary storage,
+environment, tracing or reserved concurrency (0 of which, by the button Throttle, lets no rank run). Nothing else is
+compared.
+
+An ordinary change set does not notice, because it compares a template with the last one, not with what runs. A
+drift-aware one goes by CloudFormation's drift detection, which does not look at a function's code:
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/drift-aware-change-sets.html
 """
 
 import base64
@@ -19,7 +24,7 @@ SWEEP_TAG = "cosmic:sweep-memory"
 
 @dataclass
 class Difference:
-    """What a function has, and what its stack gave it. Values are as UpdateFunctionConfiguration takes them."""
+    """What a function has, and what its stack gave it. Values are as Lambda's requests take them."""
 
     function: str
     field: str
@@ -27,6 +32,8 @@ class Difference:
     deployed: object
     # The sweep that changed it, if one says so.
     sweep: str | None = None
+    # The fields of UpdateFunctionCode that put back the code and the architecture, which it changes together.
+    code: dict | None = None
 
     def __str__(self) -> str:
         if self.field == "Code":
@@ -41,7 +48,9 @@ class Difference:
 
 
 def shown(value) -> str:
-    return json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)
+    if value is None:
+        return "none"
+    return json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else str(value)
 
 
 def differences(account: Account, stack: dict) -> list[Difference]:
@@ -61,6 +70,7 @@ def differences(account: Account, stack: dict) -> list[Difference]:
 def differences_of(account: Account, stack: str, function: str, properties: dict) -> list[Difference]:
     try:
         there = account.functions.get_function_configuration(FunctionName=function)
+        reserved = account.functions.get_function_concurrency(FunctionName=function)
     except ClientError as error:
         if code(error) != "ResourceNotFoundException":
             raise
@@ -69,13 +79,16 @@ def differences_of(account: Account, stack: str, function: str, properties: dict
             "anew: run this with --delete, then deploy again with --parameter CreateDataBucket=false"
         ) from None
     found = []
+    architectures = properties.get("Architectures", ["x86_64"])
+    deployed_code = properties.get("Code", {}) | {"Architectures": architectures}
     # A key of another deployer tells nothing of the contents.
     key_hash = str(properties.get("Code", {}).get("S3Key", "")).rpartition("-")[2].partition(".")[0]
     code_hash = base64.b64decode(there["CodeSha256"]).hex()
     if len(key_hash) == HASH_DIGITS and not code_hash.startswith(key_hash):
-        found.append(Difference(function, "Code", code_hash, properties["Code"]))
+        found.append(Difference(function, "Code", code_hash, properties["Code"], code=deployed_code))
     variables = properties.get("Environment", {}).get("Variables", {})
     pairs = {
+        "Architectures": (there.get("Architectures", ["x86_64"]), architectures),
         "MemorySize": (there["MemorySize"], number(properties.get("MemorySize", 128))),
         "Timeout": (there["Timeout"], number(properties.get("Timeout", 3))),
         "EphemeralStorage": (
@@ -90,11 +103,16 @@ def differences_of(account: Account, stack: str, function: str, properties: dict
             {"Mode": there.get("TracingConfig", {}).get("Mode", "PassThrough")},
             {"Mode": properties.get("TracingConfig", {}).get("Mode", "PassThrough")},
         ),
+        "ReservedConcurrentExecutions": (
+            reserved.get("ReservedConcurrentExecutions"),
+            number(properties.get("ReservedConcurrentExecutions")),
+        ),
     }
     for field, (has, deployed) in pairs.items():
         if has != deployed and UNKNOWN not in (deployed, *deployed_parts(deployed)):
             sweep = sweep_of(account, there["FunctionArn"]) if field == "MemorySize" else None
-            found.append(Difference(function, field, has, deployed, sweep))
+            put_back_with = deployed_code if field == "Architectures" else None
+            found.append(Difference(function, field, has, deployed, sweep, put_back_with))
     return found
 
 
@@ -104,8 +122,8 @@ def number(value):
 
 def deployed_parts(value):
     """All values inside a value."""
-    if isinstance(value, dict):
-        for part in value.values():
+    if isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
             yield part
             yield from deployed_parts(part)
 
@@ -119,9 +137,15 @@ def sweep_of(account: Account, arn: str) -> str | None:
 def put_back(account: Account, difference: Difference) -> None:
     """Gives a function what its stack gave it."""
     function = difference.function
-    if difference.field == "Code":
-        place = difference.deployed
-        account.functions.update_function_code(FunctionName=function, S3Bucket=place["S3Bucket"], S3Key=place["S3Key"])
+    if difference.code is not None:
+        account.functions.update_function_code(FunctionName=function, **difference.code)
+    elif difference.field == "ReservedConcurrentExecutions":
+        if difference.deployed is None:
+            account.functions.delete_function_concurrency(FunctionName=function)
+        else:
+            account.functions.put_function_concurrency(
+                FunctionName=function, ReservedConcurrentExecutions=difference.deployed
+            )
     else:
         account.functions.update_function_configuration(
             FunctionName=function, **{difference.field: difference.deployed}

@@ -7,11 +7,12 @@ import re
 
 from deployment.account import Refused
 
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html
-STACK_LIMIT = 128
-# The function with the longest name, and Lambda's limit. State machines take 80 characters, log groups 512.
-# https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
-LONGEST_SUFFIX, FUNCTION_LIMIT = "-initializer", 64
+# IAM's limit, and what CloudFormation puts after the stack's name in that of the role with the longest: the role's
+# logical name, and up to 13 random characters. All other names have more room, the stack's own with 128 too.
+# CloudFormation shortens a longer name, which infra/policies/deploy.json may not cover any more: it names role/STACK-*.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+ROLE_LIMIT, LONGEST_ROLE, RANDOM_CHARACTERS = 64, "RedshiftMachineRole", 13
+LONGEST_STACK = ROLE_LIMIT - len(f"-{LONGEST_ROLE}-") - RANDOM_CHARACTERS
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET_LIMIT = 63
@@ -20,23 +21,22 @@ RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
 
 def check_stack_name(stack: str) -> None:
-    """Refuses names that CloudFormation or Lambda does not take."""
-    if not re.fullmatch(r"[a-zA-Z][-a-zA-Z0-9]*", stack) or len(stack) > STACK_LIMIT:
+    """Refuses names that CloudFormation does not take, or would not keep whole in the names of the stack's roles."""
+    if not re.fullmatch(r"[a-zA-Z][-a-zA-Z0-9]*", stack):
         raise Refused(
-            f"a stack cannot be called {stack!r}: CloudFormation takes letters, digits and hyphens, at most "
-            f"{STACK_LIMIT}, of which the first is a letter: write --stack-name {suggestion(stack)}"
+            f"a stack cannot be called {stack!r}: CloudFormation takes letters, digits and hyphens, of which "
+            f"the first is a letter: write --stack-name {suggestion(stack)}"
         )
-    longest = FUNCTION_LIMIT - len(LONGEST_SUFFIX)
-    if len(stack) > longest:
+    if len(stack) > LONGEST_STACK:
         raise Refused(
-            f"the function {stack}{LONGEST_SUFFIX} would have a name of {len(stack) + len(LONGEST_SUFFIX)} characters, "
-            f"and Lambda takes {FUNCTION_LIMIT}: write a --stack-name of at most {longest} characters"
+            f"the role {stack}-{LONGEST_ROLE}-… would have a name of more than {ROLE_LIMIT} characters, which IAM does "
+            f"not take and CloudFormation shortens: write a --stack-name of at most {LONGEST_STACK} characters"
         )
 
 
 def suggestion(stack: str) -> str:
     """A name like a bad one, that everything takes."""
-    return re.sub(r"[^a-z0-9]+", "-", stack.lower()).lstrip("-0123456789")[:30].rstrip("-") or "cosmic"
+    return re.sub(r"[^a-z0-9]+", "-", stack.lower()).lstrip("-0123456789")[:LONGEST_STACK].rstrip("-") or "cosmic"
 
 
 def data_bucket_of(stack: str, account: str, region: str) -> str:
@@ -44,11 +44,9 @@ def data_bucket_of(stack: str, account: str, region: str) -> str:
     rest = f"-{account}-{region}"
     problem = bucket_problem(stack + rest)
     if problem:
-        longest = BUCKET_LIMIT - len(rest)
-        name = suggestion(stack)[:longest].rstrip("-")
         raise Refused(
-            f"the data bucket would be called {stack}{rest}, and {problem}: write --stack-name {name} (at most "
-            f"{longest} characters, in lower case), or name the bucket with --parameter DataBucketName=NAME"
+            f"the data bucket would be called {stack}{rest}, and {problem}: write --stack-name {suggestion(stack)}, or "
+            "name the bucket with --parameter DataBucketName=NAME"
         )
     return stack + rest
 

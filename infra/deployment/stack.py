@@ -14,12 +14,14 @@ CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 TAGS = [{"Key": "project", "Value": "cosmic"}]
 
 UPDATABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED", "IMPORT_COMPLETE"}
-DEPLOYED = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+DEPLOYED = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}
 # What is left of a creation or a deletion that failed. It can only be deleted.
 REMAINS = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}
 # A creation that fails passes through CREATE_FAILED before CloudFormation deletes the stack.
 PASSING = frozenset({"CREATE_FAILED"})
 PASSING_SECONDS = 60
+# The reason in the first event of an operation that somebody asked for.
+USER_INITIATED = "User Initiated"
 
 
 class Interrupted(Exception):
@@ -67,6 +69,7 @@ def stack_to_update(account: Account, name: str, dry_run: bool, log) -> dict | N
     if state in REMAINS:
         log(f"deleting what is left of the stack {name}, which is in {state}")
         remove(account, stack, log)
+        delete_bucket_of_failed_creation(account, stack, log)
         return None
     if state == "UPDATE_ROLLBACK_FAILED":
         raise Refused(
@@ -85,9 +88,18 @@ def command(account: Account, name: str) -> str:
 
 
 def make_change_set(
-    account: Account, name: str, stack: dict | None, template: dict, template_url: str, parameters: dict
+    account: Account,
+    name: str,
+    stack: dict | None,
+    template: dict,
+    template_url: str,
+    parameters: dict,
+    *,
+    validates: bool = True,
 ) -> str | None:
-    """The change set's ARN; None where it would change nothing."""
+    """The change set's ARN; None where it would change nothing. CloudFormation validates it against what is there, by
+    which a name that is taken fails it, unless `validates` is false.
+    """
     given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
     kept = parameters_of(stack).keys() if stack else set()
     given += [
@@ -105,6 +117,7 @@ def make_change_set(
         Capabilities=CAPABILITIES,
         Tags=TAGS,
         **kind,
+        **({} if validates else {"DisableValidation": True}),
     )
     while True:
         described = account.cloudformation.describe_change_set(ChangeSetName=made["Id"], StackName=name)
@@ -112,12 +125,38 @@ def make_change_set(
             return made["Id"]
         if described["Status"] == "FAILED":
             reason = described.get("StatusReason", "")
-            discard(account, name, stack, made["Id"])
             # CloudFormation reports it in no other way than by this text.
-            if "didn't contain changes" in reason or "No updates are to be performed" in reason:
+            changes_nothing = "didn't contain changes" in reason or "No updates are to be performed" in reason
+            # The events go with the change set.
+            said = "" if changes_nothing else validation_errors(account, made["Id"])
+            discard(account, name, stack, made["Id"])
+            if changes_nothing:
                 return None
-            raise Refused(f"CloudFormation does not take the template: {reason}")
+            raise Refused(f"CloudFormation does not take the template: {reason}{said}")
         time.sleep(account.poll_seconds)
+
+
+def validation_errors(account: Account, change_set: str) -> str:
+    """The resources for which a change set failed, and why, a line for each. The status of a change set that
+    CloudFormation's validation fails names no resource:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeEvents.html
+    """
+    try:
+        pages = account.cloudformation.get_paginator("describe_events").paginate(
+            ChangeSetName=change_set, Filters={"FailedEvents": True}
+        )
+        events = [event for page in pages for event in page["OperationEvents"]]
+    except ClientError:
+        # The change set's own reason is to be told in any case, also to somebody who may not read these.
+        return ""
+    reasons_of = ("ValidationStatusReason", "HookStatusReason", "ResourceStatusReason")
+    said = [
+        f"\n  {event.get('LogicalResourceId', event['EventType'])}: {event[field]}"
+        for event in events
+        for field in reasons_of
+        if event.get(field) and event.get("ValidationFailureMode") != "WARN"
+    ]
+    return "".join(dict.fromkeys(said))
 
 
 def parameters_of(stack: dict) -> dict[str, str]:
@@ -153,8 +192,34 @@ def execute(account: Account, name: str, creates: bool, change_set: str, log) ->
     # A stack whose creation failed may be gone at the first look, and can only be asked for by its id then.
     stack_id = account.cloudformation.describe_change_set(ChangeSetName=change_set, StackName=name)["StackId"]
     account.cloudformation.execute_change_set(ChangeSetName=change_set, StackName=name)
-    stack = wait(account, name, stack_id, PASSING if creates else frozenset())
-    state = stack["StackStatus"]
+    check_deployed(account, wait(account, name, stack_id, PASSING if creates else frozenset()), creates, log)
+
+
+def wait_for_end(account: Account, stack: dict, log) -> dict:
+    """Waits for the end of what CloudFormation does with a stack, and gives the stack then. Raises Refused, with the
+    resources' reasons, if it fails.
+    """
+    name, state = stack["StackName"], stack["StackStatus"]
+    if state == "REVIEW_IN_PROGRESS":
+        raise Refused(
+            f"nothing is under way: the stack {name} has a change set that was not executed: run "
+            f"`{command(account, name)}`"
+        )
+    deletes = state.startswith("DELETE_")
+    if deletes and deletion_was_asked_for(account, stack):
+        ended = wait(account, name, stack["StackId"])
+        check_deleted(account, ended, log)
+        return ended
+    # A creation that failed is in one of these too, when CloudFormation rolls it back or deletes it.
+    creates = deletes or state.startswith(("CREATE_", "ROLLBACK_"))
+    ended = wait(account, name, stack["StackId"], PASSING if creates else frozenset())
+    check_deployed(account, ended, creates, log)
+    return ended
+
+
+def check_deployed(account: Account, stack: dict, creates: bool, log) -> None:
+    """Raises Refused, with the resources' reasons, unless the creation or update that has ended deployed the stack."""
+    name, state = stack["StackName"], stack["StackStatus"]
     if state in DEPLOYED:
         log(f"{name}: {state}")
         return
@@ -165,7 +230,11 @@ def execute(account: Account, name: str, creates: bool, change_set: str, log) ->
         raise Refused(f"the stack {name} could not be updated, and ended in {state}:\n{said}")
     if state == "DELETE_COMPLETE":
         delete_bucket_of_failed_creation(account, stack, log)
-        left = "nothing of it is left: mend that, then run this again"
+        # A deleted stack's name tells CloudFormation nothing.
+        left = (
+            "nothing of it is left: mend that, then run this again\nall events: `aws cloudformation "
+            f"describe-stack-events --stack-name {stack['StackId']} --region {account.region}`"
+        )
     else:
         left = f"its rest is in {state}: mend that, then run this again, which deletes the rest first"
     raise Refused(f"the stack {name} could not be created:\n{said}\n{left}")
@@ -200,7 +269,7 @@ def reasons(account: Account, stack: dict) -> str:
         reason = event.get("ResourceStatusReason", "")
         if event["ResourceStatus"].endswith("_FAILED") and reason:
             failures.append((event["LogicalResourceId"], reason))
-        if event["ResourceType"] == "AWS::CloudFormation::Stack" and reason == "User Initiated":
+        if event["ResourceType"] == "AWS::CloudFormation::Stack" and reason == USER_INITIATED:
             # The first event of the operation.
             break
     failures.reverse()
@@ -220,7 +289,9 @@ def delete_bucket_of_failed_creation(account: Account, stack: dict, log) -> None
     says that RetainExceptOnCreate deletes the bucket where a creation is rolled back, and does not speak of
     OnStackFailure=DELETE.
     """
-    bucket = parameters_of(stack).get("DataBucketName", "")
+    bucket = parameters_of(stack).get("DataBucketName")
+    if not bucket:
+        return
     try:
         tags = account.s3.get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=account.id)["TagSet"]
         if {"Key": "aws:cloudformation:stack-id", "Value": stack["StackId"]} in tags:
@@ -234,11 +305,27 @@ def delete_bucket_of_failed_creation(account: Account, stack: dict, log) -> None
 def remove(account: Account, stack: dict, log) -> None:
     """Deletes a stack, and waits until it is gone."""
     account.cloudformation.delete_stack(StackName=stack["StackId"])
-    name = stack["StackName"]
-    ended = wait(account, name, stack["StackId"])
-    if ended["StackStatus"] != "DELETE_COMPLETE":
+    check_deleted(account, wait(account, stack["StackName"], stack["StackId"]), log)
+
+
+def check_deleted(account: Account, stack: dict, log) -> None:
+    """Raises Refused, with the resources' reasons, unless the deletion that has ended left nothing of the stack."""
+    name, state = stack["StackName"], stack["StackStatus"]
+    if state != "DELETE_COMPLETE":
         raise Refused(
-            f"the stack {name} could not be deleted ({ended['StackStatus']}):\n{reasons(account, ended)}\n"
+            f"the stack {name} could not be deleted ({state}):\n{reasons(account, stack)}\n"
             f"delete these by hand, then `{command(account, name)} --delete`"
         )
     log(f"{name}: DELETE_COMPLETE")
+
+
+def deletion_was_asked_for(account: Account, stack: dict) -> bool:
+    """Whether somebody deleted the stack, and not CloudFormation because its creation had failed."""
+    pages = account.cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack["StackId"])
+    for event in (event for page in pages for event in page["StackEvents"]):
+        if (
+            event["ResourceType"] == "AWS::CloudFormation::Stack"
+            and event.get("ResourceStatusReason") == USER_INITIATED
+        ):
+            return event["ResourceStatus"] == "DELETE_IN_PROGRESS"
+    return True

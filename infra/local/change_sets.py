@@ -8,7 +8,7 @@ import json
 import re
 
 from moto.cloudformation.exceptions import ValidationError
-from moto.cloudformation.models import Stack
+from moto.cloudformation.models import Change, ChangeSet, Stack
 from moto.cloudformation.parsing import ResourceMap
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.responses import ActionResult
@@ -60,6 +60,7 @@ def install() -> None:
         return ActionResult({"StackId": stack.stack_id})
 
     ResourceMap.build_resource_diff = resource_diff
+    ChangeSet.diff = diff
     Stack.stack_resources = property(lambda stack: made_resources(stack.resource_map))
     CloudFormationResponse.create_change_set = create_change_set
     CloudFormationResponse.get_template = get_template
@@ -87,6 +88,12 @@ def check_parameters(template: dict, given: list[dict]) -> None:
             low, high = allowed.get("MinValue", "-inf"), allowed.get("MaxValue", "inf")
             if not float(low) <= float(value) <= float(high):
                 raise ValidationError(message=f"Parameter '{key}' must be a number from {low} to {high}")
+
+
+def diff(change_set: ChangeSet) -> list[Change]:
+    old, new = change_set.stack.template_dict.get("Resources", {}), change_set.template_dict["Resources"]
+    actions = change_set.stack.resource_map.build_resource_diff(change_set.template_dict, change_set.parameters)
+    return [Change(action, name, {**old, **new}[name]["Type"]) for action, names in actions.items() for name in names]
 
 
 def resource_diff(resources: ResourceMap, template: dict, parameters: dict | None = None) -> dict[str, list[str]]:

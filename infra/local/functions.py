@@ -160,11 +160,26 @@ def install(pool: Pool) -> None:
 
     LambdaFunction.invoke = invoke
 
-    update_configuration = LambdaFunction.update_configuration
+    init, update_configuration = LambdaFunction.__init__, LambdaFunction.update_configuration
+    update_code = LambdaFunction.update_function_code
+
+    def check_memory(properties: dict) -> None:
+        if int(properties.get("MemorySize", 0)) > pool.options.memory_quota:
+            raise MemoryAboveQuota(pool.options.memory_quota)
+
+    def init_within_quota(function: LambdaFunction, account_id: str, spec: dict, *args, **kwargs) -> None:
+        check_memory(spec)
+        init(function, account_id, spec, *args, **kwargs)
 
     def update_within_quota(function: LambdaFunction, config_updates: dict) -> dict:
-        if int(config_updates.get("MemorySize", 0)) > pool.options.memory_quota:
-            raise MemoryAboveQuota(pool.options.memory_quota)
+        check_memory(config_updates)
         return update_configuration(function, config_updates)
 
+    def update_code_and_architecture(function: LambdaFunction, updated_spec: dict) -> dict:
+        # moto leaves the architecture as it is.
+        function.architectures = updated_spec.get("Architectures", function.architectures)
+        return update_code(function, updated_spec)
+
+    LambdaFunction.__init__ = init_within_quota
     LambdaFunction.update_configuration = update_within_quota
+    LambdaFunction.update_function_code = update_code_and_architecture

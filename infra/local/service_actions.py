@@ -25,6 +25,8 @@ LAMBDA = [
     ("DELETE", r"/2017-03-31/tags/([^/]+)", "UntagResource"),
     ("GET", r"/2016-08-19/account-settings/?()", "GetAccountSettings"),
     ("GET", r"/2019-09-30/functions/([^/]+)/concurrency", "GetFunctionConcurrency"),
+    ("PUT", r"/2017-10-31/functions/([^/]+)/concurrency", "PutFunctionConcurrency"),
+    ("DELETE", r"/2017-10-31/functions/([^/]+)/concurrency", "DeleteFunctionConcurrency"),
 ]
 
 

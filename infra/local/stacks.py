@@ -6,14 +6,13 @@ AWS does, unknown types are refused, and state machines go where executions run.
 import copy
 import functools
 import json
-import re
 from urllib.parse import urlparse
 
 import moto.stepfunctions.models as stepfunctions
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.cloudformation.exceptions import ValidationError
-from moto.cloudformation.models import Change, ChangeSet, Stack
-from moto.cloudformation.parsing import ResourceMap, resource_class_from_type
+from moto.cloudformation.models import ChangeSet, Stack
+from moto.cloudformation.parsing import resource_class_from_type
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.common_models import CloudFormationModel
 from moto.iam.models import Role
@@ -61,11 +60,9 @@ def install() -> None:
         str(stack.stack_parameters.get(name)) == str(value) for name, value in given.items()
     )
     ChangeSet._parse_template = parse_change_set
-    ChangeSet.diff = diff
     # On AWS a change set without changes is created and then fails; moto refuses the request.
     CloudFormationResponse._validate_different_update = lambda *_: None
     install_templates()
-    install_conditions()
     install_state_machines()
     install_functions()
     install_roles()
@@ -96,72 +93,6 @@ def install_templates() -> None:
     CloudFormationResponse._get_stack_from_s3_url = read
 
 
-def install_conditions() -> None:
-    """Lets an update add and remove resources whose conditions change, and change those that depend on a parameter by a
-    condition or in the midst of a text. moto sees differences of templates and plain references to parameters only.
-    """
-    update_plain = ResourceMap.update
-
-    def build_resource_diff(resources: ResourceMap, template: dict, parameters: dict | None = None) -> dict:
-        given = parameters or resources.input_parameters
-        old, new = resources._resource_json_map, template["Resources"]
-        there = {name for name in old if name in resources._parsed_resources}
-        wanted = {
-            name
-            for name, resource in new.items()
-            if "Condition" not in resource or holds({"Condition": resource["Condition"]}, template, given)
-        }
-        changed = {name for name in given if str(resources.input_parameters.get(name)) != str(given[name])}
-        return {
-            "Add": [name for name in new if name in wanted - there],
-            "Modify": [
-                name
-                for name in new
-                if name in wanted & there and (new[name] != old[name] or changed & parameters_in(new[name], template))
-            ],
-            "Remove": [name for name in old if name in there - wanted],
-        }
-
-    def update(resources: ResourceMap, template: dict, parameters: dict | None = None) -> None:
-        removed = build_resource_diff(resources, template, parameters)["Remove"]
-        update_plain(resources, template, parameters)
-        for name in removed:
-            resources._parsed_resources.pop(name, None)
-
-    ResourceMap.build_resource_diff = build_resource_diff
-    ResourceMap.update = update
-
-
-def holds(condition: dict, template: dict, parameters: dict) -> bool:
-    """Whether a condition holds for these parameters."""
-    [(kind, given)] = condition.items()
-    if kind == "Condition":
-        return holds(template["Conditions"][given], template, parameters)
-    if kind == "Fn::Equals":
-        first, second = (parameters[value["Ref"]] if isinstance(value, dict) else value for value in given)
-        return str(first) == str(second)
-    answers = [holds(part, template, parameters) for part in given]
-    return {"Fn::And": all(answers), "Fn::Or": any(answers), "Fn::Not": not answers[0]}[kind]
-
-
-def parameters_in(part, template: dict) -> set[str]:
-    """The names that a part of a template refers to, also through conditions and in texts."""
-    if isinstance(part, list):
-        return set().union(*(parameters_in(inner, template) for inner in part))
-    if isinstance(part, str):
-        return set(re.findall(r"\$\{([\w:.]+)\}", part))
-    if not isinstance(part, dict):
-        return set()
-    if part.keys() == {"Ref"}:
-        return {part["Ref"]}
-    if part.keys() == {"Condition"}:
-        return parameters_in(template["Conditions"][part["Condition"]], template)
-    found = parameters_in(list(part.values()), template)
-    if "Fn::If" in part:
-        found |= parameters_in({"Condition": part["Fn::If"][0]}, template)
-    return found
-
-
 def expand(template: dict) -> dict:
     """The template with SAM's resources replaced by the ones they stand for."""
     named = template.get("Transform", [])
@@ -175,13 +106,6 @@ def expand(template: dict) -> dict:
         if resource_class_from_type(resource["Type"]) is None:
             raise ValidationError(message=f"The local stack has no {resource['Type']}, which {name} is")
     return template
-
-
-def diff(change_set: ChangeSet) -> list[Change]:
-    """What the change set would do, changes by parameters among it."""
-    old, new = change_set.stack.template_dict.get("Resources", {}), change_set.template_dict["Resources"]
-    actions = change_set.stack.resource_map.build_resource_diff(change_set.template_dict, change_set.parameters)
-    return [Change(action, name, {**old, **new}[name]["Type"]) for action, names in actions.items() for name in names]
 
 
 def install_functions() -> None:

@@ -1,26 +1,26 @@
-"""infra/deploy.py on the local stack: deployments that fail, are interrupted or meet another; stacks in any state;
-names that something would not take; and functions that were changed behind the stack's back.
+"""infra/deploy.py on the local stack: deployments that fail, are interrupted or meet another; stacks in any state; and
+functions that were changed behind the stack's back.
 """
 
 import contextlib
 import io
 import json
-import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
-import botocore.exceptions
 import pytest
 from botocore.exceptions import ClientError
 
 import deploy
 from conftest import ROOT, Stack
-from deployment import account as accounts
-from deployment import artifacts, drift, names
+from deployment import drift
 from deployment.account import Refused
+from deployment.stack import make_change_set
 from test_local_stack import policy, zipped
 
 ACCOUNT = "123456789012"
@@ -52,7 +52,7 @@ def stack(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def nothing_fails_afterwards(stack):
     yield
-    stack.options(fail_resources={}, retain_on_stack_failure=False, stack_seconds=0)
+    stack.options(fail_resources={}, retain_on_stack_failure=False, stack_seconds=0, memory_quota=10240)
 
 
 @pytest.fixture(scope="module")
@@ -121,21 +121,71 @@ def test_a_failed_first_deployment_leaves_nothing_in_the_way_of_the_second(stack
     said = refused(name)
     assert f"Summarizer: Resource handler returned message: {FAILS}" in said, said
     assert "nothing of it is left: mend that, then run this again" in said
+    [arn] = re.findall(r"describe-stack-events --stack-name (\S+) --region us-east-1", said)
+    events = stack.client("cloudformation").describe_stack_events(StackName=arn)["StackEvents"]
+    assert "Summarizer" in {event["LogicalResourceId"] for event in events}
     assert left(stack, name) == set() and status(stack, name) is None
     stack.options(fail_resources={})
     assert "CREATE_COMPLETE" in deployed(name).out
 
 
-def test_what_a_failed_deployment_could_not_delete_is_deleted_by_the_next(stack):
-    stack.options(fail_resources={"Summarizer": ["CREATE"], "InitializerLogs": ["DELETE"]})
-    said = refused("stuck")
+@pytest.mark.parametrize("retained", [False, True], ids=["bucket-deleted", "bucket-retained"])
+def test_what_a_failed_deployment_could_not_delete_is_deleted_by_the_next(stack, retained):
+    name = f"stuck-{str(retained).lower()}"
+    fails = {"Summarizer": ["CREATE"], "InitializerLogs": ["DELETE"]}
+    stack.options(fail_resources=fails, retain_on_stack_failure=retained)
+    said = refused(name)
     assert f"Summarizer: Resource handler returned message: {FAILS}" in said and "its rest is in DELETE_FAILED" in said
-    assert left(stack, "stuck") == {"/aws/lambda/stuck-initializer"}
+    bucket = {f"{name}-{ACCOUNT}-us-east-1"} if retained else set()
+    assert left(stack, name) == {f"/aws/lambda/{name}-initializer"} | bucket
     # As long as it cannot be deleted, that is said, with what and why.
-    said = refused("stuck")
+    said = refused(name)
     assert f"InitializerLogs: Resource handler returned message: {FAILS} (DELETE)" in said and "by hand" in said
     stack.options(fail_resources={})
-    assert "deleting what is left of the stack stuck, which is in DELETE_FAILED" in deployed("stuck").out
+    assert f"deleting what is left of the stack {name}, which is in DELETE_FAILED" in deployed(name).out
+
+
+def test_memory_above_the_accounts_quota_fails_at_the_function(stack):
+    stack.options(memory_quota=3008)
+    said = refused("small-account", "--parameter", "InferenceMemory=10240")
+    assert re.search("  Inference: .*'MemorySize' .*less than or equal to 3008", said), said
+    assert left(stack, "small-account") == set()
+
+
+def account_that_validates(events: list | Exception) -> SimpleNamespace:
+    """An account whose CloudFormation fails each change set by its validation, and tells these events of it."""
+    reason = "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]"
+
+    def paginate(**request):
+        assert request == {"ChangeSetName": "arn", "Filters": {"FailedEvents": True}}
+        if isinstance(events, Exception):
+            raise events
+        return [{"OperationEvents": events}]
+
+    client = SimpleNamespace(
+        create_change_set=lambda **_: {"Id": "arn"},
+        describe_change_set=lambda **_: {"Status": "FAILED", "StatusReason": reason},
+        get_paginator=lambda operation: {"describe_events": SimpleNamespace(paginate=paginate)}[operation],
+        delete_change_set=lambda **_: None,
+        delete_stack=lambda **_: None,
+    )
+    return SimpleNamespace(cloudformation=client, poll_seconds=0)
+
+
+def test_a_change_set_that_validation_fails_names_the_resources_where_they_may_be_read():
+    event = {
+        "EventType": "VALIDATION_ERROR",
+        "LogicalResourceId": "Inference",
+        "ValidationStatusReason": "Resource of type 'AWS::Lambda::Function' with identifier 'x' already exists.",
+    }
+    denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeEvents")
+    for events, said in (
+        ([event, event], "ResourceExistenceCheck]\n  Inference: Resource of type"),
+        (denied, "Check]"),
+    ):
+        with pytest.raises(Refused, match=re.escape(said)) as refusal:
+            make_change_set(account_that_validates(events), "new", None, {"Parameters": {}}, "url", {})
+        assert str(refusal.value).count("already exists") == (events is not denied)
 
 
 def change_set(stack: Stack, name: str, template: dict, **fields) -> str:
@@ -152,6 +202,7 @@ def test_a_stack_that_rolled_back_or_never_began_is_no_hindrance(stack):
     template = {"Description": "Cosmic, earlier", "Resources": {"Group": GROUP}}
     change_set(stack, "never-began", template)
     assert status(stack, "never-began") == "REVIEW_IN_PROGRESS"
+    assert "nothing is under way" in refused("never-began", "--follow")
     assert "CREATE_COMPLETE" in deployed("never-began").out
 
     stack.options(fail_resources={"Group": ["CREATE"]})
@@ -219,6 +270,39 @@ def test_an_interrupted_deployment_goes_on_and_can_be_followed(stack):
     assert f"Summarizer: Resource handler returned message: {FAILS}" in refused("slow", "--follow")
 
 
+def followed(stack: Stack, name: str) -> SimpleNamespace:
+    """What --follow says of an operation that goes on only when it has begun to follow."""
+    going_on = threading.Timer(1, lambda: stack.options(stack_seconds=0))
+    going_on.start()
+    done = run(name, "--follow")
+    going_on.join()
+    return done
+
+
+def test_a_creation_that_fails_is_followed_to_its_end_and_its_bucket_deleted(stack):
+    stack.options(fail_resources={"Summarizer": ["CREATE"]}, retain_on_stack_failure=True, stack_seconds=120)
+    command = [*map(str, DEPLOY), "--stack-name", "followed"]
+    first = subprocess.Popen(command, env=stack.environment, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    while status(stack, "followed") != "CREATE_IN_PROGRESS":
+        assert first.poll() is None, first.stderr.read()
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    done = followed(stack, "followed")
+    assert done.code == 1 and "could not be created" in done.said and "nothing of it is left" in done.said, done.said
+    assert f"Summarizer: Resource handler returned message: {FAILS}" in done.said
+    assert left(stack, "followed") == set()
+
+
+def test_a_deletion_that_is_followed_to_its_end_is_done(stack):
+    deployed("ends")
+    stack.options(stack_seconds=120)
+    stack.client("cloudformation").delete_stack(StackName="ends")
+    assert status(stack, "ends") == "DELETE_IN_PROGRESS"
+    done = followed(stack, "ends")
+    assert done.code == 0 and "ends: DELETE_COMPLETE" in done.out, done.said
+
+
 def test_an_execution_that_runs_is_not_deleted_from_under(stack, cosmic):
     machine = json.loads(run("cosmic", "--json").out)["outputs"]["StateMachineArn"]
     states = stack.client("stepfunctions")
@@ -269,6 +353,8 @@ def test_log_groups_in_the_way_are_deleted_only_if_nothing_was_logged(stack):
     said = refused("logged")
     assert f"the log group {group} is there already" in said and "aws logs delete-log-group" in said
     logs.delete_log_stream(logGroupName=group, logStreamName="a")
+    assert f"delete the log group {group}, which is empty" in deployed("logged", "--dry-run").out
+    assert left(stack, "logged") == {group}
     assert f"deleted the log group {group}, which was empty" in deployed("logged").out
 
 
@@ -289,7 +375,10 @@ def test_code_and_configuration_that_were_changed_are_named_and_put_back(stack, 
     client = stack.client("lambda")
     assert "nothing to change" in deployed("cosmic").out
     before = client.get_function_configuration(FunctionName="cosmic-inference")
-    client.update_function_code(FunctionName="cosmic-inference", ZipFile=zipped("def handle(*_): return 1"))
+    other = zipped("def handle(*_): return 1")
+    client.update_function_code(FunctionName="cosmic-inference", ZipFile=other, Architectures=["arm64"])
+    # The console's button Throttle.
+    client.put_function_concurrency(FunctionName="cosmic-inference", ReservedConcurrentExecutions=0)
     disturb(stack, MemorySize=1024, Timeout=60, Environment={"Variables": {"COSMIC_LOG": "trace"}})
     tag_as_swept(stack, "grid-7")
 
@@ -302,12 +391,15 @@ def test_code_and_configuration_that_were_changed_are_named_and_put_back(stack, 
         "MemorySize 1024, and this stack gave it 3008 (by the sweep grid-7, which did not put it back)",
         "Timeout 60, and this stack gave it 900",
         "Environment",
+        'Architectures ["arm64"], and this stack gave it ["x86_64"]',
+        "ReservedConcurrentExecutions 0, and this stack gave it none",
     ):
         assert said in done.said, done.said
     assert "nothing to change" not in done.out
     after = client.get_function_configuration(FunctionName="cosmic-inference")
-    for field in ("CodeSha256", "MemorySize", "Timeout", "Environment", "Role"):
+    for field in ("CodeSha256", "MemorySize", "Timeout", "Environment", "Role", "Architectures"):
         assert after[field] == before[field], field
+    assert "ReservedConcurrentExecutions" not in client.get_function_concurrency(FunctionName="cosmic-inference")
     assert drift.SWEEP_TAG not in client.list_tags(Resource=after["FunctionArn"])["Tags"]
     assert "nothing to change" in deployed("cosmic").out
 
@@ -320,6 +412,15 @@ def test_a_change_that_an_update_brings_too_is_no_drift_afterwards(stack, cosmic
     ]
     assert memory_of(stack, "cosmic-inference") == 2048
     deployed("cosmic", "--parameter", "InferenceMemory=3008")
+
+
+def test_a_reservation_that_was_taken_away_is_put_back(stack):
+    client, function = stack.client("lambda"), "reserved-inference"
+    deployed("reserved", "--parameter", "ReservedConcurrency=7")
+    client.delete_function_concurrency(FunctionName=function)
+    assert "ReservedConcurrentExecutions none, and this stack gave it 7" in deployed("reserved").said
+    assert client.get_function_concurrency(FunctionName=function)["ReservedConcurrentExecutions"] == 7
+    deployed("reserved", "--delete")
 
 
 def test_a_function_that_was_deleted_is_named(stack):
@@ -347,158 +448,7 @@ def test_values_of_a_template_follow_parameters_and_conditions():
     assert off.of(value) == {"MemorySize": "3008", "Role": drift.UNKNOWN} and not off.holds({"Condition": "Plain"})
 
 
-# --- Names -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "name, parameters, said",
-    [
-        (
-            "my stack",
-            [],
-            "letters, digits and hyphens, at most 128, of which the first is a letter: write --stack-name",
-        ),
-        ("my stack", [], "write --stack-name my-stack"),
-        ("1st", [], "write --stack-name st"),
-        ("under_score", [], "write --stack-name under-score"),
-        ("", [], "write --stack-name cosmic"),
-        ("a" * 129, [], "at most 128"),
-        ("a" * 60, [], "Lambda takes 64: write a --stack-name of at most 52 characters"),
-        ("Cosmic", [], "S3 takes no upper-case letters: write --stack-name cosmic"),
-        ("a" * 45, [], "S3 takes 3 to 63 characters, and these are 68: write --stack-name"),
-        ("xn--sky", [], "S3 keeps names that begin with xn--"),
-        ("cosmic", ["DataBucketName=Sky_Data"], "DataBucketName=Sky_Data cannot be a bucket"),
-        ("cosmic", ["DataBucketName=10.0.0.1"], "S3 takes no IP address"),
-        ("cosmic", ["SourceBucketName=a..b"], "single dots"),
-        ("cosmic", ["DataBucketName=sky--x-s3"], "end in"),
-        ("cosmic", ["Unknown=1"], "no parameter Unknown (known: "),
-        ("cosmic", ["InferenceMemory"], "wants KEY=VALUE"),
-    ],
-)
-def test_a_name_that_something_would_not_take_is_refused_with_what_to_write(name, parameters, said):
-    with pytest.raises(Refused) as refused:
-        names.check_stack_name(name)
-        deploy.checked_parameters(artifacts.load_template(deploy.TEMPLATE), parameters)
-        names.data_bucket_of(name, ACCOUNT, "us-east-1")
-    assert said in str(refused.value)
-
-
-def test_a_bad_stack_name_is_refused_before_aws_is_asked():
-    environment = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "PATH": os.environ["PATH"]}
-    done = subprocess.run([*DEPLOY, "--stack-name", "no good"], env=environment, capture_output=True, text=True)
-    assert done.returncode == 1 and "a stack cannot be called 'no good'" in done.stderr
-
-
-def test_a_suggested_name_is_one_that_everything_takes():
-    for bad in ("my stack", "1st", "", "A" * 200, "xn--x", "---", "Ä", "a_b--c"):
-        name = names.suggestion(bad)
-        names.check_stack_name(name)
-        assert names.data_bucket_of(name[:30], ACCOUNT, "ap-southeast-2")
-
-
-def test_the_longest_stack_name_fits_all_names_that_the_template_makes():
-    limits = {
-        "AWS::CloudWatch::Alarm": ("AlarmName", 255),
-        "AWS::Events::Rule": ("Name", 64),
-        "AWS::Logs::LogGroup": ("LogGroupName", 512),
-        "AWS::Logs::QueryDefinition": ("Name", 255),
-        "AWS::SNS::Topic": ("TopicName", 256),
-        "AWS::Serverless::Function": ("FunctionName", 64),
-        "AWS::Serverless::StateMachine": ("Name", 80),
-    }
-    longest = "a" * (names.FUNCTION_LIMIT - len(names.LONGEST_SUFFIX))
-    for resource in artifacts.load_template(deploy.TEMPLATE)["Resources"].values():
-        if resource["Type"] in limits:
-            field, limit = limits[resource["Type"]]
-            name = resource["Properties"][field]["Fn::Sub"].replace("${AWS::StackName}", longest)
-            assert name.count(longest) == 1 and len(name) <= limit, name
-
-
-# --- Accounts --------------------------------------------------------------------------------------------------------
-
-
-def error(code: str, message: str = "no", status: int = 403, **headers) -> ClientError:
-    metadata = {"HTTPStatusCode": status, "HTTPHeaders": headers}
-    return ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, "Any")
-
-
-@pytest.mark.parametrize(
-    "failure, said",
-    [
-        (botocore.exceptions.NoCredentialsError(), "run `aws configure`"),
-        (botocore.exceptions.PartialCredentialsError(provider="env", cred_var="secret"), "AWS_SECRET_ACCESS_KEY"),
-        (botocore.exceptions.ProfileNotFound(profile="mine"), "aws configure list-profiles"),
-        (botocore.exceptions.SSOTokenLoadError(error_msg="none"), "aws sso login"),
-        (botocore.exceptions.UnauthorizedSSOTokenError(), "aws sso login"),
-        (botocore.exceptions.TokenRetrievalError(provider="sso", error_msg="none"), "aws sso login"),
-        (botocore.exceptions.EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), "does the local stack run"),
-        (error("ExpiredToken"), "have expired: renew them"),
-        (error("ExpiredTokenException"), "have expired: renew them"),
-        (error("InvalidClientTokenId"), "AWS does not take these credentials (InvalidClientTokenId)"),
-        (error("SignatureDoesNotMatch"), "check the access key"),
-        (error("RequestTimeTooSkewed"), "clock"),
-        (error("AccessDenied", "User x is not authorized to perform: iam:PassRole"), "infra/policies/deploy.json"),
-        (OSError("disk full"), "disk full"),
-    ],
-)
-def test_what_aws_refuses_is_a_sentence_that_says_what_to_do(failure, said):
-    assert said in accounts.explained(failure)
-
-
-def test_missing_credentials_and_regions_are_sentences(tmp_path):
-    environment = {
-        "HOME": str(tmp_path),
-        "PATH": os.environ["PATH"],
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_ENDPOINT_URL": "https://sts.eu-west-1.amazonaws.com",
-    }
-
-    def said(**more: str) -> str:
-        done = subprocess.run(DEPLOY, env=environment | more, capture_output=True, text=True)
-        assert done.returncode == 1 and "Traceback" not in done.stderr
-        return done.stderr
-
-    assert "no region is set: give --region, or set AWS_REGION" in said()
-    for region in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        assert "there are no AWS credentials" in said(**{region: "eu-west-1"})
-    assert "list-profiles" in said(AWS_PROFILE="mine", AWS_REGION="eu-west-1")
-
-
-def test_a_bucket_that_cannot_be_ours_is_refused_with_the_reason():
-    account = accounts.Account.__new__(accounts.Account)
-    account.region, account.id = "us-east-1", ACCOUNT
-    for failure, said in {
-        error("403"): "belongs to another account, or you lack s3:ListBucket",
-        error(
-            "400", status=400, **{"x-amz-bucket-region": "eu-west-1"}
-        ): "is in eu-west-1, and this deployment in us-east-1",
-        error("301", status=301, **{"x-amz-bucket-region": "eu-west-1"}): "deploy with --region eu-west-1",
-    }.items():
-
-        def head_bucket(failure=failure, **_):
-            raise failure
-
-        account.s3 = SimpleNamespace(head_bucket=head_bucket)
-        with pytest.raises(Refused, match=said) as refused:
-            account.has_bucket("sky", "--parameter DataBucketName=NAME")
-        assert "--parameter DataBucketName=NAME" in str(refused.value)
-    account.s3 = SimpleNamespace(head_bucket=lambda **_: {})
-    assert account.has_bucket("sky", "")
-
-
-@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
-def test_arns_are_of_the_accounts_partition(partition):
-    asked = []
-    account = accounts.Account.__new__(accounts.Account)
-    account.region, account.id, account.partition = "cn-north-1", ACCOUNT, partition
-    account.states = SimpleNamespace(list_executions=lambda **request: asked.append(request) or {"executions": []})
-    assert account.running_executions("cosmic") == []
-    assert asked[0]["stateMachineArn"].startswith(f"arn:{partition}:states:cn-north-1:")
-    assert artifacts.tls_only(partition, "zips")["Statement"][0]["Resource"][0] == f"arn:{partition}:s3:::zips"
-
-
-def test_the_template_names_no_partition():
-    assert "arn:aws:" not in json.dumps(artifacts.load_template(deploy.TEMPLATE)["Resources"])
+# --- The zips ---------------------------------------------------------------------------------------------------------
 
 
 def test_an_artifacts_bucket_whose_making_was_interrupted_is_finished_and_another_is_taken_as_it_is(stack):
@@ -515,9 +465,6 @@ def test_an_artifacts_bucket_whose_making_was_interrupted_is_finished_and_anothe
     with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
         s3.get_bucket_policy(Bucket="zips-of-ours")
     assert s3.list_objects_v2(Bucket="zips-of-ours")["KeyCount"] == 5
-
-
-# --- The zips --------------------------------------------------------------------------------------------------------
 
 
 def test_zips_of_other_sources_are_named_and_those_for_the_local_stack_refused_on_aws(tmp_path, monkeypatch, capsys):

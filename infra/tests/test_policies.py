@@ -121,13 +121,26 @@ def test_a_deployer_who_lacks_a_permission_is_told_which_and_leaves_nothing(stac
     assert not [one for one in stack.client("s3").list_buckets()["Buckets"] if one["Name"] == BUCKET]
 
 
+def test_an_upload_that_s3_refuses_is_explained(stack, deployer):
+    stack.run(*DEPLOY, "--dry-run")
+    bucket = f"cosmic-artifacts-{ACCOUNT}-{REGION}"
+    for found in stack.client("s3").list_objects_v2(Bucket=bucket)["Contents"]:
+        stack.client("s3").delete_object(Bucket=bucket, Key=found["Key"])
+    deployer.allow(without(filled("deploy"), "s3:PutObject"))
+    done = deployer.run(*DEPLOY)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "failed to deploy: " in done.stderr and "infra/policies/deploy.json allows" in done.stderr, done.stderr
+
+
 def test_a_deployer_deploys_updates_mends_and_deletes(stack, deployer):
     deployer.allow(filled("deploy"))
     before = denials(stack)
     succeeds(deployer.run(*DEPLOY))
     succeeds(deployer.run(*DEPLOY, "--dry-run", "--parameter", "InferenceMemory=2048"))
     succeeds(deployer.run(*DEPLOY, "--parameter", "InferenceMemory=2048", "--parameter", "LogRetentionDays=7"))
-    stack.client("lambda").update_function_configuration(FunctionName="cosmic-inference", MemorySize=1024)
+    functions = stack.client("lambda")
+    functions.update_function_configuration(FunctionName="cosmic-inference", MemorySize=1024)
+    functions.put_function_concurrency(FunctionName="cosmic-inference", ReservedConcurrentExecutions=0)
     assert json.loads(succeeds(deployer.run(*DEPLOY)))["drift"]
     all_else = [
         "SourceBucketName=others",
