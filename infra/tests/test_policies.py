@@ -263,7 +263,7 @@ def test_a_runner_sweeps_and_limits_a_map_and_sees_the_stacks_outputs(cosmic, st
 
 def test_a_runner_changes_no_deployment(cosmic, runner):
     done = runner.run(*DEPLOY)
-    assert done.returncode == 1 and "not authorized to perform: s3:" in done.stderr, done.stderr
+    assert done.returncode == 1 and "not authorized to perform: cloudformation:GetTemplate" in done.stderr, done.stderr
     for request in (
         lambda: runner.client("lambda").update_function_code(FunctionName="cosmic-inference", ZipFile=b"x"),
         lambda: runner.client("lambda").update_function_configuration(FunctionName="cosmic-summarizer", Timeout=3),
