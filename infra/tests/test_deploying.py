@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from types import SimpleNamespace
 
@@ -19,6 +18,7 @@ from botocore.exceptions import ClientError
 import deploy
 from conftest import ROOT, Stack
 from deployment import drift
+from deployment import stack as operations
 from deployment.account import Refused
 from deployment.stack import make_change_set
 from test_local_stack import policy, zipped
@@ -272,11 +272,15 @@ def test_an_interrupted_deployment_goes_on_and_can_be_followed(stack):
 
 def followed(stack: Stack, name: str) -> SimpleNamespace:
     """What --follow says of an operation that goes on only when it has begun to follow."""
-    going_on = threading.Timer(1, lambda: stack.options(stack_seconds=0))
-    going_on.start()
-    done = run(name, "--follow")
-    going_on.join()
-    return done
+    wait = operations.wait
+
+    def go_on_and_wait(*arguments) -> dict:
+        stack.options(stack_seconds=0)
+        return wait(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "wait", go_on_and_wait)
+        return run(name, "--follow")
 
 
 def test_a_creation_that_fails_is_followed_to_its_end_and_its_bucket_deleted(stack):
