@@ -232,10 +232,10 @@ mod tests {
 
     #[test]
     fn a_line_of_metrics_is_a_line_of_its_rank() {
-        let line = r#"{"_aws":{"Timestamp":1,"CloudWatchMetrics":[]},"FunctionName":"f","Galaxies":640,"level":"INFO","message":"rank metrics","span":{"requestId":"a","execution":"run","rank":7}}"#;
+        let line = r#"{"_aws":{"Timestamp":1,"CloudWatchMetrics":[]},"Galaxies":640,"level":"INFO","message":"rank metrics","span":{"requestId":"a","execution":"run","rank":7}}"#;
         assert_eq!(
             taken(LineFilter::default(), vec![vec![event(1_000, line)]]),
-            ["1970-01-01T00:00:01.000Z inference rank 7 INFO rank metrics FunctionName=f Galaxies=640"]
+            ["1970-01-01T00:00:01.000Z inference rank 7 INFO rank metrics Galaxies=640"]
         );
     }
 
