@@ -245,12 +245,23 @@ def test_a_stack_of_somebody_else_is_left_alone(stack):
 # --- Deployments that are interrupted, or meet each other ------------------------------------------------------------
 
 
+def interruptible(command: list[str], stack: Stack) -> subprocess.Popen:
+    """Starts a command that Ctrl-C reaches, also where the tests run in a background in which it is ignored."""
+    return subprocess.Popen(
+        command,
+        env=stack.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 def test_an_interrupted_deployment_goes_on_and_can_be_followed(stack):
     stack.options(stack_seconds=120)
     command = [*map(str, DEPLOY), "--stack-name", "slow"]
-    first = subprocess.Popen(
-        command, env=stack.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
+    first = interruptible(command, stack)
     while status(stack, "slow") != "CREATE_IN_PROGRESS":
         assert first.poll() is None, first.stderr.read()
         time.sleep(0.05)
@@ -286,7 +297,7 @@ def followed(stack: Stack, name: str) -> SimpleNamespace:
 def test_a_creation_that_fails_is_followed_to_its_end_and_its_bucket_deleted(stack):
     stack.options(fail_resources={"Summarizer": ["CREATE"]}, retain_on_stack_failure=True, stack_seconds=120)
     command = [*map(str, DEPLOY), "--stack-name", "followed"]
-    first = subprocess.Popen(command, env=stack.environment, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    first = interruptible(command, stack)
     while status(stack, "followed") != "CREATE_IN_PROGRESS":
         assert first.poll() is None, first.stderr.read()
         time.sleep(0.05)
