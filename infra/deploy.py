@@ -199,7 +199,7 @@ def check_zips(account: Account, parameters: dict[str, str], log: Log) -> None:
         )
     if account.is_aws and packaged["local_only"]:
         raise Refused(f"these zips are for the local stack only: {packaged['local_only']}: see infra/README.md")
-    if packaged.get("sources_sha256", sources_sha256()) != sources_sha256():
+    if packaged["sources_sha256"] != sources_sha256():
         log.warn(
             "the zips were packaged from other sources than those that lie here: ./scripts/package.sh makes new ones"
         )

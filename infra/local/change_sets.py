@@ -97,9 +97,7 @@ def diff(change_set: ChangeSet) -> list[Change]:
 
 
 def resource_diff(resources: ResourceMap, template: dict, parameters: dict | None = None) -> dict[str, list[str]]:
-    """What is to be added, modified and removed, where a resource whose condition does not hold is none; moto compares
-    the resources' texts alone.
-    """
+    """What is to be added, modified and removed."""
     given = dict(parameters if parameters is not None else resources.input_parameters)
     new = ResourceMap(
         resources.stack_id,

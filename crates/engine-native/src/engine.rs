@@ -31,6 +31,7 @@ pub struct NativeEngine {
     make_worker: Box<MakeWorker>,
     /// Those that nobody works with now. There are never more of them than shares were computed at once.
     idle: Mutex<Vec<Box<dyn Predict>>>,
+    /// Calls that are computed now.
     calls: AtomicUsize,
     threads: rayon::ThreadPool,
 }

@@ -13,6 +13,9 @@
 const ALIAS_ENDINGS: [&str; 3] = ["-s3alias", "--ol-s3", ".mrap"];
 const DIRECTORY_BUCKET_ENDING: &str = "--x-s3";
 
+const DIRECTORY_BUCKET: &str =
+    "is a directory bucket (S3 Express One Zone), which is not supported: copy the files into a general purpose bucket";
+
 /// Whether S3 could have a bucket of this name. Old buckets have longer names and more characters than new ones may
 /// have.
 pub fn is_bucket_name(name: &str) -> bool {
@@ -55,10 +58,7 @@ pub fn split_address(text: &str) -> Result<(&str, &str), String> {
 /// What it is instead, and what to write.
 fn check_bucket(name: &str) -> Result<(), String> {
     let said = match name {
-        _ if name.ends_with(DIRECTORY_BUCKET_ENDING) => {
-            "is a directory bucket (S3 Express One Zone), which is not supported: copy the files into a general purpose \
-             bucket"
-        }
+        _ if name.ends_with(DIRECTORY_BUCKET_ENDING) => DIRECTORY_BUCKET,
         _ if ALIAS_ENDINGS.iter().any(|ending| name.ends_with(ending)) => {
             "is the alias of an access point: write the name of the bucket behind it"
         }
@@ -80,10 +80,7 @@ fn is_web(text: &str) -> bool {
 fn no_bucket_arn(arn: &str) -> &'static str {
     match arn {
         _ if arn.contains(":accesspoint") => "is an access point: write the name of the bucket behind it",
-        _ if arn.contains(":s3express:") => {
-            "is a directory bucket (S3 Express One Zone), which is not supported: copy the files into a general purpose \
-             bucket"
-        }
+        _ if arn.contains(":s3express:") => DIRECTORY_BUCKET,
         _ => "is not the ARN of a bucket, arn:aws:s3:::name",
     }
 }
