@@ -40,7 +40,8 @@ def stack(tmp_path_factory):
     for name in ("initializer", "inference", "summarizer"):
         (packages / name).mkdir(parents=True)
         (packages / name / "bootstrap.zip").write_bytes(zipped(f"def handle(*_): return {name!r}"))
-    (packages / "package.json").write_text('{"architecture": "x86_64", "local_only": null}')
+    packaged = {"architecture": "x86_64", "local_only": None, "sources_sha256": deploy.sources_sha256()}
+    (packages / "package.json").write_text(json.dumps(packaged))
     with Stack("--enforce-roles") as stack, pytest.MonkeyPatch.context() as patch:
         patch.setattr(deploy, "TEMPLATE", root / "infra/template.yaml")
         patch.setattr(deploy, "PACKAGED", packages / "package.json")
