@@ -1,12 +1,13 @@
-//! Convolutions of small maps, in the faster of two ways for the galaxies that there are: with a galaxy in each lane
-//! (`galaxy_conv`), or with one galaxy's pixels in the lanes (`pixel_conv`). Both sum up in the same order, so that a
-//! value is the same to the last bit.
+//! Convolutions of small maps, in the fastest of three ways for the galaxies that there are: with a galaxy in each lane
+//! (`galaxy_conv`), with a row of some galaxies in the lanes (`row_conv`), or with one galaxy's pixels in the lanes
+//! (`pixel_conv`). All sum up in the same order, so that a value is the same to the last bit.
 
 use crate::{
     epilogue::Epilogue,
     galaxy_conv::GalaxyConvolution,
     packed_conv::{Channels, PackedConv, TILE},
     pixel_conv::{PixelConvolution, padded_values},
+    row_conv::RowConvolution,
     simd::Simd,
 };
 
@@ -33,6 +34,20 @@ impl Lanes {
 }
 
 impl<S: Simd> PackedConv<S> {
+    /// Convolves maps of [`TILE`] rows and columns of some galaxies, as `row_conv` has them.
+    pub(crate) fn apply_to_rows(
+        &self,
+        input: (&[S::F], Channels),
+        output: (&mut [S::F], Channels),
+        epilogue: Epilogue,
+    ) {
+        match self.kernel {
+            1 => self.simd.run(RowConvolution::<S, 1> { conv: self, input, output, epilogue }),
+            3 => self.simd.run(RowConvolution::<S, 3> { conv: self, input, output, epilogue }),
+            _ => self.simd.run(RowConvolution::<S, 5> { conv: self, input, output, epilogue }),
+        }
+    }
+
     /// Convolves a map of `side` rows and columns. `padded` is memory for [`Self::padded_values`] of these.
     pub(crate) fn apply(
         &self,
@@ -81,7 +96,10 @@ mod tests {
     use astromae::fold;
 
     use super::*;
-    use crate::simd::{Dispatch, InstructionSet};
+    use crate::{
+        row_conv::MARGIN,
+        simd::{Dispatch, InstructionSet},
+    };
 
     struct Case {
         conv: fold::Conv,
@@ -91,21 +109,32 @@ mod tests {
     impl Dispatch for Case {
         type Output = ();
 
-        /// On whole numbers, whose sums are exact in any order.
+        /// On whole numbers, whose sums are exact in any order. Without lanes, it is rows of galaxies that they hold.
         fn with_simd<S: Simd>(self, simd: S) {
             let Self { conv, side } = self;
             let (inputs, outputs) = (conv.inputs / conv.groups, conv.outputs / conv.groups);
             let pixels = side * side;
-            for lanes in [Lanes::Galaxies, Lanes::Pixels] {
-                if lanes == Lanes::Pixels && !Lanes::pixels_fit::<S>(side) {
+            for lanes in [Some(Lanes::Galaxies), Some(Lanes::Pixels), None] {
+                let fits = match lanes {
+                    Some(Lanes::Galaxies) => true,
+                    Some(Lanes::Pixels) => Lanes::pixels_fit::<S>(side),
+                    None => side == TILE,
+                };
+                if !fits {
                     continue;
                 }
-                let galaxies = if lanes == Lanes::Galaxies { S::LANES } else { 1 };
-                let at = |channels: usize, row: usize, channel: usize, column: usize, galaxy: usize| match lanes {
-                    Lanes::Galaxies => ((row * channels + channel) * side + column) * S::LANES + galaxy,
-                    Lanes::Pixels => (channel * side + row) * side + column,
+                let (galaxies, margin) = match lanes {
+                    Some(Lanes::Galaxies) => (S::LANES, 0),
+                    Some(Lanes::Pixels) => (1, 0),
+                    None => (S::LANES / TILE, MARGIN * S::LANES),
                 };
-                let vectors = |channels: usize| vec![simd.splat(0.0); channels * pixels * galaxies / S::LANES];
+                let at = |channels: usize, row: usize, channel: usize, column: usize, galaxy: usize| match lanes {
+                    Some(Lanes::Galaxies) => ((row * channels + channel) * side + column) * S::LANES + galaxy,
+                    Some(Lanes::Pixels) => (channel * side + row) * side + column,
+                    None => margin + ((channel * side + row) * galaxies + galaxy) * side + column,
+                };
+                let vectors =
+                    |channels: usize| vec![simd.splat(0.0); (channels * pixels * galaxies + 2 * margin) / S::LANES];
                 let mut map = vectors(conv.inputs);
                 let values: &mut [f32] = bytemuck::cast_slice_mut(&mut map);
                 for (index, value) in values.iter_mut().enumerate() {
@@ -113,10 +142,13 @@ mod tests {
                 }
                 let mut found = vectors(conv.outputs);
                 for (group, packed) in PackedConv::pack_groups(simd, &conv).iter().enumerate() {
-                    let input = Channels { total: conv.inputs, first: group * inputs };
-                    let output = Channels { total: conv.outputs, first: group * outputs };
+                    let input = (map.as_slice(), Channels { total: conv.inputs, first: group * inputs });
+                    let output = (found.as_mut_slice(), Channels { total: conv.outputs, first: group * outputs });
                     let mut padded = vec![f32::NAN; packed.padded_values(side)];
-                    packed.apply((side, lanes), (&map, input), (&mut found, output), Epilogue::Relu, &mut padded);
+                    match lanes {
+                        Some(lanes) => packed.apply((side, lanes), input, output, Epilogue::Relu, &mut padded),
+                        None => packed.apply_to_rows(input, output, Epilogue::Relu),
+                    }
                 }
                 let (map, found): (&[f32], &[f32]) = (bytemuck::cast_slice(&map), bytemuck::cast_slice(&found));
                 let (kernel, half) = (conv.kernel, conv.kernel / 2);

@@ -32,6 +32,7 @@ mod network;
 mod packed_conv;
 mod pixel_conv;
 pub mod profile;
+mod row_conv;
 mod simd;
 mod tiles;
 mod token_linear;
