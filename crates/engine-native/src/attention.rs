@@ -8,7 +8,7 @@ use bytemuck::zeroed_vec;
 
 use crate::{
     epilogue::Epilogue,
-    linear::{Gemm, panel_position},
+    linear::{F32, Gemm, panel_position},
     math::exp,
     simd::{Kernel, MAX_LANES, Simd, transpose},
 };
@@ -101,7 +101,7 @@ impl<S: Simd> Head<'_, S> {
         let queries = self.shape.token_vectors::<S>();
         Gemm {
             inputs: self.shape.head_dim,
-            panels: &scratch.queries,
+            panels: F32(&scratch.queries),
             bias: &scratch.zero_bias,
             rows: self.shape.tokens,
             input: bytemuck::cast_slice(&self.qkv[self.width + self.first..]),

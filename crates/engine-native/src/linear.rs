@@ -2,11 +2,15 @@
 //!
 //! The microkernel keeps a tile of the result, some rows by up to [`PANEL`] vectors of outputs, in registers while it
 //! goes through the inputs. The weights of a panel lie in the order it uses them in, and stay in a near cache while it
-//! goes through all rows. Each value of the result is its bias plus the products in the order of the inputs, whatever
+//! goes through all rows. Where rows are few, their time is that of reading the weights: those of the last layers are kept
+//! in half of the bytes where f16 holds each of them exactly, and are f32 again in registers. Each value of the result is its bias plus the products in the order of the inputs, whatever
 //! tile it is in: it depends neither on the other rows nor on their number.
+
+use std::ops::Range;
 
 use astromae::fold;
 use bytemuck::zeroed_vec;
+use half::{f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
 
 use crate::{
@@ -20,8 +24,13 @@ use crate::{
 pub(crate) struct PackedLinear<S: Simd> {
     simd: S,
     inputs: usize,
-    panels: Vec<S::F>,
+    panels: Panels<S>,
     bias: Vec<S::F>,
+}
+
+enum Panels<S: Simd> {
+    F32(Vec<S::F>),
+    F16(Vec<S::H>),
 }
 
 impl<S: Simd> PackedLinear<S> {
@@ -33,7 +42,33 @@ impl<S: Simd> PackedLinear<S> {
         rows.zip(panels.par_chunks_mut(PANEL * layer.inputs)).for_each(|(rows, panel)| {
             simd.run(PackPanel { inputs: layer.inputs, rows, panel });
         });
-        let mut bias = zeroed_vec(vectors);
+        Self::of_panels(simd, layer, Panels::F32(panels))
+    }
+
+    /// The same in f16, where that holds each weight exactly. The result is the same to the last bit.
+    pub(crate) fn in_fewest_bytes(simd: S, layer: &fold::Linear) -> Self {
+        let vectors = layer.outputs.div_ceil(S::LANES);
+        let mut panels: Vec<S::H> = zeroed_vec(vectors * layer.inputs);
+        let rows = layer.weight.par_chunks(PANEL * S::LANES * layer.inputs);
+        let exact =
+            rows.zip(panels.par_chunks_mut(PANEL * layer.inputs)).try_for_each_init(Vec::new, |wide, (rows, panel)| {
+                wide.resize(panel.len(), simd.splat(0.0));
+                wide.fill(simd.splat(0.0));
+                simd.run(PackPanel { inputs: layer.inputs, rows, panel: wide });
+                let halves: &mut [f16] = bytemuck::cast_slice_mut(panel);
+                halves.convert_from_f32_slice(bytemuck::cast_slice(wide));
+                let mut exact = true;
+                simd.run(CompareWidened { halves: panel, wide, exact: &mut exact });
+                exact.then_some(())
+            });
+        match exact {
+            Some(()) => Self::of_panels(simd, layer, Panels::F16(panels)),
+            None => Self::new(simd, layer),
+        }
+    }
+
+    fn of_panels(simd: S, layer: &fold::Linear, panels: Panels<S>) -> Self {
+        let mut bias = zeroed_vec(layer.outputs.div_ceil(S::LANES));
         bytemuck::cast_slice_mut::<_, f32>(&mut bias)[..layer.outputs].copy_from_slice(&layer.bias);
         Self { simd, inputs: layer.inputs, panels, bias }
     }
@@ -49,28 +84,54 @@ impl<S: Simd> PackedLinear<S> {
 
     /// Computes `rows` rows. The strides are the distances, in vectors, between the rows of the input and of the
     /// output.
-    pub(crate) fn apply(
+    pub(crate) fn apply(&self, rows: usize, input: (&[S::F], usize), output: (&mut [S::F], usize), epilogue: Epilogue) {
+        self.apply_to(0..self.vectors(), rows, input, output, epilogue);
+    }
+
+    /// Computes these vectors of outputs, the first of which starts a panel, of `rows` rows.
+    fn apply_to(
         &self,
+        vectors: Range<usize>,
         rows: usize,
         (input, input_stride): (&[S::F], usize),
         (output, output_stride): (&mut [S::F], usize),
         epilogue: Epilogue,
     ) {
-        self.simd.run(Gemm {
-            inputs: self.inputs,
-            panels: &self.panels,
-            bias: &self.bias,
-            rows,
-            input: bytemuck::cast_slice(input),
-            input_stride: input_stride * S::LANES,
-            output,
-            output_stride,
-            epilogue,
-        });
+        let weights = vectors.start * self.inputs..vectors.end * self.inputs;
+        let (inputs, bias) = (self.inputs, &self.bias[vectors]);
+        let (input, input_stride) = (bytemuck::cast_slice(input), input_stride * S::LANES);
+        match &self.panels {
+            Panels::F32(panels) => {
+                let panels = F32(&panels[weights]);
+                self.simd.run(Gemm {
+                    inputs,
+                    panels,
+                    bias,
+                    rows,
+                    input,
+                    input_stride,
+                    output,
+                    output_stride,
+                    epilogue,
+                });
+            }
+            Panels::F16(panels) => {
+                let panels = F16(&panels[weights]);
+                self.simd.run(Gemm {
+                    inputs,
+                    panels,
+                    bias,
+                    rows,
+                    input,
+                    input_stride,
+                    output,
+                    output_stride,
+                    epilogue,
+                });
+            }
+        }
     }
-}
 
-impl<S: Simd> PackedLinear<S> {
     /// The same as [`Self::apply`] but for residuals, with the outputs shared out among so many threads, each of which
     /// reads its weights alone: few rows take as long as it takes to read all weights. `blocks` holds each thread's
     /// outputs for a moment.
@@ -78,35 +139,42 @@ impl<S: Simd> PackedLinear<S> {
         &self,
         parts: usize,
         rows: usize,
-        (input, input_stride): (&[S::F], usize),
+        input: (&[S::F], usize),
         (output, output_stride): (&mut [S::F], usize),
         epilogue: Epilogue,
         blocks: &mut [S::F],
     ) {
         if parts == 1 || rows == 0 {
-            return self.apply(rows, (input, input_stride), (output, output_stride), epilogue);
+            return self.apply(rows, input, (output, output_stride), epilogue);
         }
         let vectors = self.vectors().div_ceil(parts).next_multiple_of(PANEL);
         let blocks = &mut blocks[..rows * self.vectors()];
-        let weights = self.panels.par_chunks(vectors * self.inputs).zip(self.bias.par_chunks(vectors));
-        weights.zip(blocks.par_chunks_mut(rows * vectors)).for_each(|((panels, bias), block)| {
-            self.simd.run(Gemm {
-                inputs: self.inputs,
-                panels,
-                bias,
-                rows,
-                input: bytemuck::cast_slice(input),
-                input_stride: input_stride * S::LANES,
-                output: block,
-                output_stride: bias.len(),
-                epilogue,
-            });
+        blocks.par_chunks_mut(rows * vectors).enumerate().for_each(|(part, block)| {
+            let own = block.len() / rows;
+            let first = part * vectors;
+            self.apply_to(first..first + own, rows, input, (block, own), epilogue);
         });
         for (part, block) in blocks.chunks(rows * vectors).enumerate() {
             let own = block.len() / rows;
             for (row, values) in block.chunks_exact(own).enumerate() {
                 output[row * output_stride + part * vectors..][..own].copy_from_slice(values);
             }
+        }
+    }
+}
+
+/// Whether halves are the same as these values, bit by bit.
+struct CompareWidened<'a, S: Simd> {
+    halves: &'a [S::H],
+    wide: &'a [S::F],
+    exact: &'a mut bool,
+}
+
+impl<S: Simd> Kernel<S> for CompareWidened<'_, S> {
+    #[inline(always)]
+    fn run(self, simd: S) {
+        for (halves, wide) in self.halves.iter().zip(self.wide) {
+            *self.exact &= bytemuck::bytes_of(&simd.widen(*halves)) == bytemuck::bytes_of(wide);
         }
     }
 }
@@ -193,11 +261,52 @@ fn pad<S: Simd>(mut rows: &[f32], sizes: &[usize], width: usize) -> Vec<f32> {
     padded
 }
 
+/// Weights in panels, as they are in memory and as they are multiplied.
+pub(crate) trait Weights<S: Simd> {
+    type Stored: Copy;
+
+    fn stored(&self) -> &[Self::Stored];
+
+    fn in_f32(simd: S, stored: Self::Stored) -> S::F;
+}
+
+pub(crate) struct F32<'a, S: Simd>(pub(crate) &'a [S::F]);
+
+struct F16<'a, S: Simd>(&'a [S::H]);
+
+impl<S: Simd> Weights<S> for F32<'_, S> {
+    type Stored = S::F;
+
+    #[inline(always)]
+    fn stored(&self) -> &[S::F] {
+        self.0
+    }
+
+    #[inline(always)]
+    fn in_f32(_: S, stored: S::F) -> S::F {
+        stored
+    }
+}
+
+impl<S: Simd> Weights<S> for F16<'_, S> {
+    type Stored = S::H;
+
+    #[inline(always)]
+    fn stored(&self) -> &[S::H] {
+        self.0
+    }
+
+    #[inline(always)]
+    fn in_f32(simd: S, stored: S::H) -> S::F {
+        simd.widen(stored)
+    }
+}
+
 /// A product of matrices (BLAS's GEMM) with packed weights: `output = epilogue(input · weights + bias)`.
-pub(crate) struct Gemm<'a, S: Simd> {
+pub(crate) struct Gemm<'a, S: Simd, W> {
     pub(crate) inputs: usize,
     /// The weights, as [`PackedLinear`] has them.
-    pub(crate) panels: &'a [S::F],
+    pub(crate) panels: W,
     pub(crate) bias: &'a [S::F],
     pub(crate) rows: usize,
     pub(crate) input: &'a [f32],
@@ -209,14 +318,14 @@ pub(crate) struct Gemm<'a, S: Simd> {
     pub(crate) epilogue: Epilogue,
 }
 
-impl<S: Simd> Kernel<S> for Gemm<'_, S> {
+impl<S: Simd, W: Weights<S>> Kernel<S> for Gemm<'_, S, W> {
     #[inline(always)]
     fn run(mut self, simd: S) {
         compute(simd, &mut self);
     }
 }
 
-impl<S: Simd> TiledProduct<S> for Gemm<'_, S> {
+impl<S: Simd, W: Weights<S>> TiledProduct<S> for Gemm<'_, S, W> {
     #[inline(always)]
     fn rows(&self) -> usize {
         self.rows
@@ -241,12 +350,12 @@ impl<S: Simd> TiledProduct<S> for Gemm<'_, S> {
     }
 }
 
-impl<S: Simd> Gemm<'_, S> {
+impl<S: Simd, W: Weights<S>> Gemm<'_, S, W> {
     /// The sums of a tile of R rows and V vectors. Loops instead of closures, and slices of one length, let the
     /// compiler keep all of it in registers.
     #[inline(always)]
     fn microkernel<const V: usize, const R: usize>(&self, simd: S, first: usize, row: usize) -> [[S::F; V]; R] {
-        let panel = self.panels[first * self.inputs..][..V * self.inputs].as_chunks::<V>().0;
+        let panel = self.panels.stored()[first * self.inputs..][..V * self.inputs].as_chunks::<V>().0;
         let mut inputs = [self.input; R];
         for (index, inputs) in inputs.iter_mut().enumerate() {
             *inputs = &self.input[(row + index) * self.input_stride..][..panel.len()];
@@ -255,10 +364,14 @@ impl<S: Simd> Gemm<'_, S> {
         for sums in &mut sums {
             sums.copy_from_slice(&self.bias[first..first + V]);
         }
-        for (input, weights) in panel.iter().enumerate() {
+        for (input, stored) in panel.iter().enumerate() {
+            let mut weights = [simd.splat(0.0); V];
+            for (weight, stored) in weights.iter_mut().zip(stored) {
+                *weight = W::in_f32(simd, *stored);
+            }
             for (sums, inputs) in sums.iter_mut().zip(&inputs) {
                 let value = simd.splat(inputs[input]);
-                for (sum, weight) in sums.iter_mut().zip(weights) {
+                for (sum, weight) in sums.iter_mut().zip(&weights) {
                     *sum = simd.fma(value, *weight, *sum);
                 }
             }
@@ -285,7 +398,12 @@ mod tests {
         /// On whole numbers, whose sums are exact in any order.
         fn with_simd<S: Simd>(self, simd: S) {
             let Self { layer, rows } = self;
-            let packed = PackedLinear::new(simd, &layer);
+            // Whole numbers are exact in f16, and whole numbers and a third are not.
+            let third = |weight: &f32| weight + 1.0 / 3.0;
+            let inexact = fold::Linear { weight: layer.weight.iter().map(third).collect(), ..layer.clone() };
+            assert!(matches!(PackedLinear::in_fewest_bytes(simd, &inexact).panels, Panels::F32(_)));
+            let packed = PackedLinear::in_fewest_bytes(simd, &layer);
+            assert!(matches!(packed.panels, Panels::F16(_)));
             let stride = layer.inputs.div_ceil(S::LANES) + 1;
             let mut input = vec![simd.splat(0.0); rows * stride];
             let values: &mut [f32] = bytemuck::cast_slice_mut(&mut input);
@@ -296,6 +414,10 @@ mod tests {
             packed.apply(rows, (&input, stride), (&mut output, packed.vectors()), Epilogue::Residual);
             let mut whole = vec![simd.splat(0.0); rows * packed.vectors()];
             packed.apply(rows, (&input, stride), (&mut whole, packed.vectors()), Epilogue::Relu);
+            let mut in_f32 = vec![simd.splat(0.0); rows * packed.vectors()];
+            let output_in_f32 = (in_f32.as_mut_slice(), packed.vectors());
+            PackedLinear::new(simd, &layer).apply(rows, (&input, stride), output_in_f32, Epilogue::Relu);
+            assert_eq!(bytemuck::cast_slice::<_, u8>(&whole), bytemuck::cast_slice::<_, u8>(&in_f32));
             let mut in_parts = vec![simd.splat(0.0); rows * (packed.vectors() + 1)];
             let mut blocks = whole.clone();
             let output_in_parts = (in_parts.as_mut_slice(), packed.vectors() + 1);

@@ -74,7 +74,7 @@ pub(crate) struct PackedPerceptron<S: Simd>(pub(crate) Vec<PackedLinear<S>>);
 
 impl<S: Simd> PackedPerceptron<S> {
     fn new(simd: S, layers: impl IntoIterator<Item = fold::Linear>) -> Self {
-        Self(layers.into_iter().map(|layer| PackedLinear::new(simd, &layer)).collect())
+        Self(layers.into_iter().map(|layer| PackedLinear::in_fewest_bytes(simd, &layer)).collect())
     }
 
     /// The number of vectors in a row of the result.

@@ -63,6 +63,7 @@ impl Dots<Self> for Neon {
 impl Simd for Neon {
     type F = float32x4_t;
     type I = int32x4_t;
+    type H = uint16x4_t;
     const LANES: usize = 4;
     const REGISTERS: usize = 32;
 
@@ -85,6 +86,17 @@ impl Simd for Neon {
 
     instructions! { "neon":
         splat(value: f32) -> float32x4_t = vdupq_n_f32(value);
+        widen(a: uint16x4_t) -> float32x4_t = {
+            // The intrinsic, `vcvt_f32_f16`, is not stable.
+            let wide;
+            asm!(
+                "fcvtl {wide:v}.4s, {a:v}.4h",
+                wide = out(vreg) wide,
+                a = in(vreg) a,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+            wide
+        };
         add(a: float32x4_t, b: float32x4_t) -> float32x4_t = vaddq_f32(a, b);
         sub(a: float32x4_t, b: float32x4_t) -> float32x4_t = vsubq_f32(a, b);
         mul(a: float32x4_t, b: float32x4_t) -> float32x4_t = vmulq_f32(a, b);

@@ -19,6 +19,10 @@ pub(crate) struct Lanes([f32; LANES]);
 #[repr(C, align(16))]
 pub(crate) struct WholeLanes([i32; LANES]);
 
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(8))]
+pub(crate) struct HalfLanes([u16; LANES]);
+
 impl Dots<Self> for Portable {
     #[inline(always)]
     fn dot(self, sum: WholeLanes, activations: WholeLanes, weights: WholeLanes) -> WholeLanes {
@@ -38,12 +42,18 @@ fn each(a: Lanes, b: Lanes, operation: impl Fn(f32, f32) -> f32) -> Lanes {
 impl Simd for Portable {
     type F = Lanes;
     type I = WholeLanes;
+    type H = HalfLanes;
     const LANES: usize = LANES;
     const REGISTERS: usize = 16;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Lanes {
         Lanes([value; LANES])
+    }
+
+    #[inline(always)]
+    fn widen(self, a: HalfLanes) -> Lanes {
+        Lanes(a.0.map(|bits| half::f16::from_bits(bits).to_f32()))
     }
 
     #[inline(always)]

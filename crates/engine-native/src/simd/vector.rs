@@ -8,6 +8,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type F: Pod + Send + Sync;
     /// A vector of [`Self::LANES`] values of i32, or of four times as many bytes.
     type I: Pod + Send + Sync;
+    /// As many values in half of the bytes, as bits of f16.
+    type H: Pod + Send + Sync;
     /// Values in a vector.
     const LANES: usize;
     /// Vector registers of the processor.
@@ -15,6 +17,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// A vector with the value in each lane.
     fn splat(self, value: f32) -> Self::F;
+    /// Each lane as an f32, which is exact.
+    fn widen(self, a: Self::H) -> Self::F;
     /// a + b.
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
     /// a − b.

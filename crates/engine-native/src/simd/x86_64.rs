@@ -1,4 +1,4 @@
-//! AVX-512, and AVX2 with FMA.
+//! AVX-512, and AVX2 with FMA and F16C.
 
 use std::arch::x86_64::*;
 
@@ -55,6 +55,7 @@ impl Dots<Self> for Avx512 {
 impl Simd for Avx512 {
     type F = __m512;
     type I = __m512i;
+    type H = __m256i;
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
 
@@ -77,6 +78,7 @@ impl Simd for Avx512 {
 
     instructions! { "avx512f,avx512bw":
         splat(value: f32) -> __m512 = _mm512_set1_ps(value);
+        widen(a: __m256i) -> __m512 = _mm512_cvtph_ps(a);
         add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
         sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);
         mul(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps(a, b);
@@ -106,7 +108,7 @@ impl Simd for Avx512 {
     }
 }
 
-/// Proof that the processor has AVX2 and FMA.
+/// Proof that the processor has AVX2, and FMA and F16C, as all do that have AVX2.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2 {
     /// Whether it has AVX-VNNI too, and is to use it.
@@ -115,7 +117,8 @@ pub(crate) struct Avx2 {
 
 impl Avx2 {
     pub(crate) fn detect() -> Option<Self> {
-        let available = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let available =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
         available.then_some(Self { vnni: false })
     }
 
@@ -151,15 +154,16 @@ impl Dots<Self> for Avx2 {
 impl Simd for Avx2 {
     type F = __m256;
     type I = __m256i;
+    type H = __m128i;
     const LANES: usize = 8;
     const REGISTERS: usize = 16;
 
     fn run_with_dots<K: DotKernel<Self>>(self, kernel: K) {
-        #[target_feature(enable = "avx2,fma,avxvnni")]
+        #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
         fn with_vnni<K: DotKernel<Avx2>>(simd: Avx2, kernel: K) {
             kernel.run(simd, AvxVnni(()));
         }
-        #[target_feature(enable = "avx2,fma")]
+        #[target_feature(enable = "avx2,fma,f16c")]
         fn without_vnni<K: DotKernel<Avx2>>(simd: Avx2, kernel: K) {
             kernel.run(simd, simd);
         }
@@ -171,8 +175,9 @@ impl Simd for Avx2 {
         if self.vnni { 0x80 } else { 0 }
     }
 
-    instructions! { "avx2,fma":
+    instructions! { "avx2,fma,f16c":
         splat(value: f32) -> __m256 = _mm256_set1_ps(value);
+        widen(a: __m128i) -> __m256 = _mm256_cvtph_ps(a);
         add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
         sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);
         mul(a: __m256, b: __m256) -> __m256 = _mm256_mul_ps(a, b);
