@@ -6,7 +6,8 @@
 //! The last layers of the three branches could be folded into `concat_block.0` too, since no nonlinearity lies between.
 //! They are not: it would save 2.9 % of the multiplications, and cost products of large matrices whenever a model is
 //! loaded. With the native engine's own kernels these took 20 ms on two cores with AVX-512, which pays for itself after
-//! some 1,200 galaxies, as many as a partition of 25 MB has, and makes every cold start slower by a fifth.
+//! some 1,200 galaxies, as many as a partition of 25 MB has, and makes every cold start slower by a fifth. Nor would f16
+//! hold the products, as it holds the weights of a model in f16, which the native engine reads in half of the bytes.
 
 use rayon::prelude::*;
 

@@ -8,7 +8,7 @@ use bytemuck::zeroed_vec;
 
 use crate::{
     epilogue::Epilogue,
-    linear::{F32, Gemm, panel_position},
+    linear::{Gemm, InF32, panel_position},
     math::exp,
     simd::{Kernel, MAX_LANES, Simd, transpose},
 };
@@ -99,9 +99,9 @@ impl<S: Simd> Head<'_, S> {
     fn attend(self, simd: S, context: &mut [S::F], scratch: &mut Scratch<S>) {
         self.pack_queries(simd, scratch);
         let queries = self.shape.token_vectors::<S>();
-        Gemm {
+        Gemm::<S, InF32> {
             inputs: self.shape.head_dim,
-            panels: F32(&scratch.queries),
+            panels: &scratch.queries,
             bias: &scratch.zero_bias,
             rows: self.shape.tokens,
             input: bytemuck::cast_slice(&self.qkv[self.width + self.first..]),

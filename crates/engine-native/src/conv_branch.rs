@@ -9,10 +9,10 @@ use astromae::fold;
 use bytemuck::zeroed_vec;
 
 use crate::{
-    conv::Lanes,
+    conv::{Lanes, Layout},
     epilogue::Epilogue,
-    packed_conv::{Channels, PackedConv, TILE},
-    row_conv::MARGIN,
+    packed_conv::{Channels, PackedConv},
+    row_conv::{MARGIN, SIDE},
     simd::{Kernel, MAX_LANES, Simd, transpose},
 };
 
@@ -31,31 +31,7 @@ struct Group<S: Simd> {
     conv_out: Vec<PackedConv<S>>,
 }
 
-/// What the lanes of the branch's maps hold.
-#[derive(Clone, Copy)]
-enum Layout {
-    /// A row of as many galaxies as fill a vector, as in `row_conv`.
-    Rows,
-    Other(Lanes),
-}
-
-impl Layout {
-    /// The fastest layout for some of this many galaxies, at most as many as there are lanes, and the number of those that
-    /// it is for. Three vectors of rows take 0.9 of the multiplications of galaxies in all lanes, and one takes 3.3 times
-    /// those of a galaxy whose pixels fill the lanes, which does fewer in a second.
-    fn fastest<S: Simd>(galaxies: usize, grid: usize) -> (Self, usize) {
-        let in_rows = S::LANES / TILE;
-        if grid == TILE && galaxies <= 3 * in_rows && 4 * galaxies >= 3 * in_rows {
-            return (Self::Rows, galaxies.min(in_rows));
-        }
-        match Lanes::fastest::<S>(galaxies, grid) {
-            Lanes::Galaxies => (Self::Other(Lanes::Galaxies), galaxies),
-            Lanes::Pixels => (Self::Other(Lanes::Pixels), 1),
-        }
-    }
-}
-
-/// Maps of as many galaxies as [`Layout::fastest`] says.
+/// Maps of as many galaxies as there are lanes, or of fewer, which take less memory.
 pub(crate) struct Scratch<S: Simd> {
     /// The input of a block's groups, which their output replaces.
     map: Vec<S::F>,
@@ -97,8 +73,8 @@ impl<S: Simd> PackedConvBranch<S> {
         let convs = self.groups.iter().take(1).flat_map(|group| group.conv_in.iter().chain(&group.conv_out));
         let padded = convs.map(|conv| conv.padded_values(grid)).max().unwrap_or(0);
         Scratch {
-            map: zeroed_vec(self.groups_per_block * channels * pixels + 2 * MARGIN),
-            hidden: zeroed_vec(hidden * pixels + 2 * MARGIN),
+            map: zeroed_vec(self.groups_per_block * channels * pixels),
+            hidden: zeroed_vec(hidden * pixels),
             padded: vec![0.0; padded],
         }
     }
@@ -153,20 +129,15 @@ impl<S: Simd> Group<S> {
     /// Replaces the group's channels of the scratch's map by their convolutions.
     fn convolve(&self, grid: usize, layout: Layout, channels: Channels, scratch: &mut Scratch<S>) {
         let Scratch { map, hidden, padded } = scratch;
-        let mut convolve = |conv: &PackedConv<S>, input: (&[S::F], _), output: (&mut [S::F], _), epilogue| match layout
-        {
-            Layout::Rows => conv.apply_to_rows(input, output, epilogue),
-            Layout::Other(lanes) => conv.apply((grid, lanes), input, output, epilogue, padded),
-        };
         let total = self.hidden();
         let (mut from, mut to) = (channels, Channels { total, first: 0 });
         for conv in &self.conv_in {
-            convolve(conv, (map, from), (hidden, to), Epilogue::Silu);
+            conv.apply((grid, layout), (map, from), (hidden, to), Epilogue::Silu, padded);
             (from.first, to.first) = (from.first + conv.inputs(), to.first + conv.outputs());
         }
         (from, to) = (Channels { total, first: 0 }, channels);
         for conv in &self.conv_out {
-            convolve(conv, (hidden, from), (map, to), Epilogue::Store);
+            conv.apply((grid, layout), (hidden, from), (map, to), Epilogue::Store, padded);
             (from.first, to.first) = (from.first + conv.inputs(), to.first + conv.outputs());
         }
     }
@@ -191,9 +162,9 @@ impl Block {
     fn tiles<S: Simd>(self) -> usize {
         let pixels = self.shape.grid * self.shape.grid;
         match self.layout {
-            Layout::Rows => TILE,
-            Layout::Other(Lanes::Galaxies) => pixels,
-            Layout::Other(Lanes::Pixels) => pixels / S::LANES,
+            Layout::Rows => SIDE,
+            Layout::AnySide(Lanes::Galaxies) => pixels,
+            Layout::AnySide(Lanes::Pixels) => pixels / S::LANES,
         }
     }
 
@@ -203,9 +174,9 @@ impl Block {
     fn position_in_tokens<S: Simd>(self, tile: usize, row: usize, vector: usize) -> Option<usize> {
         let TokensShape { grid, vectors, .. } = self.shape;
         let (galaxy, patch) = match self.layout {
-            Layout::Rows => (row / TILE, tile * TILE + row % TILE),
-            Layout::Other(Lanes::Galaxies) => (row, tile),
-            Layout::Other(Lanes::Pixels) => (0, tile * S::LANES + row),
+            Layout::Rows => (row / SIDE, tile * SIDE + row % SIDE),
+            Layout::AnySide(Lanes::Galaxies) => (row, tile),
+            Layout::AnySide(Lanes::Pixels) => (0, tile * S::LANES + row),
         };
         let token = (self.first_galaxy + galaxy) * (1 + grid * grid) + 1 + patch;
         (galaxy < self.galaxies).then_some(token * vectors + self.first_vector + vector)
@@ -216,11 +187,11 @@ impl Block {
     fn position_in_map<S: Simd>(self, tile: usize, vector: usize) -> (usize, usize) {
         let grid = self.shape.grid;
         match self.layout {
-            Layout::Rows => (MARGIN + vector * S::LANES * TILE + tile, TILE),
-            Layout::Other(Lanes::Galaxies) => {
+            Layout::Rows => (MARGIN + vector * S::LANES * SIDE + tile, SIDE),
+            Layout::AnySide(Lanes::Galaxies) => {
                 ((tile / grid * self.vectors + vector) * S::LANES * grid + tile % grid, grid)
             }
-            Layout::Other(Lanes::Pixels) => {
+            Layout::AnySide(Lanes::Pixels) => {
                 let step = grid * grid / S::LANES;
                 (vector * S::LANES * step + tile, step)
             }

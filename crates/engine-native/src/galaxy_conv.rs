@@ -50,17 +50,12 @@ impl<S: Simd, const K: usize> GalaxyConvolution<'_, S, K> {
     /// Computes all outputs of C columns of a row. LEFT and RIGHT say whether the columns reach that border of the map.
     #[inline(always)]
     fn tiles<const C: usize, const LEFT: bool, const RIGHT: bool>(&mut self, simd: S, origin: Origin) {
-        let conv = self.conv;
-        let (mut output, mut weight) = (0, conv.weight.as_slice());
-        while output < conv.outputs() {
-            let panel = PackedConv::<S>::panel_outputs(conv.outputs() - output);
-            let (own, rest) = weight.split_at(panel * conv.inputs() * K * K);
-            match panel {
-                4 => self.microkernel::<C, 4, LEFT, RIGHT>(simd, origin, output, own),
-                2 => self.microkernel::<C, 2, LEFT, RIGHT>(simd, origin, output, own),
-                _ => self.microkernel::<C, 1, LEFT, RIGHT>(simd, origin, output, own),
+        for (output, outputs, weights) in self.conv.panels() {
+            match outputs {
+                4 => self.microkernel::<C, 4, LEFT, RIGHT>(simd, origin, output, weights),
+                2 => self.microkernel::<C, 2, LEFT, RIGHT>(simd, origin, output, weights),
+                _ => self.microkernel::<C, 1, LEFT, RIGHT>(simd, origin, output, weights),
             }
-            (output, weight) = (output + panel, rest);
         }
     }
 

@@ -7,7 +7,7 @@ use astromae::{
 use bytemuck::zeroed_vec;
 
 use crate::{
-    conv::Lanes,
+    conv::{Lanes, Layout},
     epilogue::Epilogue,
     packed_conv::{Channels, PackedConv},
     simd::{Kernel, Simd},
@@ -91,7 +91,7 @@ impl<S: Simd> PackedInception<S> {
         let whole = |channels: usize| Channels { total: channels, first: 0 };
         let mut channels = self.stem.outputs();
         let next = (scratch.next.as_mut_slice(), whole(channels));
-        self.stem.apply((side, lanes), (&scratch.map, whole(BANDS)), next, Epilogue::Store, &mut []);
+        self.stem.apply((side, Layout::AnySide(lanes)), (&scratch.map, whole(BANDS)), next, Epilogue::Store, &mut []);
         std::mem::swap(&mut scratch.map, &mut scratch.next);
         for (index, block) in self.blocks.iter().enumerate() {
             if index == 2 || index == 4 {
@@ -123,7 +123,7 @@ impl<S: Simd> PackedInceptionBlock<S> {
         let total = self.outputs();
         let whole = |channels: usize| Channels { total: channels, first: 0 };
         let Scratch { map, next, inner, padded } = scratch;
-        let shape = (side, lanes);
+        let shape = (side, Layout::AnySide(lanes));
         self.branch1x1.apply(shape, (map, whole(channels)), (next, whole(total)), Epilogue::Relu, padded);
         let mut first = self.branch1x1.outputs();
         for (reducing, larger) in &self.larger_branches {

@@ -4,8 +4,9 @@
 //!   packed, when the model is loaded, in the order they are used in (`linear`); activation and residual are done while
 //!   the tile is still in the nearest cache (`epilogue`, `activation`).
 //! - Asked for int8, most of them multiply bytes (`int8`, `token_linear`).
-//! - Convolutions, whose maps and channels are too small to fill vectors, have a galaxy in each lane, or one galaxy's
-//!   pixels where there are few (`conv`).
+//! - The last layers read most of the weights, and keep them in f16 where that holds them exactly (`linear`).
+//! - Convolutions, whose maps and channels are too small to fill vectors, have a galaxy in each lane, or, where there are
+//!   few, a row of some galaxies or the pixels of one (`conv`).
 //! - Attention among 17 tokens never leaves the nearest cache (`attention`).
 //! - Each core works on micro-batches of its own, whose activations stay in its cache, and allocates nothing meanwhile;
 //!   of few galaxies, all cores share the work (`network`).

@@ -2,9 +2,11 @@
 //!
 //! The microkernel keeps a tile of the result, some rows by up to [`PANEL`] vectors of outputs, in registers while it
 //! goes through the inputs. The weights of a panel lie in the order it uses them in, and stay in a near cache while it
-//! goes through all rows. Where rows are few, their time is that of reading the weights: those of the last layers are kept
-//! in half of the bytes where f16 holds each of them exactly, and are f32 again in registers. Each value of the result is its bias plus the products in the order of the inputs, whatever
+//! goes through all rows. Each value of the result is its bias plus the products in the order of the inputs, whatever
 //! tile it is in: it depends neither on the other rows nor on their number.
+//!
+//! Where there are few rows, reading the weights takes most of the time. Those of the last layers are kept in f16, half of
+//! the bytes, where that holds each weight of a layer exactly, and become f32 in registers.
 
 use std::ops::Range;
 
@@ -36,8 +38,7 @@ enum Panels<S: Simd> {
 impl<S: Simd> PackedLinear<S> {
     /// Packs the weights of a layer, on the cores of the thread pool it is called in.
     pub(crate) fn new(simd: S, layer: &fold::Linear) -> Self {
-        let vectors = layer.outputs.div_ceil(S::LANES);
-        let mut panels = zeroed_vec(vectors * layer.inputs);
+        let mut panels = zeroed_vec(layer.outputs.div_ceil(S::LANES) * layer.inputs);
         let rows = layer.weight.par_chunks(PANEL * S::LANES * layer.inputs);
         rows.zip(panels.par_chunks_mut(PANEL * layer.inputs)).for_each(|(rows, panel)| {
             simd.run(PackPanel { inputs: layer.inputs, rows, panel });
@@ -45,26 +46,21 @@ impl<S: Simd> PackedLinear<S> {
         Self::of_panels(simd, layer, Panels::F32(panels))
     }
 
-    /// The same in f16, where that holds each weight exactly. The result is the same to the last bit.
+    /// The same, in f16 where that holds each weight exactly: what [`Self::apply`] computes is the same to the last bit.
     pub(crate) fn in_fewest_bytes(simd: S, layer: &fold::Linear) -> Self {
-        let vectors = layer.outputs.div_ceil(S::LANES);
-        let mut panels: Vec<S::H> = zeroed_vec(vectors * layer.inputs);
-        let rows = layer.weight.par_chunks(PANEL * S::LANES * layer.inputs);
-        let exact =
-            rows.zip(panels.par_chunks_mut(PANEL * layer.inputs)).try_for_each_init(Vec::new, |wide, (rows, panel)| {
-                wide.resize(panel.len(), simd.splat(0.0));
-                wide.fill(simd.splat(0.0));
-                simd.run(PackPanel { inputs: layer.inputs, rows, panel: wide });
-                let halves: &mut [f16] = bytemuck::cast_slice_mut(panel);
-                halves.convert_from_f32_slice(bytemuck::cast_slice(wide));
-                let mut exact = true;
-                simd.run(CompareWidened { halves: panel, wide, exact: &mut exact });
-                exact.then_some(())
-            });
-        match exact {
-            Some(()) => Self::of_panels(simd, layer, Panels::F16(panels)),
-            None => Self::new(simd, layer),
+        if !are_exact_in_f16(&layer.weight) {
+            return Self::new(simd, layer);
         }
+        let mut panels = zeroed_vec(layer.outputs.div_ceil(S::LANES) * layer.inputs);
+        let rows = layer.weight.par_chunks(PANEL * S::LANES * layer.inputs);
+        rows.zip(panels.par_chunks_mut(PANEL * layer.inputs)).for_each_init(Vec::new, |wide, (rows, panel)| {
+            wide.clear();
+            wide.resize(panel.len(), simd.splat(0.0));
+            simd.run(PackPanel { inputs: layer.inputs, rows, panel: wide });
+            let halves: &mut [f16] = bytemuck::cast_slice_mut(panel);
+            halves.convert_from_f32_slice(bytemuck::cast_slice(wide));
+        });
+        Self::of_panels(simd, layer, Panels::F16(panels))
     }
 
     fn of_panels(simd: S, layer: &fold::Linear, panels: Panels<S>) -> Self {
@@ -88,50 +84,6 @@ impl<S: Simd> PackedLinear<S> {
         self.apply_to(0..self.vectors(), rows, input, output, epilogue);
     }
 
-    /// Computes these vectors of outputs, the first of which starts a panel, of `rows` rows.
-    fn apply_to(
-        &self,
-        vectors: Range<usize>,
-        rows: usize,
-        (input, input_stride): (&[S::F], usize),
-        (output, output_stride): (&mut [S::F], usize),
-        epilogue: Epilogue,
-    ) {
-        let weights = vectors.start * self.inputs..vectors.end * self.inputs;
-        let (inputs, bias) = (self.inputs, &self.bias[vectors]);
-        let (input, input_stride) = (bytemuck::cast_slice(input), input_stride * S::LANES);
-        match &self.panels {
-            Panels::F32(panels) => {
-                let panels = F32(&panels[weights]);
-                self.simd.run(Gemm {
-                    inputs,
-                    panels,
-                    bias,
-                    rows,
-                    input,
-                    input_stride,
-                    output,
-                    output_stride,
-                    epilogue,
-                });
-            }
-            Panels::F16(panels) => {
-                let panels = F16(&panels[weights]);
-                self.simd.run(Gemm {
-                    inputs,
-                    panels,
-                    bias,
-                    rows,
-                    input,
-                    input_stride,
-                    output,
-                    output_stride,
-                    epilogue,
-                });
-            }
-        }
-    }
-
     /// The same as [`Self::apply`] but for residuals, with the outputs shared out among so many threads, each of which
     /// reads its weights alone: few rows take as long as it takes to read all weights. `blocks` holds each thread's
     /// outputs for a moment.
@@ -150,8 +102,7 @@ impl<S: Simd> PackedLinear<S> {
         let vectors = self.vectors().div_ceil(parts).next_multiple_of(PANEL);
         let blocks = &mut blocks[..rows * self.vectors()];
         blocks.par_chunks_mut(rows * vectors).enumerate().for_each(|(part, block)| {
-            let own = block.len() / rows;
-            let first = part * vectors;
+            let (first, own) = (part * vectors, block.len() / rows);
             self.apply_to(first..first + own, rows, input, (block, own), epilogue);
         });
         for (part, block) in blocks.chunks(rows * vectors).enumerate() {
@@ -161,22 +112,58 @@ impl<S: Simd> PackedLinear<S> {
             }
         }
     }
-}
 
-/// Whether halves are the same as these values, bit by bit.
-struct CompareWidened<'a, S: Simd> {
-    halves: &'a [S::H],
-    wide: &'a [S::F],
-    exact: &'a mut bool,
-}
-
-impl<S: Simd> Kernel<S> for CompareWidened<'_, S> {
-    #[inline(always)]
-    fn run(self, simd: S) {
-        for (halves, wide) in self.halves.iter().zip(self.wide) {
-            *self.exact &= bytemuck::bytes_of(&simd.widen(*halves)) == bytemuck::bytes_of(wide);
+    /// Computes some vectors of the outputs, the first of which starts a panel.
+    fn apply_to(
+        &self,
+        vectors: Range<usize>,
+        rows: usize,
+        input: (&[S::F], usize),
+        output: (&mut [S::F], usize),
+        epilogue: Epilogue,
+    ) {
+        let weights = vectors.start * self.inputs..vectors.end * self.inputs;
+        let bias = &self.bias[vectors];
+        match &self.panels {
+            Panels::F32(panels) => self.multiply::<InF32>((&panels[weights], bias), rows, input, output, epilogue),
+            Panels::F16(panels) => self.multiply::<InF16>((&panels[weights], bias), rows, input, output, epilogue),
         }
     }
+
+    /// Computes the outputs of these panels and this bias.
+    fn multiply<W: WeightFormat<S>>(
+        &self,
+        (panels, bias): (&[W::Stored], &[S::F]),
+        rows: usize,
+        (input, input_stride): (&[S::F], usize),
+        (output, output_stride): (&mut [S::F], usize),
+        epilogue: Epilogue,
+    ) {
+        self.simd.run(Gemm::<S, W> {
+            inputs: self.inputs,
+            panels,
+            bias,
+            rows,
+            input: bytemuck::cast_slice(input),
+            input_stride: input_stride * S::LANES,
+            output,
+            output_stride,
+            epilogue,
+        });
+    }
+}
+
+/// Whether f16 holds each of these values exactly.
+fn are_exact_in_f16(values: &[f32]) -> bool {
+    // As many at a time as stay in the nearest cache: slices are converted with the processor's own instructions.
+    const STEP: usize = 1024;
+    values.par_chunks(STEP).all(|values| {
+        let (mut halves, mut wide) = ([f16::ZERO; STEP], [0.0; STEP]);
+        let (halves, wide) = (&mut halves[..values.len()], &mut wide[..values.len()]);
+        halves.convert_from_f32_slice(values);
+        halves.convert_to_f32_slice(wide);
+        values.iter().zip(wide).all(|(value, wide)| value.is_finite() && value.to_bits() == wide.to_bits())
+    })
 }
 
 /// Where the weights to a vector of outputs lie in the panels: the index of those from the first input, and the
@@ -261,26 +248,18 @@ fn pad<S: Simd>(mut rows: &[f32], sizes: &[usize], width: usize) -> Vec<f32> {
     padded
 }
 
-/// Weights in panels, as they are in memory and as they are multiplied.
-pub(crate) trait Weights<S: Simd> {
+/// How weights lie in memory.
+pub(crate) trait WeightFormat<S: Simd> {
+    /// A vector of weights.
     type Stored: Copy;
-
-    fn stored(&self) -> &[Self::Stored];
 
     fn in_f32(simd: S, stored: Self::Stored) -> S::F;
 }
 
-pub(crate) struct F32<'a, S: Simd>(pub(crate) &'a [S::F]);
+pub(crate) struct InF32;
 
-struct F16<'a, S: Simd>(&'a [S::H]);
-
-impl<S: Simd> Weights<S> for F32<'_, S> {
+impl<S: Simd> WeightFormat<S> for InF32 {
     type Stored = S::F;
-
-    #[inline(always)]
-    fn stored(&self) -> &[S::F] {
-        self.0
-    }
 
     #[inline(always)]
     fn in_f32(_: S, stored: S::F) -> S::F {
@@ -288,13 +267,10 @@ impl<S: Simd> Weights<S> for F32<'_, S> {
     }
 }
 
-impl<S: Simd> Weights<S> for F16<'_, S> {
-    type Stored = S::H;
+struct InF16;
 
-    #[inline(always)]
-    fn stored(&self) -> &[S::H] {
-        self.0
-    }
+impl<S: Simd> WeightFormat<S> for InF16 {
+    type Stored = S::H;
 
     #[inline(always)]
     fn in_f32(simd: S, stored: S::H) -> S::F {
@@ -303,10 +279,10 @@ impl<S: Simd> Weights<S> for F16<'_, S> {
 }
 
 /// A product of matrices (BLAS's GEMM) with packed weights: `output = epilogue(input · weights + bias)`.
-pub(crate) struct Gemm<'a, S: Simd, W> {
+pub(crate) struct Gemm<'a, S: Simd, W: WeightFormat<S>> {
     pub(crate) inputs: usize,
     /// The weights, as [`PackedLinear`] has them.
-    pub(crate) panels: W,
+    pub(crate) panels: &'a [W::Stored],
     pub(crate) bias: &'a [S::F],
     pub(crate) rows: usize,
     pub(crate) input: &'a [f32],
@@ -318,14 +294,14 @@ pub(crate) struct Gemm<'a, S: Simd, W> {
     pub(crate) epilogue: Epilogue,
 }
 
-impl<S: Simd, W: Weights<S>> Kernel<S> for Gemm<'_, S, W> {
+impl<S: Simd, W: WeightFormat<S>> Kernel<S> for Gemm<'_, S, W> {
     #[inline(always)]
     fn run(mut self, simd: S) {
         compute(simd, &mut self);
     }
 }
 
-impl<S: Simd, W: Weights<S>> TiledProduct<S> for Gemm<'_, S, W> {
+impl<S: Simd, W: WeightFormat<S>> TiledProduct<S> for Gemm<'_, S, W> {
     #[inline(always)]
     fn rows(&self) -> usize {
         self.rows
@@ -350,12 +326,12 @@ impl<S: Simd, W: Weights<S>> TiledProduct<S> for Gemm<'_, S, W> {
     }
 }
 
-impl<S: Simd, W: Weights<S>> Gemm<'_, S, W> {
+impl<S: Simd, W: WeightFormat<S>> Gemm<'_, S, W> {
     /// The sums of a tile of R rows and V vectors. Loops instead of closures, and slices of one length, let the
     /// compiler keep all of it in registers.
     #[inline(always)]
     fn microkernel<const V: usize, const R: usize>(&self, simd: S, first: usize, row: usize) -> [[S::F; V]; R] {
-        let panel = self.panels.stored()[first * self.inputs..][..V * self.inputs].as_chunks::<V>().0;
+        let panel = self.panels[first * self.inputs..][..V * self.inputs].as_chunks::<V>().0;
         let mut inputs = [self.input; R];
         for (index, inputs) in inputs.iter_mut().enumerate() {
             *inputs = &self.input[(row + index) * self.input_stride..][..panel.len()];

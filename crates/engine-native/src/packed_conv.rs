@@ -51,8 +51,22 @@ impl<S: Simd> PackedConv<S> {
     }
 
     /// The number of outputs in the next panel when `left` outputs remain.
-    pub(crate) fn panel_outputs(left: usize) -> usize {
+    fn panel_outputs(left: usize) -> usize {
         if left >= Self::OUTPUTS { Self::OUTPUTS } else { 1 }
+    }
+
+    /// The first output of each panel, the number of its outputs, and their weights.
+    #[inline(always)]
+    pub(crate) fn panels(&self) -> impl Iterator<Item = (usize, usize, &[f32])> {
+        let (mut first, mut weights) = (0, self.weight.as_slice());
+        let taps = self.inputs * self.kernel * self.kernel;
+        std::iter::from_fn(move || {
+            let outputs = Self::panel_outputs(self.outputs() - first);
+            let own = weights.split_off(..outputs * taps)?;
+            let panel = (first, outputs, own);
+            first += outputs;
+            Some(panel)
+        })
     }
 
     pub(crate) fn inputs(&self) -> usize {

@@ -85,17 +85,12 @@ impl<S: Simd, const K: usize> PixelConvolution<'_, S, K> {
     /// Computes all outputs of the P vectors of pixels from `first` on, and returns P.
     #[inline(always)]
     fn tiles<const P: usize>(&mut self, simd: S, input: &[f32], masks: &Masks<S, K>, first: usize) -> usize {
-        let conv = self.conv;
-        let (mut output, mut weight) = (0, conv.weight.as_slice());
-        while output < conv.outputs() {
-            let panel = PackedConv::<S>::panel_outputs(conv.outputs() - output);
-            let (own, rest) = weight.split_at(panel * conv.inputs() * K * K);
-            match panel {
-                4 => self.microkernel::<P, 4>(simd, input, masks, first, output, own),
-                2 => self.microkernel::<P, 2>(simd, input, masks, first, output, own),
-                _ => self.microkernel::<P, 1>(simd, input, masks, first, output, own),
+        for (output, outputs, weights) in self.conv.panels() {
+            match outputs {
+                4 => self.microkernel::<P, 4>(simd, input, masks, first, output, weights),
+                2 => self.microkernel::<P, 2>(simd, input, masks, first, output, weights),
+                _ => self.microkernel::<P, 1>(simd, input, masks, first, output, weights),
             }
-            (output, weight) = (output + panel, rest);
         }
         P
     }

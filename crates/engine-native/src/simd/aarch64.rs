@@ -86,17 +86,7 @@ impl Simd for Neon {
 
     instructions! { "neon":
         splat(value: f32) -> float32x4_t = vdupq_n_f32(value);
-        widen(a: uint16x4_t) -> float32x4_t = {
-            // The intrinsic, `vcvt_f32_f16`, is not stable.
-            let wide;
-            asm!(
-                "fcvtl {wide:v}.4s, {a:v}.4h",
-                wide = out(vreg) wide,
-                a = in(vreg) a,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-            wide
-        };
+        widen(a: uint16x4_t) -> float32x4_t = vcvt_f32_f16(vreinterpret_f16_u16(a));
         add(a: float32x4_t, b: float32x4_t) -> float32x4_t = vaddq_f32(a, b);
         sub(a: float32x4_t, b: float32x4_t) -> float32x4_t = vsubq_f32(a, b);
         mul(a: float32x4_t, b: float32x4_t) -> float32x4_t = vmulq_f32(a, b);

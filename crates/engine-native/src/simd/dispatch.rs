@@ -13,9 +13,9 @@ pub enum InstructionSet {
     Avx512Vnni,
     /// AVX-512 (F and BW) of x86-64.
     Avx512,
-    /// AVX2 and FMA of x86-64, with AVX-VNNI's dot products.
+    /// AVX2, FMA and F16C of x86-64, with AVX-VNNI's dot products.
     AvxVnni,
-    /// AVX2 and FMA of x86-64.
+    /// AVX2, FMA and F16C of x86-64.
     Avx2,
     /// NEON of 64-bit Arm, with its dot products.
     NeonDotprod,

@@ -53,7 +53,12 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn widen(self, a: HalfLanes) -> Lanes {
-        Lanes(a.0.map(|bits| half::f16::from_bits(bits).to_f32()))
+        // The exponents of f16 are less by 112.
+        let scale = f32::from_bits((127 + 112) << 23);
+        Lanes(a.0.map(u32::from).map(|bits| {
+            let size = f32::from_bits((bits & 0x7fff) << 13) * scale;
+            f32::from_bits(size.to_bits() | (bits & 0x8000) << 16)
+        }))
     }
 
     #[inline(always)]

@@ -29,10 +29,12 @@ impl<S: Simd> Kernel<S> for Operations {
         expect(simd.fused(a, b, simd.splat(1.0)), [4.0, -9.0, -23.0, 0.875]);
         let all = f32::from_bits(u32::MAX);
         expect(simd.and(a, vector(&[all, 0.0])), [1.5, 0.0, 3.0, 0.0]);
-        // A whole number, the least one, and the largest one of f16.
         let mut halves = [bytemuck::Zeroable::zeroed()];
-        bytemuck::cast_slice_mut::<S::H, u16>(&mut halves)[..4].copy_from_slice(&[0xc500, 0x0001, 0x7bff, 0x8000]);
-        expect(simd.widen(halves[0]), [-5.0, 2_f32.powi(-24), 65504.0, -0.0]);
+        let values: &mut [u16] = bytemuck::cast_slice_mut::<S::H, u16>(&mut halves);
+        // A whole number, the smallest and the largest that f16 has, and minus zero.
+        values.iter_mut().zip([0xc500, 0x0001, 0x7bff, 0x8000].iter().cycle()).for_each(|(lane, bits)| *lane = *bits);
+        let expected = vector(&[-5.0, 2_f32.powi(-24), 65504.0, -0.0]);
+        assert_eq!(bytemuck::bytes_of(&simd.widen(halves[0])), bytemuck::bytes_of(&expected));
         assert_eq!((simd.least(a), simd.greatest(a)), (-2.5, 3.0));
         let mut bytes = [0; 64];
         simd.store_bytes(vector(&[0.0, 254.5, 255.0, 3.5]), 0x80, &mut bytes);

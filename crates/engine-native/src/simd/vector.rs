@@ -17,7 +17,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// A vector with the value in each lane.
     fn splat(self, value: f32) -> Self::F;
-    /// Each lane as an f32, which is exact.
+    /// Each lane, which must be finite, as an f32.
     fn widen(self, a: Self::H) -> Self::F;
     /// a + b.
     fn add(self, a: Self::F, b: Self::F) -> Self::F;

@@ -108,7 +108,7 @@ impl Simd for Avx512 {
     }
 }
 
-/// Proof that the processor has AVX2, and FMA and F16C, as all do that have AVX2.
+/// Proof that the processor has AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2 {
     /// Whether it has AVX-VNNI too, and is to use it.
