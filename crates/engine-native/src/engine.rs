@@ -152,7 +152,14 @@ impl Engine for NativeEngine {
         if self.is_small(count) {
             // Cores that other calls keep busy are not waited for.
             let parts = (cores / call.with).max(1);
-            self.threads.install(|| self.predict_share(parts, images, magnitudes, &mut redshifts));
+            let mut predict = || self.predict_share(parts, images, magnitudes, &mut redshifts);
+            // A thread of the pool that waits for a part of one call may begin another call meanwhile, for all of which
+            // the first one would wait: a call in one part stays on the thread that it comes from.
+            if parts == 1 && call.with <= cores {
+                predict();
+            } else {
+                self.threads.install(predict);
+            }
             return Ok(redshifts);
         }
         // Each core gets the same number of shares, as few as there can be of at most `BATCH` galaxies, all of one

@@ -30,7 +30,7 @@ pub(crate) const BATCH: usize = 128;
 /// A [`Worker`], whichever instruction set it is for.
 pub(crate) trait Predict: Send {
     /// Predicts the redshifts of at most [`BATCH`] galaxies, on as many threads of the pool that it is called in as
-    /// `parts` says.
+    /// `parts` says, or, for one part, on the calling thread, which need not be of a pool.
     fn predict(&mut self, parts: usize, images: &[f32], magnitudes: &[f32], redshifts: &mut [f32]);
 }
 
@@ -182,17 +182,23 @@ impl<S: Simd> Predict for Worker<S> {
                 },
             );
         } else {
-            let share = count.div_ceil(parts);
-            let outputs = hidden.input.par_chunks_mut(share * hidden.stride);
-            let outputs = outputs.zip(inception_hidden.input.par_chunks_mut(share * inception_hidden.stride));
-            let shares = images.par_chunks(share * PIXELS).zip(outputs).zip(branches);
-            shares.for_each(|((images, (tokens, maps)), BranchScratch { transformer, inception })| {
-                let tokens = tokens.chunks_mut(MICRO_BATCH * hidden.stride);
+            let (tokens_stride, maps_stride) = (hidden.stride, inception_hidden.stride);
+            let compute = |images: &[f32], tokens: &mut [S::F], maps: &mut [S::F], scratch: &mut BranchScratch<S>| {
+                let tokens = tokens.chunks_mut(MICRO_BATCH * tokens_stride);
                 for (images, tokens) in images.chunks(MICRO_BATCH * PIXELS).zip(tokens) {
-                    network.transformer.apply(images, tokens, transformer);
+                    network.transformer.apply(images, tokens, &mut scratch.transformer);
                 }
-                network.inception.apply(images, (maps, inception_hidden.stride), inception);
-            });
+                network.inception.apply(images, (maps, maps_stride), &mut scratch.inception);
+            };
+            if parts == 1 {
+                compute(images, &mut hidden.input, &mut inception_hidden.input, &mut branches[0]);
+            } else {
+                let share = count.div_ceil(parts);
+                let outputs = hidden.input.par_chunks_mut(share * tokens_stride);
+                let outputs = outputs.zip(inception_hidden.input.par_chunks_mut(share * maps_stride));
+                let shares = images.par_chunks(share * PIXELS).zip(outputs).zip(branches);
+                shares.for_each(|((images, (tokens, maps)), scratch)| compute(images, tokens, maps, scratch));
+            }
             hidden.apply(&network.hidden, parts, count);
             inception_hidden.apply(&network.inception_hidden, parts, count);
             magnitude.apply(&network.magnitude, parts, count);
