@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What the lanes of a map's vectors hold, of maps of any side.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Lanes {
     /// One value of as many galaxies. Maps are `[rows, channels, columns]`.
     Galaxies,
@@ -34,7 +34,7 @@ impl Lanes {
 }
 
 /// How maps lie in memory.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Layout {
     /// A row of as many galaxies as fill a vector, as `row_conv` has them. Only maps of [`SIDE`] rows and columns.
     Rows,
@@ -45,8 +45,8 @@ impl Layout {
     /// The fastest layout for some of this many galaxies, at most as many as there are lanes, and the number of those that
     /// it is for.
     ///
-    /// With kernels of 3 × 3 and maps of 4 × 4, a vector of rows takes 30 multiplications, galaxies in all lanes take 100,
-    /// and the pixels of one take 9 with 16 lanes, 18 with 8, and 36 with 4, in each of which they do less in a second.
+    /// With kernels of 3 × 3 and maps of 4 × 4, a vector of rows takes 30 multiplications, and galaxies in all lanes take
+    /// 100. The pixels of one galaxy take 9 with 16 lanes, 18 with 8, and 36 with 4, and do fewer of them in a second.
     pub(crate) fn fastest<S: Simd>(galaxies: usize, side: usize) -> (Self, usize) {
         let in_rows = S::LANES / SIDE;
         let faster_than_galaxies = galaxies <= 3 * in_rows;

@@ -21,7 +21,7 @@ pub(crate) struct PackedConv<S: Simd> {
     inputs: usize,
     pub(crate) kernel: usize,
     /// Panels of outputs, each `[inputs, kernel, kernel, outputs of the panel]`.
-    pub(crate) weight: Vec<f32>,
+    weight: Vec<f32>,
     pub(crate) bias: Vec<f32>,
 }
 
